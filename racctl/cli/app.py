@@ -1,0 +1,142 @@
+"""The dispatcher: finds tools through the entry-point group `racctl.tools`, runs one, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from racctl import __version__
+from racctl.cli import console
+from racctl.errors import RacctlError, UsageError
+
+GROUP = "racctl.tools"
+
+HELP = """Small tools that turn video of people exercising into pose, repetition counts and exercise labels.
+
+Each reads files or stdin and writes npz, Parquet or tables, so that they pipe:
+
+  racctl count clip.mp4
+
+  racctl pose clip.mp4 | racctl remap-joints > p.npz
+
+  racctl score --truth test.csv counts.parquet
+
+See racctl-pipelines(7) for recipes and racctl-formats(5) for the files.
+"""
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def find_tools() -> dict[str, EntryPoint]:
+    """The installed tools by name; a third party's package adds its own by declaring an entry point."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+
+
+def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
+    """A typer application with these tools as commands; each gets -q and --debug."""
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help=HELP)
+
+    @app.callback()
+    def root(
+        version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    ) -> None:
+        pass  # --version is answered before typer is asked
+
+    for name, tool in tools.items():
+        app.command(name, no_args_is_help=False)(_with_common_options(tool))
+    return app
+
+
+def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(tool)
+    def run(*args: Any, quiet: bool = False, debug: bool = False, **kwargs: Any) -> None:
+        console.QUIET, console.DEBUG = quiet, debug
+        tool(*args, **kwargs)
+
+    signature = inspect.signature(tool, eval_str=True)
+    extra = [
+        inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet),
+        inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug),
+    ]
+    parameters = [*signature.parameters.values(), *extra]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # typer would look through it at the signature without the two
+    return run
+
+
+def load(argv: list[str]) -> typer.Typer:
+    """The application that this command line needs: one tool where it names one, else all of them (for --help)."""
+    points = find_tools()
+    name = next((word for word in argv if not word.startswith("-")), None)
+    if name is not None and name not in points:
+        close = difflib.get_close_matches(name, points, 1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise UsageError(f"no such command '{name}'; {hint}see 'racctl --help'")
+    chosen = points if name is None else {name: points[name]}
+    return build({key: point.load() for key, point in chosen.items()})
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line and return its exit code; every error is one line on stderr."""
+    tool = next((f"racctl {word}" for word in argv if not word.startswith("-")), "racctl")
+    if argv and argv[0] == "--version":
+        argv = ["--version"]
+    try:
+        if argv == ["--version"]:
+            print(f"racctl {__version__}")
+            code = 0
+        else:
+            code = load(argv)(args=argv, prog_name="racctl", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return int(code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush stays silent
+        return 141
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:
+        return _explain(tool, error)
+
+
+def _explain(tool: str, error: Exception) -> int:
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    if isinstance(error, RacctlError):
+        message, code = str(error), error.exit_code
+    elif hasattr(error, "format_message"):  # typer's own usage errors
+        message = error.format_message().rstrip(".").replace("\n", " ") or "this needs a command"
+        message, code = f"{message[:1].lower()}{message[1:]}; see '{tool} --help'", 2
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)
+            return 2
+    elif isinstance(error, MemoryError):
+        message, code = "out of memory", 1
+    elif isinstance(error, OSError):
+        subject = f"'{error.filename}': " if error.filename else ""
+        message, code = f"{subject}{(error.strerror or str(error)).lower()}", 1
+    else:
+        message, code = f"internal error ({type(error).__name__}: {error}); run with '--debug' and report it", 1
+    print(f"{tool}: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)  # unwinds, so that temporary files go
+
+
+def main() -> NoReturn:
+    """The `racctl` command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""Everything that is said to a person: progress bars, notes and warnings, all on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from racctl.progress import Report, silent
+
+QUIET = False
+DEBUG = False
+
+
+def note(message: str) -> None:
+    """A line of information; silent with -q."""
+    if not QUIET:
+        print(message, file=sys.stderr)
+
+
+def warn(message: str) -> None:
+    """A line that the user should see even with -q."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+@contextmanager
+def progress(label: str, unit: str = "frames") -> Iterator[Report]:
+    """Yield a callback that draws a bar on stderr: done, rate, time left. It appears after one second of work,
+    and not at all when stderr is not a terminal or with -q."""
+    if QUIET or not sys.stderr.isatty():
+        yield silent
+        return
+    bar = _DelayedBar(label, unit)
+    try:
+        yield bar.update
+    finally:
+        bar.close()
+
+
+class _DelayedBar:
+    def __init__(self, label: str, unit: str) -> None:
+        self.label, self.unit, self.began, self.bar, self.task = label, unit, time.monotonic(), None, None
+
+    def update(self, done: int, total: int | None) -> None:
+        if self.bar is None:
+            if time.monotonic() - self.began < 1:
+                return
+            self.bar, self.task = self._start(total)
+        elapsed = max(time.monotonic() - self.began, 1e-9)
+        self.bar.update(self.task, completed=done, total=total, rate=f"{done / elapsed:.1f} {self.unit}/s")
+
+    def _start(self, total: int | None) -> tuple:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
+        bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+        bar.start()
+        return bar, bar.add_task(self.label, total=total, rate="")
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()

@@ -1,0 +1,59 @@
+"""The options that several tools share, each a named object: one spelling and one help text for all of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Source = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="Input; '-', the default, is stdin.")]
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE", show_default=False, help="Input files; '-' or none is stdin."),
+]
+
+Output = Annotated[
+    str,
+    typer.Option("-o", "--output", metavar="FILE", show_default=False, help="Write here instead of stdout ('-')."),
+]
+
+OutputMany = Annotated[
+    str,
+    typer.Option(
+        "-o", "--output", metavar="FILE|DIR", show_default=False,
+        help="Write here instead of stdout ('-'). With several inputs: a directory, one file per clip; "
+        "what is there and up to date is skipped.",
+    ),
+]  # fmt: skip
+
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format", metavar="table|parquet|csv|json", show_default=False,
+        help="How to write the table. Default: a table on a terminal, Parquet into a pipe or file.",
+    ),
+]  # fmt: skip
+
+TextFormat = Annotated[str, typer.Option("--format", metavar="text|json", help="How to write it.")]
+
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", metavar="N", min=0, show_default=False,
+        help="Worker processes; default: one per core. The output does not depend on it.",
+    ),
+]  # fmt: skip
+
+Start = Annotated[
+    float | None, typer.Option("--start", metavar="SECONDS", help="Begin here; the video's own timestamps.")
+]
+Stop = Annotated[
+    float | None, typer.Option("--stop", metavar="SECONDS", help="End before here; the video's own timestamps.")
+]
+Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Take every Nth frame only.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random.")]
+
+BLAZEPOSE = "BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
+PoseModel = Annotated[str, typer.Option("--pose-model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
+Download = Annotated[bool, typer.Option("--download", help="Allow fetching the model; its sha256 is checked.")]

@@ -1,0 +1,149 @@
+"""Where a tool's data goes: stdout or files, whole or not at all, and never binary onto a terminal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from racctl.errors import DataError, UsageError
+from racctl.io.output import write_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = ("table", "parquet", "csv", "json")
+
+
+def refuse_terminal(output: str, kind: str) -> None:
+    """UsageError when `output` is a terminal; called before the work starts, not after it."""
+    if output == "-" and sys.stdout.isatty():
+        raise UsageError(f"refusing to write {kind} to a terminal; use '-o FILE' or a pipe")
+
+
+def emit(output: str, build: Callable[[IO[bytes]], None]) -> None:
+    """Build the whole payload, then put it on stdout ("-") or, atomically, in the file `output`."""
+    if output != "-":
+        write_file(output, build)
+        return
+    with tempfile.SpooledTemporaryFile(64 << 20) as payload:
+        build(payload)
+        payload.seek(0)
+        try:
+            shutil.copyfileobj(payload, sys.stdout.buffer, 1 << 20)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DataError(f"cannot write to stdout: {(error.strerror or str(error)).lower()}") from None
+
+
+def refuse_unknown(chosen: str, formats: tuple[str, ...]) -> None:
+    """UsageError unless `chosen` is one of `formats`."""
+    if chosen not in formats:
+        raise UsageError(f"no such format '{chosen}'; expected one of {', '.join(formats)}")
+
+
+def outline(about: object, depth: int = 0) -> str:
+    """Nested dicts and lists as indented `key: value` lines."""
+    pad = "  " * depth
+    if isinstance(about, dict):
+        width = max((len(str(key)) for key, value in about.items() if not isinstance(value, dict | list)), default=0)
+        lines = []
+        for key, value in about.items():
+            if isinstance(value, dict | list) and value:
+                lines.append(f"{pad}{key}:\n{outline(value, depth + 1)}")
+            elif not isinstance(value, dict | list):
+                lines.append(f"{pad}{key:{width}}  {_plain(value)}\n")
+        return "".join(lines)
+    if isinstance(about, list):
+        return "".join(f"{pad}- {outline(entry, depth + 1).lstrip()}" for entry in about)
+    return f"{pad}{_plain(about)}\n"
+
+
+def _plain(value: object) -> str:
+    """A value on one line; control characters from a file must not reach the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(value))
+
+
+def table_format(output: str, chosen: str) -> str:
+    """The format of a table: the chosen one, else by the target: .csv or .json, a terminal, or anything else."""
+    if chosen:
+        refuse_unknown(chosen, FORMATS)
+        if chosen == "parquet":
+            refuse_terminal(output, "parquet")
+        return chosen
+    suffix = Path(output).suffix.lower().lstrip(".")
+    if suffix in ("csv", "json"):
+        return suffix
+    return "table" if output == "-" and sys.stdout.isatty() else "parquet"
+
+
+def emit_table(table: pa.Table, output: str = "-", chosen: str = "", title: str = "") -> None:
+    """Write a table to `output` in the format that `table_format` settles on."""
+    kind = table_format(output, chosen)
+    if kind == "parquet":
+        from racctl.io.parquet import write_table
+
+        emit(output, lambda file: write_table(file, table))
+    else:
+        text = {"csv": _csv, "json": _json, "table": lambda t: _pretty(t, title)}[kind](table)
+        emit(output, lambda file: file.write(text.encode("utf-8")) and None)
+
+
+def _csv(table: pa.Table) -> str:
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for row in table.to_pylist():
+        writer.writerow([_cell(row[name]) for name in table.column_names])
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, list):
+        return " ".join(f"{v:.6g}" for v in value)
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value  # a spreadsheet would run it as a formula
+    return "" if value is None else value
+
+
+def _json(table: pa.Table) -> str:
+    """One object per line would stream better, but a table is small and users paste it into tools that want JSON."""
+    rows = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in table.to_pylist()]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
+def _pretty(table: pa.Table, title: str) -> str:
+    import io
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title or None)
+    for name in table.column_names:
+        numeric = str(table.schema.field(name).type) in ("int64", "double")
+        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in table.to_pylist():
+        grid.add_row(*(Text(_short(value)) for value in row.values()))
+    out = io.StringIO()
+    terminal = sys.stdout.isatty()
+    width = None if terminal else 120
+    Console(file=out, force_terminal=terminal, width=width).print(grid)
+    return out.getvalue()
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".") if value == value else "-"
+    return f"[{len(value)} values]" if isinstance(value, list) else _plain(value)

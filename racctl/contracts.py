@@ -1,0 +1,210 @@
+"""What crosses a pipe: the schemas, their checks, and the meta document that travels with every array and table.
+
+Axis letters, one vocabulary in all docstrings: T frames, M people, V joints, S windows, C channels, H W pixels,
+K classes. Intervals are half-open frame indices in the source video's numbering; times are seconds from the
+container's own timestamps. A missing detection is NaN with score 0, never (0, 0, 0).
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from racctl.errors import DataError
+
+Meta = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Array:
+    """One member of an npz: numpy dtype code, axis letters (digits are literal sizes), whether it may be absent."""
+
+    dtype: str
+    axes: tuple[str, ...]
+    optional: bool = False
+
+
+ARRAYS: dict[str, dict[str, Array]] = {
+    "racctl.pose/1": {
+        "xyz": Array("f4", ("T", "M", "V", "3")),
+        "world": Array("f4", ("T", "M", "V", "3"), optional=True),
+        "score": Array("f4", ("T", "M", "V")),
+        "frame": Array("i8", ("T",)),
+        "time": Array("f8", ("T",)),
+        "track": Array("i4", ("M",)),
+    },
+    "racctl.mask/1": {
+        "mask": Array("u1", ("T", "H", "W")),
+        "frame": Array("i8", ("T",)),
+        "time": Array("f8", ("T",)),
+    },
+    "racctl.features/1": {
+        "video": Array("f2", ("S", "C", "T'", "H'", "W'"), optional=True),
+        "pose": Array("f2", ("S", "C", "T'", "V", "1"), optional=True),
+        "start": Array("i8", ("S",)),
+        "stop": Array("i8", ("S",)),
+    },
+}
+
+# Tables: column -> type, in the writer's order. A trailing "?" marks a column that may be absent.
+TABLES: dict[str, dict[str, str]] = {
+    "racctl.reps/1": {
+        "clip": "string", "person": "int64", "rep": "int64", "start": "int64", "stop": "int64",
+        "start_s": "float64", "stop_s": "float64", "label": "string",
+    },
+    "racctl.counts/1": {
+        "clip": "string", "person": "int64", "count": "float64", "low": "float64", "high": "float64",
+        "frames": "int64", "density": "list<float32>?",
+    },
+    "racctl.labels/1": {
+        "clip": "string", "start": "int64", "stop": "int64", "start_s": "float64", "stop_s": "float64",
+        "label": "string", "probs": "list<float32>",
+    },
+    "racctl.scores/1": {
+        "metric": "string", "value": "float64", "low": "float64", "high": "float64", "n": "int64", "group": "string",
+    },
+    "racctl.manifest/1": {
+        "clip": "string", "split": "string", "video": "string", "pose": "string", "mask": "string",
+        "features": "string", "count": "float64", "label": "string", "speed": "float64",
+    },
+}  # fmt: skip
+
+
+# What may follow a clip's name in a table. Only these are cut off: a Countix name such as `9m9b5cdDcJQ_0.00000_6.91525`
+# has a dot of its own.
+SUFFIXES = (
+    ".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".gif", ".3gp", ".ts",
+    ".npz", ".npy", ".mat", ".pose", ".mask", ".features",
+)  # fmt: skip
+
+
+def clip_stem(name: str) -> str:
+    """The name that clips are matched by: without folder and media suffix, in Unicode's composed form."""
+    stem = unicodedata.normalize("NFC", name.strip()).replace("\\", "/").rsplit("/", 1)[-1]
+    if stem[:1] == "'" and stem[1:2] in ("=", "+", "-", "@"):
+        stem = stem[1:]  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
+    while stem.lower().endswith(SUFFIXES) and not stem.startswith("."):
+        stem = stem[: stem.rindex(".")]
+    return stem
+
+
+def known_schema(schema: object, where: str) -> str:
+    """Return `schema` if this version can read it; DataError naming the file `where` otherwise."""
+    if schema in ARRAYS or schema in TABLES or schema == "racctl.model/1":
+        return str(schema)
+    known = {s.split("/")[0]: s for s in [*ARRAYS, *TABLES, "racctl.model/1"]}
+    kind = str(schema).split("/")[0]
+    if kind in known:
+        raise DataError(f"'{where}' holds {schema}, this version reads {known[kind]}; upgrade racctl")
+    raise DataError(f"'{where}' has no schema that racctl knows (found {schema!r})")
+
+
+def step(tool: str, version: str, **args: object) -> Meta:
+    """One provenance entry. `args` are the options that shape the output (None is left out), never clocks, hosts or
+    absolute paths."""
+    given = {name: value for name, value in args.items() if value is not None}
+    return {"tool": tool, "version": version, "args": given}
+
+
+def with_step(meta: Meta, entry: Meta) -> Meta:
+    """A copy of `meta` with `entry` appended to its provenance."""
+    return {**meta, "steps": [*meta.get("steps", []), entry]}
+
+
+def dump_meta(meta: Meta) -> bytes:
+    """Canonical UTF-8 JSON (sorted keys, no spaces): equal documents give equal bytes."""
+    return json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def load_meta(raw: bytes, where: str) -> Meta:
+    """Parse a meta document; DataError when it is not a JSON object."""
+    try:
+        meta = json.loads(raw.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"'{where}' has a damaged meta document ({error})") from None
+    if not isinstance(meta, dict):
+        raise DataError(f"'{where}' has a meta document that is not a JSON object")
+    steps = meta.get("steps", [])
+    if not isinstance(steps, list) or not all(isinstance(s, dict) for s in steps):
+        raise DataError(f"'{where}' has damaged provenance: 'steps' is not a list of objects")
+    if not isinstance(meta.get("source", {}), dict) or not isinstance(meta.get("clip", ""), str):
+        raise DataError(f"'{where}' has a damaged meta document: 'source' or 'clip' has the wrong type")
+    return meta
+
+
+def check_arrays(schema: str, arrays: dict[str, np.ndarray], where: str) -> dict[str, int]:
+    """Hold `arrays` against `schema`: members, dtypes, axes that agree. Returns the size of every axis letter."""
+    sizes: dict[str, int] = {}
+    for name, spec in ARRAYS[schema].items():
+        if name not in arrays:
+            if spec.optional:
+                continue
+            raise DataError(f"'{where}' lacks the array '{name}' of {schema}")
+        array = arrays[name]
+        if array.dtype != np.dtype(spec.dtype):
+            raise DataError(f"'{where}': '{name}' is {array.dtype}, {schema} wants {np.dtype(spec.dtype)}")
+        if array.ndim != len(spec.axes):
+            raise DataError(f"'{where}': '{name}' has shape {array.shape}, {schema} wants ({', '.join(spec.axes)})")
+        for letter, size in zip(spec.axes, array.shape, strict=True):
+            wanted = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+            if size != wanted:
+                raise DataError(f"'{where}': '{name}' has shape {array.shape}, axis {letter} should be {wanted}")
+    return sizes
+
+
+@dataclass
+class Pose:
+    """Landmarks of one clip, schema racctl.pose/1.
+
+    xyz: (T, M, V, 3) float32; x, y in pixels (origin top left, y down), z on the scale of x; NaN where undetected.
+    world: (T, M, V, 3) float32 metres, hip-centred, or None.  score: (T, M, V) float32 in 0..1, 0 where undetected.
+    frame: (T,) int64 source frame numbers, ascending.  time: (T,) float64 seconds, ascending.  track: (M,) int32.
+    meta: clip, source, steps, topology.
+    """
+
+    xyz: np.ndarray
+    score: np.ndarray
+    frame: np.ndarray
+    time: np.ndarray
+    track: np.ndarray
+    meta: Meta = field(default_factory=dict)
+    world: np.ndarray | None = None
+
+    schema = "racctl.pose/1"
+
+    @property
+    def clip(self) -> str:
+        return self.meta.get("clip", "")
+
+    @property
+    def topology(self) -> str:
+        return self.meta.get("topology", "blazepose33")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The npz members, in the schema's order."""
+        members = {name: getattr(self, name) for name in ARRAYS[self.schema]}
+        return {name: array for name, array in members.items() if array is not None}
+
+    def check(self, where: str) -> Pose:
+        """Raise DataError, naming `where`, unless this is a sound racctl.pose/1; returns self."""
+        check_arrays(self.schema, self.arrays(), where)
+        check_clock(self.frame, self.time, where)
+        if not np.isfinite(self.score).all() or self.score.min(initial=0) < 0 or self.score.max(initial=0) > 1:
+            raise DataError(f"'{where}': 'score' holds values outside 0..1")
+        if np.isinf(self.xyz).any():
+            raise DataError(f"'{where}': 'xyz' holds infinite values")
+        if len(np.unique(self.track)) != len(self.track):
+            raise DataError(f"'{where}': 'track' names the same person twice")
+        return self
+
+
+def check_clock(frame: np.ndarray, time: np.ndarray, where: str) -> None:
+    """Frames and times must be finite and strictly ascending."""
+    if not np.isfinite(time).all():
+        raise DataError(f"'{where}': 'time' holds values that are not finite")
+    if (np.diff(frame) <= 0).any() or (np.diff(time) <= 0).any() or (len(frame) and frame[0] < 0):
+        raise DataError(f"'{where}': 'frame' and 'time' must be ascending, from frame 0 on")

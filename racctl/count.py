@@ -1,0 +1,249 @@
+"""Repetitions of a clip: from a video or a pose to counts, intervals and one row per repetition.
+
+Convention: one full cycle back to the start is one repetition; a movement done by left and right in turn counts each
+side; an unfinished last repetition does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+from racctl import __version__
+from racctl.contracts import Meta, Pose, step, with_step
+from racctl.errors import DataError, UsageError
+from racctl.estimators.blazepose import model_file
+from racctl.estimators.workers import Workers
+from racctl.io.current import is_current, recorded_meta
+from racctl.io.npz import read_pose
+from racctl.io.output import write_file
+from racctl.io.parquet import table_from_rows, write_table
+from racctl.io.sniff import sniff
+from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.periodicity import Repetitions, count_repetitions
+from racctl.plot import Curve
+from racctl.pose import estimate_pose, pose_step
+from racctl.progress import Report, silent
+from racctl.topology import TOPOLOGIES
+from racctl.video.overlay import write_overlay
+
+MODELS = {"periodicity": "class-agnostic and weight-free: finds the motion that repeats in the joints' paths"}
+EXPECTED = "racctl.pose/1 or a video"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to count. alternating: "each" side or the "pair" counts. person: "main", "all" or a track number. start,
+    stop: seconds, the video's own timestamps. pose_model, download: as for `racctl pose`."""
+
+    model: str = "periodicity"
+    alternating: str = "each"
+    person: str = "main"
+    start: float | None = None
+    stop: float | None = None
+    stride: int = 1
+    pose_model: str = "full"
+    download: bool = False
+
+    def check(self) -> Options:
+        """UsageError for a value that means nothing; returns self."""
+        if self.model not in MODELS:
+            raise UsageError(f"no such counter '{self.model}'; expected one of {', '.join(MODELS)}")
+        if self.alternating not in ("each", "pair"):
+            raise UsageError(f"'--alternating {self.alternating}' means nothing; expected each or pair")
+        if self.person not in ("main", "all") and not self.person.isdecimal():
+            raise UsageError(f"'--person {self.person}' means nothing; expected main, all or a track number")
+        return self
+
+    def pose_step(self) -> Meta:
+        """The step that makes a pose of a video."""
+        return pose_step(model_file(self.pose_model, self.download), 1, self.start, self.stop, self.stride)
+
+    def count_step(self) -> Meta:
+        """The step that makes counts of a pose."""
+        part = {"start": self.start, "stop": self.stop, "stride": self.stride}
+        return step("count", __version__, model=self.model, alternating=self.alternating, person=self.person, **part)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One person's repetitions. frame, time: (T,) clock of the pose they were found in. meta: provenance."""
+
+    clip: str
+    person: int
+    found: Repetitions
+    frame: np.ndarray
+    time: np.ndarray
+    meta: Meta
+
+    def frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and one-past-last source frame of every repetition, each (R,) int64."""
+        ends = np.append(self.frame, self.frame[-1] + 1)
+        return self.frame[self.found.start], ends[self.found.stop]
+
+    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Begin and end of every repetition, each (R,) seconds in the video's own timestamps."""
+        usual = np.median(np.diff(self.time)) if len(self.time) > 1 else 0.0
+        ends = np.append(self.time, self.time[-1] + usual)
+        return self.time[self.found.start], ends[self.found.stop]
+
+    def curve(self) -> Curve:
+        """What `racctl.plot` draws."""
+        starts, stops = self.seconds()
+        f = self.found
+        return Curve(self.clip, self.time, f.signal, starts, stops, f.count, f.low, f.high, "motion signal")
+
+
+def count_pose(pose: Pose, options: Options) -> list[Counted]:
+    """Count every person that `options.person` asks for; rows in the order of the tracks."""
+    pose = cut(pose, options)
+    if pose.topology not in TOPOLOGIES:
+        raise DataError(f"clip '{pose.clip}' has the unknown topology '{pose.topology}'")
+    topology = TOPOLOGIES[pose.topology]
+    pairs = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
+    meta = with_step(pose.meta, options.count_step())
+    counted = []
+    for m in people(pose, options.person):
+        found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
+        counted.append(Counted(pose.clip, int(pose.track[m]), found, pose.frame, pose.time, meta))
+    return counted
+
+
+def cut(pose: Pose, options: Options) -> Pose:
+    """The part of a pose that start, stop and stride ask for; DataError when nothing is left."""
+    begin = -np.inf if options.start is None else options.start
+    end = np.inf if options.stop is None else options.stop
+    keep = np.flatnonzero((pose.time >= begin) & (pose.time < end))[:: options.stride]
+    if not len(keep):
+        raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
+    world = None if pose.world is None else pose.world[keep]
+    return Pose(pose.xyz[keep], pose.score[keep], pose.frame[keep], pose.time[keep], pose.track, pose.meta, world)
+
+
+def people(pose: Pose, wanted: str) -> list[int]:
+    """Places on axis M: everyone, the track named, or the main person: the one seen longest and largest."""
+    if wanted == "all":
+        return list(range(len(pose.track)))
+    if wanted != "main":
+        if int(wanted) not in pose.track:
+            tracks = ", ".join(map(str, pose.track))
+            raise DataError(f"clip '{pose.clip}' has no person {wanted}; its tracks are {tracks}")
+        return [int(np.flatnonzero(pose.track == int(wanted))[0])]
+    if not len(pose.track):
+        return []
+    xy = pose.xyz[..., :2]
+    seen = np.isfinite(xy).all(-1)
+    high = np.where(seen[..., None], xy, -np.inf).max(2) - np.where(seen[..., None], xy, np.inf).min(2)
+    size = np.where(seen.any(2), np.hypot(high[..., 0], high[..., 1]), 0.0)  # (T, M) diagonal, pixels
+    return [int(size.sum(0).argmax())]
+
+
+def count_file(
+    file: IO[bytes], source: str, options: Options, workers: Workers, report: Report = silent
+) -> tuple[Pose, list[Counted]]:
+    """Count one input: a video (pose first) or a racctl.pose/1. Returns the pose used and the counts.
+
+    Raises DataError naming what the file holds when it is neither."""
+    where = display_name(source)
+    kind = sniff(file)
+    if kind in ("video", "unknown"):
+        pose = estimate_pose(file, source, workers, options.pose_step(), report)
+    elif kind == "npz":
+        pose = _named(_pose_from(file, where), source)
+    else:
+        raise DataError(f"'{where}' is {kind}, expected {EXPECTED}; 'racctl remap-joints' reads other poses")
+    return pose, count_pose(pose, options)
+
+
+def count_source(
+    source: str, options: Options, workers: Workers, report: Report, overlay: str = "", film: str = ""
+) -> list[Counted]:
+    """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video `film` (the input itself
+    where that is a video) and write it there."""
+    with open_input(source) as file:
+        pose, counted = count_file(file, source, options, workers, report)
+        if overlay:
+            with _film(file, source, film) as (video, name):
+                starts, stops = counted[0].frames()
+                write_overlay(video, name, Path(overlay), pose, starts, stops, report)
+    return counted
+
+
+@contextmanager
+def _film(file: IO[bytes], source: str, film: str) -> Iterator[tuple[IO[bytes], str]]:
+    if film:
+        with open_input(film) as video:
+            yield video, film
+    elif sniff(file) == "npz":
+        raise UsageError(f"'{display_name(source)}' is a pose; name the video to draw on with '--video FILE'")
+    else:
+        yield file, display_name(source)
+
+
+def _pose_from(file: IO[bytes], where: str) -> Pose:
+    try:
+        return read_pose(file, where)
+    except DataError as error:
+        raise DataError(str(error).replace(f"expected {Pose.schema}", f"expected {EXPECTED}")) from None
+
+
+def _named(pose: Pose, source: str) -> Pose:
+    """A pose without a clip name gets its file's."""
+    if not pose.clip:
+        pose.meta = {**pose.meta, "clip": clip_name(source)}
+    return pose
+
+
+def counts_table(counted: list[Counted]) -> pa.Table:
+    """racctl.counts/1: one row per clip and person."""
+    rows = [
+        {"clip": c.clip, "person": c.person, "count": c.found.count, "low": float(c.found.low),
+         "high": float(c.found.high), "frames": len(c.frame)}
+        for c in counted
+    ]  # fmt: skip
+    return table_from_rows("racctl.counts/1", rows, _joint_meta(counted))
+
+
+def reps_table(counted: list[Counted]) -> pa.Table:
+    """racctl.reps/1: one row per repetition."""
+    rows: list[dict[str, Any]] = []
+    for c in counted:
+        for rep, (start, stop, start_s, stop_s) in enumerate(zip(*c.frames(), *c.seconds(), strict=True), 1):
+            rows.append(
+                {"clip": c.clip, "person": c.person, "rep": rep, "start": int(start), "stop": int(stop),
+                 "start_s": float(start_s), "stop_s": float(stop_s), "label": ""}
+            )  # fmt: skip
+    return table_from_rows("racctl.reps/1", rows, _joint_meta(counted))
+
+
+def _joint_meta(counted: list[Counted]) -> Meta:
+    """The provenance of a table: one clip's own, or each clip's under its name."""
+    keep = ("clip", "source", "steps")
+    metas = {c.clip: {key: c.meta[key] for key in keep if key in c.meta} for c in counted}
+    if len(metas) == 1:
+        return next(iter(metas.values()))
+    return {"clips": metas}
+
+
+def save_count(source: str, folder: Path, reps: bool, options: Options, workers: Workers) -> None:
+    """Write FOLDER/<clip>.counts.parquet (or .reps.parquet) unless it is there and up to date."""
+    target = folder / f"{clip_name(source)}.{'reps' if reps else 'counts'}.parquet"
+    with open_input(source) as file:
+        if not is_current(target, *_recipe(file, source, options)):
+            counted = count_file(file, source, options, workers)[1]
+            table = (reps_table if reps else counts_table)(counted)
+            write_file(target, lambda out: write_table(out, table))
+
+
+def _recipe(file: IO[bytes], source: str, options: Options) -> tuple[str, list[Meta]]:
+    """The source digest and the steps that counting this input will record."""
+    if sniff(file) == "npz":
+        meta = recorded_meta(source)
+        return meta.get("source", {}).get("sha256", ""), [*meta.get("steps", []), options.count_step()]
+    return sha256(file), [options.pose_step(), options.count_step()]

@@ -1,0 +1,75 @@
+"""Countix, in ESCounts' form (`video_id`, `counts`, `num_frames`, L1, L2, ...) and in the original one (seconds).
+
+A clip is the repeating segment alone, named `<YouTube id>_<start>_<end>` with seconds from the start of the Kinetics
+clip; both forms give the same names. In ESCounts' form the cycles are `count` equal parts of the segment, not
+annotations: they say nothing about when a repetition happens. Its frames count from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
+from racctl.data.labels import exercise
+from racctl.data.repcount import pair_marks
+from racctl.data.tables import TextTable
+from racctl.errors import DataError
+
+
+def read_segments(table: TextTable) -> list[ClipTruth]:
+    """The clips of ESCounts' Countix tables and of D2-STX's splits of them, repeated rows merged."""
+    names = table.names("video_id")
+    columns = zip(
+        names, table.numbers(table.any_of("count", "counts")), table.whole("num_frames"), table.numbers("fps"),
+        table.text("class"), table.frame_marks(), strict=True,
+    )  # fmt: skip
+    clips = []
+    for row, (name, count, length, fps, label, marks) in enumerate(columns):
+        pairs, problems = pair_marks(marks)
+        cycles = as_cycles(pairs) - 1
+        segment = whole_video(length)
+        clips.append(
+            ClipTruth(
+                clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label), cycles=cycles,
+                segment=segment, num_frames=length, fps=None if math.isnan(fps) else fps,
+                problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
+                variant="Countix (ESCounts)",
+            )
+        )  # fmt: skip
+    return merge_repeats(clips)
+
+
+def read_seconds(table: TextTable) -> list[ClipTruth]:
+    """The clips of Countix's own tables (and Countix-AV's): `repetition_start`, `repetition_end` in seconds of the
+    YouTube video, as are `kinetics_start` and `kinetics_end`; test tables have no `class`."""
+    names = table.names("video_id")
+    times = [table.numbers(c) for c in ("kinetics_start", "kinetics_end", "repetition_start", "repetition_end")]
+    clips = []
+    columns = zip(names, table.text("class"), table.numbers(table.any_of("count", "counts")), *times, strict=True)
+    for row, (name, label, count, begin, end, start, stop) in enumerate(columns):
+        if not all(math.isfinite(t) for t in (begin, end, start, stop)):
+            raise DataError(f"{table.at(row)} lacks a start or an end in seconds")
+        problems = count_problems(count)
+        if stop <= start:
+            problems.append("segment of no length")
+        if start < begin - 0.01 or stop > end + 0.01:  # their last decimals are noise
+            problems.append("segment outside the Kinetics clip")
+        clip = f"{checked_stem(name, table.at(row))}_{start - begin:.5f}_{stop - begin:.5f}"
+        clips.append(ClipTruth(clip, count, exercise(label), problems=tuple(problems), variant="Countix", name=name))
+    return merge_repeats(clips)
+
+
+def merge_repeats(clips: list[ClipTruth]) -> list[ClipTruth]:
+    """Countix lists some segments two or three times. Rows that say the same become one clip, with the repeat among
+    its problems; rows that disagree on the count stay, for whoever needs one count per clip to refuse."""
+    merged: dict[tuple[str, float], ClipTruth] = {}
+    times: dict[tuple[str, float], int] = {}
+    for clip in clips:
+        key = (clip.clip, clip.count)
+        merged.setdefault(key, clip)
+        times[key] = times.get(key, 0) + 1
+    return [
+        clip if times[key] == 1 else replace(clip, problems=(*clip.problems, f"listed {times[key]} times, kept once"))
+        for key, clip in merged.items()
+    ]

@@ -1,0 +1,94 @@
+"""Counts per clip from anyone's table (`clip,count`, under the names people use) and from racctl's own Parquet."""
+
+from __future__ import annotations
+
+import math
+from typing import IO, Any
+
+from racctl.contracts import Meta
+from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems
+from racctl.data.labels import exercise
+from racctl.data.tables import TextTable
+from racctl.errors import DataError
+from racctl.io.parquet import read_table
+
+CLIP_NAMES = ("clip", "name", "video", "video_id", "video_name", "sequence", "file", "filename", "file_name")
+COUNT_NAMES = ("count", "counts", "reps", "repetitions", "num_reps", "n_reps", "rep_count")
+LABEL_NAMES = ("label", "type", "class", "exercise", "action")
+
+
+def plain_columns(table: TextTable) -> tuple[str, str, str]:
+    """The columns of the clip, its count and its label, "" for each that is not there. Case, spaces and dashes in
+    headers do not matter. Two columns that could be the clip, or its count, are a DataError."""
+    return _column(table, CLIP_NAMES), _column(table, COUNT_NAMES), next(iter(_candidates(table, LABEL_NAMES)), "")
+
+
+def _column(table: TextTable, meanings: tuple[str, ...]) -> str:
+    found = _candidates(table, meanings)
+    if len(found) > 1:
+        both = f"'{found[0]}' and '{found[1]}'"
+        raise DataError(f"'{table.where}' has the columns {both}; either could be the {meanings[0]}, rename one")
+    return found[0] if found else ""
+
+
+def _candidates(table: TextTable, meanings: tuple[str, ...]) -> list[str]:
+    return [name for name in table.header if name.lower().replace(" ", "_").replace("-", "_") in meanings]
+
+
+def read_plain(table: TextTable) -> list[ClipTruth]:
+    """The clips of a table with a clip column and a count column, and perhaps a label column; other columns are
+    ignored."""
+    clip_column, count_column, label_column = plain_columns(table)
+    columns = zip(table.names(clip_column), table.numbers(count_column), table.text(label_column), strict=True)
+    return [
+        ClipTruth(
+            clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label),
+            problems=tuple(count_problems(count)), variant="plain",
+        )
+        for row, (name, count, label) in enumerate(columns)
+    ]  # fmt: skip
+
+
+def read_parquet(file: IO[bytes], where: str) -> tuple[list[ClipTruth], Meta]:
+    """The clips of a racctl.counts/1 or racctl.manifest/1 (a row per clip) or a racctl.reps/1 (a row per repetition),
+    and its meta document."""
+    meta, table = read_table(file, where)
+    schema = meta["schema"]
+    if schema not in ("racctl.counts/1", "racctl.manifest/1", "racctl.reps/1"):
+        raise DataError(f"'{where}' holds {schema}, expected counts or repetitions; run 'racctl count' first")
+    wanted = [name for name in ("clip", "person", "count", "label", "start", "stop") if name in table.column_names]
+    rows = table.select(wanted).to_pylist()
+    for i, row in enumerate(rows):
+        row["name"] = row["clip"] or ""
+        row["clip"] = checked_stem(row["name"], f"'{where}', row {i},")
+    if schema == "racctl.reps/1":
+        return _from_repetitions(rows, meta.get("clip", "")), meta
+    return [_from_count(row, schema) for row in rows], meta
+
+
+def _from_count(row: dict[str, Any], schema: str) -> ClipTruth:
+    count = math.nan if row["count"] is None else row["count"]
+    label, problems = exercise(row.get("label") or ""), tuple(count_problems(count))
+    return ClipTruth(row["clip"], count, label, problems=problems, variant=schema, name=row["name"])
+
+
+def _from_repetitions(rows: list[dict[str, Any]], clip: str) -> list[ClipTruth]:
+    """Rows grouped by clip and person. A table about one clip (`clip` in its meta) without rows says 0."""
+    schema = "racctl.reps/1"
+    if not rows and clip:
+        return [ClipTruth(checked_stem(clip, schema), 0.0, variant=schema, name=clip, cycles=as_cycles([]))]
+    groups: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["name"], row["person"]), []).append(row)
+    clips = []
+    for (name, _person), reps in groups.items():
+        pairs = sorted((r["start"], r["stop"]) for r in reps if r["start"] is not None and r["stop"] is not None)
+        cycles, labels = as_cycles(pairs), {exercise(r["label"] or "") for r in reps}
+        count = float(len(reps))
+        clips.append(
+            ClipTruth(
+                clip=reps[0]["clip"], name=name, count=count, cycles=cycles, variant=schema,
+                label=labels.pop() if len(labels) == 1 else "", problems=tuple(cycle_problems(count, cycles, None)),
+            )
+        )  # fmt: skip
+    return clips

@@ -1,0 +1,74 @@
+"""RepCount-A and the files that follow it: TransRAC's originals, ESCounts' and D2-STX's `*_with_fps`, DeTRC's with
+`total_frames`; and Countix-Fitness-pose, whose table looks alike but marks salient poses.
+
+Columns: `type`, `name`, `count`, L1, L2 = start and end of cycle 1, L3, L4 = of cycle 2 and so on, in frames from 0.
+Consecutive cycles usually share a frame, so the end is read as the frame after the last. `M1, M2, ...` and the index
+columns (`Unnamed: 0.1`) mean nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
+from racctl.data.labels import exercise
+from racctl.data.tables import TextTable
+
+
+def read_repcount(table: TextTable) -> list[ClipTruth]:
+    """The clips of a RepCount-style table, one per row; a missing `type` gives no label."""
+    variant = "RepCount"
+    frames = table.any_of("num_frames", "total_frames")
+    if frames:
+        variant = "RepCount with fps" if frames == "num_frames" else "RepCount with total_frames"
+    columns = zip(
+        table.names("name"), table.text("type"), table.numbers(table.any_of("count", "counts")),
+        table.whole(frames), table.numbers("fps"), table.frame_marks(), strict=True,
+    )  # fmt: skip
+    clips = []
+    for row, (name, label, count, length, fps, marks) in enumerate(columns):
+        pairs, problems = pair_marks(marks)
+        cycles = as_cycles(pairs)
+        segment = whole_video(length)
+        clips.append(
+            ClipTruth(
+                clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label), cycles=cycles,
+                segment=segment, num_frames=length, fps=None if math.isnan(fps) else fps,
+                problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)), variant=variant,
+            )
+        )  # fmt: skip
+    return clips
+
+
+def pair_marks(marks: list[int | None]) -> tuple[list[tuple[int, int]], list[str]]:
+    """Start, stop pairs from L1, L2, ...; a pair with a blank is left out and said to be a problem."""
+    padded = [*marks, None] if len(marks) % 2 else marks
+    both = list(zip(padded[::2], padded[1::2], strict=True))
+    pairs = [(start, stop) for start, stop in both if start is not None and stop is not None]
+    lost = len(both) - len(pairs)
+    return pairs, [f"{lost} {'cycle' if lost == 1 else 'cycles'} without a start or an end"] if lost else []
+
+
+def read_fitness(table: TextTable) -> list[ClipTruth]:
+    """The clips of Countix-Fitness-pose (and of PoseRAC's tables like it): `type`, `name`, L1, L2, ... without a count.
+
+    L1, L2, ... are the frames of the two salient poses in turn, so two of them are one repetition and there are no
+    cycles to read. An odd one at the end is a repetition begun: not counted, and said to be a problem.
+    """
+    clips = []
+    columns = zip(table.names("name"), table.text("type"), table.frame_marks(), strict=True)
+    for row, (name, label, marks) in enumerate(columns):
+        frames = [mark for mark in marks if mark is not None]
+        problems = []
+        if len(frames) % 2:
+            problems.append(f"{len(frames)} salient frames, an odd number")
+        if any(b < a for a, b in pairwise(frames)):
+            problems.append("salient frames out of order")
+        clips.append(
+            ClipTruth(
+                clip=checked_stem(name, table.at(row)), name=name, count=float(len(frames) // 2),
+                label=exercise(label), problems=tuple(problems), variant="Countix-Fitness-pose",
+            )
+        )  # fmt: skip
+    return clips

@@ -1,0 +1,26 @@
+"""The errors of the library; `racctl.cli.app` turns each into one line and an exit code."""
+
+from __future__ import annotations
+
+
+class RacctlError(Exception):
+    """Base of every error that is a message to the user rather than a bug. The text is one line: what is
+    wrong, what was expected, the way out; lower case, no full stop, the subject in single quotes."""
+
+    exit_code = 1
+
+
+class DataError(RacctlError):
+    """Bad data, or nothing usable in it."""
+
+
+class UsageError(RacctlError):
+    """The command line (or the arguments of a library call) ask for something that makes no sense."""
+
+    exit_code = 2
+
+
+class PartialError(RacctlError):
+    """Some of many inputs failed; what worked was written."""
+
+    exit_code = 3

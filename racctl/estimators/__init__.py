@@ -1,0 +1,1 @@
+"""Frames to pose and masks, through libraries that others keep."""

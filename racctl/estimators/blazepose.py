@@ -1,0 +1,217 @@
+"""BlazePose through MediaPipe: 33 landmarks of one person (or several, with a .task model) from an RGB image.
+
+Bazarevsky et al., BlazePose: On-device Real-time Body Pose Tracking, 2020. MediaPipe and its models are Apache-2.0.
+The model "full" lies in the mediapipe 0.10.21 wheel; "lite" and "heavy" are .task files that MediaPipe publishes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from racctl.errors import DataError, UsageError
+from racctl.topology import TOPOLOGIES
+
+JOINTS = len(TOPOLOGIES["blazepose33"].joints)
+LICENCE = "Apache-2.0"
+
+Landmarks = tuple[np.ndarray, np.ndarray, np.ndarray]  # xyz (M, 33, 3) px, world (M, 33, 3) m, score (M, 33)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A published .task file: where it is, and what it must be."""
+
+    url: str
+    size: int
+    sha256: str
+
+
+_HOST = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
+BUNDLES = {
+    "lite": Bundle(
+        f"{_HOST}/pose_landmarker_lite/float16/1/pose_landmarker_lite.task",
+        5777746, "59929e1d1ee95287735ddd833b19cf4ac46d29bc7afddbbf6753c459690d574a",
+    ),
+    "full": Bundle(
+        f"{_HOST}/pose_landmarker_full/float16/latest/pose_landmarker_full.task",
+        9398198, "4eaa5eb7a98365221087693fcc286334cf0858e2eb6e15b506aa4a7ecdcec4ad",
+    ),
+    "heavy": Bundle(
+        f"{_HOST}/pose_landmarker_heavy/float16/1/pose_landmarker_heavy.task",
+        30664242, "64437af838a65d18e5ba7a0d39b465540069bc8aae8308de3e318aad31fcbc7b",
+    ),
+}  # fmt: skip
+
+
+class BlazePose:
+    """Landmarks frame after frame; the person is tracked from one frame to the next until `reset`."""
+
+    def __init__(self, model: str = "full", people: int = 1) -> None:
+        """model: a name whose file is here, or the path of a .task file. people: at most so many; several need a
+        .task file. Raises DataError when MediaPipe cannot start, UsageError for an unknown model."""
+        _keep_quiet()
+        model = model_file(model, download=False)
+        try:
+            self._backend = _Wheel() if model == "full" and people == 1 and wheel_has_full() else _Task(model, people)
+        except ImportError as error:
+            raise DataError(
+                f"mediapipe cannot be imported ({error}); on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
+            ) from None
+
+    def reset(self) -> None:
+        """Forget the tracked person and the smoothing; the next frame starts with a detection."""
+        self._backend.reset()
+
+    def __call__(self, rgb: np.ndarray, time: float) -> Landmarks:
+        """rgb: (H, W, 3) uint8, upright. time: seconds, ascending. People not found are NaN with score 0."""
+        return self._backend(rgb, time)
+
+
+def wheel_has_full() -> bool:
+    """Whether the installed mediapipe carries the pose model itself (0.10.21 does, 0.10.30 and later do not)."""
+    return _wheel_model().is_file()
+
+
+def _wheel_model() -> Path:
+    """Where the wheel keeps "full"; found without importing mediapipe, which takes a second."""
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError("mediapipe is not installed; pip install 'mediapipe==0.10.21' (Python 3.11, 3.12)")
+    return Path(next(iter(spec.submodule_search_locations)), "modules", "pose_landmark", "pose_landmark_full.tflite")
+
+
+def _keep_quiet() -> None:
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # MediaPipe 0.10.35 and later report usage over https when a task closes, without a switch; a proxy that leads
+    # nowhere is the only way to stop it. The process that estimates does nothing else on the network.
+    os.environ["https_proxy"] = os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
+
+
+class _Wheel:
+    """The graph and model "full" inside the mediapipe 0.10.21 wheel."""
+
+    def __init__(self) -> None:
+        from mediapipe.python.solutions.pose import Pose
+
+        self._pose = Pose(model_complexity=1)
+
+    def reset(self) -> None:
+        self._pose.reset()
+
+    def __call__(self, rgb: np.ndarray, _time: float) -> Landmarks:
+        found = self._pose.process(rgb)
+        if found.pose_landmarks is None:
+            return _stack([], [], 1, rgb.shape)
+        return _stack([found.pose_landmarks.landmark], [found.pose_world_landmarks.landmark], 1, rgb.shape)
+
+
+class _Task:
+    """A .task bundle through MediaPipe's Tasks interface."""
+
+    def __init__(self, model: str, people: int) -> None:
+        if not Path(model).is_file():
+            raise UsageError(_missing(model))
+        self._path, self._people, self._mark = model, people, None
+        self.reset()
+
+    def reset(self) -> None:
+        from mediapipe.tasks.python import vision
+        from mediapipe.tasks.python.core.base_options import BaseOptions
+
+        if self._mark is not None:
+            self._mark.close()
+        options = vision.PoseLandmarkerOptions(
+            base_options=BaseOptions(model_asset_path=self._path),
+            running_mode=vision.RunningMode.VIDEO,
+            num_poses=self._people,
+        )
+        try:
+            self._mark, self._last = vision.PoseLandmarker.create_from_options(options), -1
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"'{self._path}' is not a pose model that mediapipe accepts ({reason})") from None
+
+    def __call__(self, rgb: np.ndarray, time: float) -> Landmarks:
+        import mediapipe as mp
+
+        self._last = max(self._last + 1, round(time * 1000))  # milliseconds, strictly ascending
+        image = mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
+        found = self._mark.detect_for_video(image, self._last)
+        return _stack(found.pose_landmarks, found.pose_world_landmarks, self._people, rgb.shape)
+
+
+def _missing(model: str) -> str:
+    if model == "full":
+        return "this mediapipe carries no pose model; use '--download', a .task FILE, or mediapipe 0.10.21"
+    if model in BUNDLES:
+        return f"the pose model '{model}' does not come with the installation; use '--download' or a .task file"
+    return f"no such pose model '{model}'; expected full, lite, heavy or a .task file"
+
+
+def _stack(image: list, world: list, people: int, shape: tuple[int, ...]) -> Landmarks:
+    height, width = shape[:2]
+    xyz = np.full((people, JOINTS, 3), np.nan, np.float32)
+    metres, score = xyz.copy(), np.zeros((people, JOINTS), np.float32)
+    for m, (marks, points) in enumerate(zip(image, world, strict=True)):
+        xyz[m] = [(p.x * width, p.y * height, p.z * width) for p in marks]
+        metres[m] = [(p.x, p.y, p.z) for p in points]
+        score[m] = np.clip([p.visibility for p in marks], 0, 1)
+    return xyz, metres, score
+
+
+def model_file(model: str, download: bool) -> str:
+    """What to hand to BlazePose for the name or path `model`: "full", or a .task file, fetched if `download`.
+
+    Raises UsageError when the model is neither here nor allowed to be fetched."""
+    if model == "full" and wheel_has_full():
+        return model
+    if Path(model).is_file():
+        return str(Path(model))
+    if model not in BUNDLES:
+        raise UsageError(_missing(model))
+    cached = cache_folder() / Path(BUNDLES[model].url).name
+    if cached.is_file() and cached.stat().st_size == BUNDLES[model].size:
+        return str(cached)
+    if not download:
+        raise UsageError(_missing(model))
+    _fetch(BUNDLES[model], cached)
+    return str(cached)
+
+
+def model_record(model: str) -> dict[str, str]:
+    """Name, sha256 and licence of the weights, for provenance. model: what `model_file` returned."""
+    path = _wheel_model() if model == "full" else Path(model)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    known = any(bundle.sha256 == digest for bundle in BUNDLES.values()) or model == "full"
+    return {"name": path.name, "sha256": digest, "licence": LICENCE if known else "unknown"}
+
+
+def cache_folder() -> Path:
+    """Where downloaded models are kept: $RACCTL_CACHE, else $XDG_CACHE_HOME/racctl, else ~/.cache/racctl."""
+    if "RACCTL_CACHE" in os.environ:
+        return Path(os.environ["RACCTL_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "racctl"
+
+
+def _fetch(bundle: Bundle, target: Path) -> None:
+    """Download to `target`; DataError unless size and sha256 are the pinned ones."""
+    import urllib.request
+
+    from racctl.io.output import write_file
+
+    try:
+        with urllib.request.urlopen(bundle.url, timeout=60) as answer:
+            data = answer.read(bundle.size + 1)
+    except OSError as error:
+        raise DataError(f"cannot fetch '{bundle.url}' ({error})") from None
+    if len(data) != bundle.size or hashlib.sha256(data).hexdigest() != bundle.sha256:
+        raise DataError(f"'{bundle.url}' is not the file that was pinned (size or sha256 differ); nothing was kept")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_file(target, lambda file: file.write(data) and None)

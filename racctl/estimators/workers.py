@@ -1,0 +1,248 @@
+"""Estimators in processes of their own, fed with decoded frames through shared memory.
+
+MediaPipe runs on one thread and carries state from frame to frame, so a clip is cut into chunks; every chunk starts
+afresh and warms up on the frames before it. The cuts depend on the clip alone, so the result is the same for any
+number of workers. The parent decodes (once, in order), the workers convert and estimate.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from racctl.errors import DataError, RacctlError
+from racctl.progress import Report, silent
+from racctl.video.decode import Frame, upright
+
+WARM_UP = 8  # frames; see tests/benchmarks/pose_chunks.py for what the tracker makes of them
+CHUNK = 120  # frames, about
+LONG_SIDE = 1280  # pixels; larger frames are reduced to this before they are estimated on
+RING_BYTES = 1 << 30  # of frames in flight, over all workers
+
+Build = Callable[[], Callable[[np.ndarray, float], tuple[np.ndarray, ...]]]
+
+
+def cuts(total: int) -> list[int]:
+    """First frames of the chunks of a clip of `total` frames: one, two, or a multiple of four about CHUNK long, so that
+    the usual numbers of cores share them evenly."""
+    count = 1 if total < CHUNK else 2 if total < 3 * CHUNK else 4 * max(1, round(total / (4 * CHUNK)))
+    return [total * c // count for c in range(count)]
+
+
+class Workers:
+    """`count` processes, each with the estimator that `build` makes; use as a context manager."""
+
+    def __init__(self, build: Build, count: int) -> None:
+        self._build, self._count = build, max(1, count)
+        self._links: list[_Link] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for link in self._links:
+            link.close()
+
+    def run(
+        self, frames: Iterable[Frame], total: int, rotation: int = 0, report: Report = silent
+    ) -> tuple[np.ndarray, ...]:
+        """Estimate on every frame; the estimator's arrays, each stacked to (T, ...).
+
+        total: how many frames are expected (it decides the cuts; more or fewer are fine). rotation: as in Video.
+        Raises DataError when there is no frame, or a worker fails.
+        """
+        run = _Run(self, cuts(total), rotation, total, report)
+        try:
+            for index, frame in enumerate(frames):
+                run.send(index, frame)
+            return run.finish()
+        except BaseException:
+            for link in self._links:  # what is in flight is of no use to the next run
+                link.close()
+            self._links.clear()
+            raise
+        finally:
+            run.release()
+
+    def links(self, wanted: int) -> list[_Link]:
+        """The first `wanted` workers, started when first asked for."""
+        while len(self._links) < min(wanted, self._count):
+            self._links.append(_Link(self._build))
+        return self._links[:wanted]
+
+
+class _Link:
+    """The parent's end of one worker."""
+
+    def __init__(self, build: Build) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, build), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.join(5)
+        self.pipe.close()
+
+
+class _Run:
+    """One clip on its way through the workers."""
+
+    def __init__(self, workers: Workers, begins: list[int], rotation: int, total: int, report: Report) -> None:
+        self.links = workers.links(len(begins))
+        self.begins, self.rotation, self.total, self.report = begins, rotation, total, report
+        self.memory: list[SharedMemory] = []
+        self.sent, self.busy = [0] * len(self.links), [0] * len(self.links)
+        self.chunks: dict[int, tuple[np.ndarray, ...]] = {}
+        self.recent: deque[tuple] = deque(maxlen=WARM_UP)
+        self.done = self.kept = 0
+        self.reformatter = VideoReformatter()
+
+    def send(self, index: int, frame: Frame) -> None:
+        """Hand a frame to the chunk it belongs to; a chunk that begins here first warms up on the frames before."""
+        image = self._working_image(frame.image)
+        colour = (image.format.name, int(image.colorspace), int(image.color_range))
+        shot = (image.to_ndarray(), colour, frame.time)
+        if not self.memory:
+            self._allocate(shot[0])
+        chunk = bisect.bisect_right(self.begins, index) - 1
+        if chunk and index == self.begins[chunk]:
+            self._tell((chunk - 1) % len(self.links), ("end", chunk - 1))
+            for earlier in self.recent:
+                self._put(chunk, *earlier, keep=False)
+        self._put(chunk, *shot, keep=True)
+        self.kept = index + 1
+        self.recent.append(shot)
+
+    def finish(self) -> tuple[np.ndarray, ...]:
+        if not self.kept:
+            raise DataError("no frame to estimate on")
+        last = bisect.bisect_left(self.begins, self.kept) - 1
+        self._tell(last % len(self.links), ("end", last))
+        while len(self.chunks) <= last:
+            self._receive(self.links)
+        return tuple(np.concatenate(parts) for parts in zip(*(self.chunks[c] for c in range(last + 1)), strict=True))
+
+    def release(self) -> None:
+        for memory in self.memory:
+            memory.close()
+            memory.unlink()
+
+    def _working_image(self, image: av.VideoFrame) -> av.VideoFrame:
+        """yuv420p with even sides, at most LONG_SIDE: half the memory of RGB and no work for the usual video."""
+        scale = min(1.0, LONG_SIDE / max(image.width, image.height))
+        width, height = (max(2, 2 * round(side * scale / 2)) for side in (image.width, image.height))
+        if image.format.name in ("yuv420p", "yuvj420p") and (width, height) == (image.width, image.height):
+            return image
+        return self.reformatter.reformat(
+            image, width, height, "yuv420p", interpolation=Interpolation.AREA, dst_color_range=image.color_range
+        )
+
+    def _allocate(self, pixels: np.ndarray) -> None:
+        longest = max(np.diff([*self.begins, max(self.total, self.begins[-1] + 1)])) + WARM_UP
+        slots = 8 if len(self.links) == 1 else int(min(longest, RING_BYTES // len(self.links) // pixels.nbytes))
+        self.slots = max(2, slots)
+        for _ in self.links:
+            self.memory.append(SharedMemory(create=True, size=self.slots * pixels.nbytes))
+        self.shape = pixels.shape
+
+    def _put(self, chunk: int, pixels: np.ndarray, colour: tuple[str, int, int], time: float, keep: bool) -> None:
+        worker = chunk % len(self.links)
+        while self.busy[worker] >= self.slots:
+            self._receive([self.links[worker]])
+        if pixels.shape != self.shape:
+            raise DataError("the picture size changes within the video; cut it where it does")
+        slot = self.sent[worker] % self.slots
+        self.sent[worker] += 1
+        np.ndarray(self.shape, np.uint8, self.memory[worker].buf, slot * pixels.nbytes)[:] = pixels
+        self._tell(worker, ("frame", self.memory[worker].name, self.shape, slot, colour, self.rotation, time, keep))
+        self.busy[worker] += 1
+        self._receive([], block=False)
+
+    def _tell(self, worker: int, message: tuple) -> None:
+        with contextlib.suppress(BrokenPipeError):  # its last words are in the pipe
+            self.links[worker].pipe.send(message)
+
+    def _receive(self, links: list[_Link], block: bool = True) -> None:
+        """Take what the workers have to say; wait for one of `links` if `block`."""
+        pipes = {link.pipe: w for w, link in enumerate(self.links)}
+        ready = wait([link.pipe for link in links]) if block else wait(list(pipes), 0)
+        for pipe in ready:
+            self._hear(pipes[pipe], _next_message(pipe, self.links[pipes[pipe]]))
+
+    def _hear(self, worker: int, message: tuple) -> None:
+        if message[0] == "frame":
+            self.busy[worker] -= 1
+            self.done += 1
+            self.report(min(self.done, self.total), self.total)
+        elif message[0] == "chunk":
+            self.chunks[message[1]] = message[2]
+        elif isinstance(message[1], Exception):
+            raise message[1]
+
+
+def _next_message(pipe: Connection, link: _Link) -> tuple:
+    try:
+        return pipe.recv()
+    except (EOFError, ConnectionResetError):
+        link.process.join(5)
+        raise DataError(f"the estimator's process died (exit status {link.process.exitcode})") from None
+
+
+def _work(pipe: Connection, build: Build) -> None:
+    """A worker's life: frames in, one message per frame and one per chunk out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MediaPipe's remarks are for its developers
+    try:
+        _serve(pipe, build())
+    except RacctlError as error:
+        pipe.send(("error", error))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        pass
+    except Exception as error:
+        pipe.send(("error", DataError(f"the estimator failed ({type(error).__name__}: {error})")))
+
+
+def _serve(pipe: Connection, estimator: Any) -> None:
+    memory: SharedMemory | None = None
+    results: list[tuple[np.ndarray, ...]] = []
+    reformatter, fresh = VideoReformatter(), True
+    while True:
+        message = pipe.recv()
+        if message[0] == "end":
+            stacked = tuple(np.stack(part) for part in zip(*results, strict=True))
+            pipe.send(("chunk", message[1], stacked))
+            results, fresh = [], True
+            continue
+        _, name, shape, slot, colour, rotation, time, keep = message
+        if memory is None or memory.name != name:
+            memory = SharedMemory(name)
+        if fresh:
+            estimator.reset()
+            fresh = False
+        pixels = np.ndarray(shape, np.uint8, memory.buf, slot * int(np.prod(shape)))
+        rgb = upright(_to_rgb(reformatter, pixels, colour), rotation)
+        landmarks = estimator(rgb, time)
+        if keep:
+            results.append(landmarks)
+        pipe.send(("frame",))
+
+
+def _to_rgb(reformatter: VideoReformatter, pixels: np.ndarray, colour: tuple[str, int, int]) -> np.ndarray:
+    image = av.VideoFrame.from_ndarray(pixels, colour[0])
+    image.colorspace, image.color_range = colour[1], colour[2]
+    return reformatter.reformat(image, format="rgb24").to_ndarray()

@@ -1,0 +1,104 @@
+"""What a file is: schema, shapes, provenance, licences of the weights used."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any
+
+import numpy as np
+
+from racctl.contracts import TABLES, Meta
+from racctl.errors import DataError
+from racctl.io.npz import read_npz
+from racctl.io.sniff import sniff
+from racctl.io.spool import display_name, open_input, sha256
+
+MAX_HEADER = 100 << 20  # bytes; safetensors' own bound
+
+
+def describe(source: str) -> dict[str, Any]:
+    """A JSON-able description of one file ("-" is stdin): kind, schema, clip, source, contents, steps, sha256.
+
+    Raises DataError for what is neither ours nor a video."""
+    where = display_name(source)
+    with open_input(source) as file:
+        kind = sniff(file)
+        if kind not in DESCRIBERS:
+            raise DataError(f"'{where}' is {kind}, expected a racctl npz, Parquet or safetensors file, or a video")
+        return {"file": where, "sha256": sha256(file), **DESCRIBERS[kind](file, where)}
+
+
+def _npz(file: IO[bytes], where: str) -> dict[str, Any]:
+    meta, arrays = read_npz(file, where)
+    contents = {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
+    return {"kind": "npz", **_document(meta), "contents": contents, **_coverage(meta["schema"], arrays)}
+
+
+def _coverage(schema: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What a person wants to know first about a pose or mask: how long it is, how much of it is there."""
+    if "time" not in arrays or not len(arrays["time"]):
+        return {}
+    time = arrays["time"]
+    summary = {"frames": len(time), "seconds": f"{time[0]:.3f} .. {time[-1]:.3f}"}
+    if schema.startswith("racctl.pose/"):
+        seen = (arrays["score"] > 0).any((1, 2)).mean()
+        summary["person_found"] = f"{seen:.1%} of frames"
+    return summary
+
+
+def _parquet(file: IO[bytes], where: str) -> dict[str, Any]:
+    from racctl.io.parquet import read_table
+
+    meta, table = read_table(file, where)
+    extra = [name for name in table.column_names if name not in TABLES[meta["schema"]]]
+    contents = {field.name: str(field.type) for field in table.schema}
+    more = {"extra_columns": extra} if extra else {}
+    return {"kind": "parquet", **_document(meta), "rows": table.num_rows, "contents": contents, **more}
+
+
+def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
+    """The header alone tells everything; the weights are not read."""
+    size = int.from_bytes(file.read(8), "little")
+    whole = file.seek(0, 2)
+    file.seek(8)
+    try:
+        if size > min(MAX_HEADER, whole):
+            raise ValueError("its header is longer than the file")
+        header = json.loads(file.read(size))
+        words = header.pop("__metadata__", {})
+        tensors = {name: f"{entry['dtype']} {tuple(entry['shape'])}" for name, entry in header.items()}
+        parameters = sum(int(np.prod(entry["shape"], dtype=object)) for entry in header.values())
+        if 8 + size + max((entry["data_offsets"][1] for entry in header.values()), default=0) != whole:
+            raise ValueError("cut short or padded")
+        meta = json.loads(words["racctl"]) if "racctl" in words else dict(words)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise DataError(f"'{where}' is not a whole safetensors file ({error})") from None
+    return {"kind": "safetensors", **_document(meta), "parameters": parameters, "contents": tensors}
+
+
+def _video(file: IO[bytes], where: str) -> dict[str, Any]:
+    from racctl.video.decode import probe
+
+    video = probe(file, where)
+    about = {key: value for key, value in video.source().items() if key not in ("name", "sha256")}
+    return {"kind": "video", **about, "seconds": round(video.duration, 3), "audio": video.audio}
+
+
+DESCRIBERS = {"npz": _npz, "parquet": _parquet, "safetensors": _safetensors, "video": _video, "unknown": _video}
+
+
+def _document(meta: Meta) -> dict[str, Any]:
+    """The meta document, schema first and provenance last."""
+    first = {key: meta[key] for key in ("schema", "clip") if key in meta}
+    rest = {key: value for key, value in meta.items() if key not in (*first, "steps")}
+    return {**first, **rest, "steps": meta.get("steps", []), "licences": licences(meta)}
+
+
+def licences(meta: Meta) -> list[str]:
+    """`name: licence` of all weights that the steps name, each once."""
+    found = {}
+    for document in [meta, *meta.get("clips", {}).values()]:
+        for entry in document.get("steps", []):
+            for weights in entry.get("weights", []):
+                found[f"{weights.get('name', '?')}: {weights.get('licence', 'unknown')}"] = None
+    return list(found)

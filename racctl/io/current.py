@@ -1,0 +1,42 @@
+"""Whether an output that is already there is what this command would make again."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from racctl.contracts import Meta, load_meta
+from racctl.errors import DataError
+from racctl.io.npz import MAX_META
+from racctl.io.sniff import sniff
+
+
+def is_current(path: str | Path, source_sha256: str, steps: list[Meta]) -> bool:
+    """True when `path` was made from the same input bytes by the same steps: tools, versions, options, weights."""
+    meta = recorded_meta(path)
+    return bool(meta) and meta.get("source", {}).get("sha256") == source_sha256 and meta.get("steps") == steps
+
+
+def recorded_meta(path: str | Path) -> Meta:
+    """The meta document of one of our npz or Parquet files, read without the data; {} when there is none."""
+    try:
+        with open(path, "rb") as file:
+            kind = sniff(file)
+            if kind == "npz":
+                return _npz_meta(zipfile.ZipFile(file), str(path))
+            if kind == "parquet":
+                import pyarrow.parquet as pq
+
+                return load_meta((pq.read_schema(file).metadata or {})[b"racctl"], str(path))
+    except (OSError, ValueError, KeyError, DataError, zipfile.BadZipFile, EOFError):
+        pass
+    return {}
+
+
+def _npz_meta(archive: zipfile.ZipFile, where: str) -> Meta:
+    if archive.getinfo("meta.npy").file_size > MAX_META:
+        return {}
+    with archive.open("meta.npy") as stream:
+        return load_meta(np.lib.format.read_array(stream, allow_pickle=False).tobytes(), where)

@@ -1,0 +1,53 @@
+"""Outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from racctl.errors import DataError
+
+
+def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
+    """Call `build` on a temporary file beside `target`, then put it in place with one rename.
+
+    A symbolic link is followed, an existing file keeps its permissions; a device, pipe or socket is written to
+    directly. Whatever fails leaves the old file as it was and nothing beside it.
+    """
+    path = Path(os.path.realpath(target))
+    try:
+        if path.exists() and not path.is_file():
+            if path.is_dir():
+                raise DataError(f"cannot write '{target}': it is a directory")
+            with open(path, "wb") as device:
+                build(device)
+            return
+        _replace(path, build)
+    except OSError as error:
+        raise DataError(f"cannot write '{target}': {(error.strerror or str(error)).lower()}") from None
+
+
+def _replace(path: Path, build: Callable[[IO[bytes]], None]) -> None:
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            build(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, _mode(path))
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

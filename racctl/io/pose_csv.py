@@ -1,0 +1,213 @@
+"""MediaPipe landmarks in CSV, in the ways people write them.
+
+There is no standard. What is read: a header of `x0,y0,z0,v0,x1,...` (numbers from 0 or from 1, in any order and with
+any separator: `x_0`, `0_x`, `landmark_0_x`), or of joint names (`nose_x`, `LEFT_SHOULDER_visibility`), or one row per
+joint (`frame,landmark,x,y,z,visibility`); no header, for exactly 99 (x, y, z) or 132 (x, y, z, visibility) numbers a
+row; columns of frame, time and person anywhere; `world` in a column's name for metres. Other columns are ignored.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import numpy as np
+
+from racctl.errors import DataError
+from racctl.io.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
+from racctl.io.landmarks import Landmarks, Note, scale_of
+from racctl.topology import BLAZEPOSE33
+
+MAX_BYTES = 512 << 20
+LARGEST = 1e20  # nanoseconds since 1970 are 2e18
+EMPTY = ("", "nan", "none", "null", "na", "n/a")
+
+Row = tuple[int, list[str]]  # line number, cells
+Key = tuple[float, int]  # moment (frame number, else time, else row number), person
+
+
+@dataclass
+class Records:
+    """What the rows say: values (2, V, 4), image and world, x y z score, by moment and person; seconds by moment."""
+
+    values: dict[Key, np.ndarray] = field(default_factory=dict)
+    times: dict[float, float] = field(default_factory=dict)
+
+    def of(self, key: Key) -> np.ndarray:
+        """The values of one person at one moment, NaN at first."""
+        return self.values.setdefault(key, np.full((2, len(BLAZEPOSE33), 4), np.nan))
+
+
+def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
+    """Landmarks from a CSV of MediaPipe's 33; DataError naming the line or column that is wrong. Joints without a
+    column are NaN, and so is a row without numbers, or of zeros only (nobody)."""
+    rows = _rows(file, source)
+    first = next(rows, (1, []))
+    if first[1] and all(_float(cell) is not None for cell in first[1]):
+        columns, rows = without_header(first[1], source), itertools.chain([first], rows)
+    else:
+        columns = with_header(first[1], source)
+    records = _wide(rows, columns, source) if columns.joint is None else _long(rows, columns, source)
+    if not records.values:
+        raise DataError(f"'{source}' is a CSV without rows")
+    return _landmarks(records, columns, source, note)
+
+
+def _rows(file: IO[bytes], source: str) -> Iterator[Row]:
+    """Every row that is not blank; the separator is the one that the first line has most of."""
+    if file.seek(0, 2) > MAX_BYTES:
+        raise DataError(f"'{source}' is a CSV of more than {MAX_BYTES >> 20} MiB; expected one clip")
+    file.seek(0)
+    try:
+        text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{source}' is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    first = text[: text.find("\n") + 1] or text
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), skipinitialspace=True)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(f"'{source}', line {reader.line_num}: not CSV ({error})") from None
+
+
+def _float(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _number(cells: list[str], place: int, columns: Columns, where: str) -> float:
+    """The number in a cell; NaN where it is empty or says so."""
+    cell = cells[place].strip()
+    if cell.lower() in EMPTY:
+        return np.nan
+    value = _float(cell)
+    if value is None or abs(value) > LARGEST:
+        raise DataError(f"{where}: '{columns.names[place]}' is {cell[:40]!r}, expected a number")
+    return value
+
+
+def _whole(cells: list[str], place: int, columns: Columns, where: str) -> int:
+    value = _number(cells, place, columns, where)
+    if not 0 <= value < 1 << 31 or value != int(value):
+        raise DataError(f"{where}: '{columns.names[place]}' is {cells[place][:40]!r}, expected a whole number from 0")
+    return int(value)
+
+
+def _keyed(
+    rows: Iterable[Row], columns: Columns, source: str, records: Records
+) -> Iterator[tuple[str, list[str], Key]]:
+    """(where, cells, key) of every row, its time noted; DataError for rows of another length or another clip."""
+    clips = set()
+    for number, (line, cells) in enumerate(rows):
+        where = f"'{source}', line {line}"
+        if len(cells) != len(columns.names):
+            raise DataError(f"{where}: {len(cells)} columns, the first line has {len(columns.names)}")
+        clips |= set() if columns.clip is None else {cells[columns.clip]}
+        if len(clips) > 1:
+            raise DataError(f"{where}: another '{columns.names[columns.clip or 0]}'; expected one clip, split the file")
+        frame = None if columns.frame is None else _whole(cells, columns.frame, columns, where)
+        time = None if columns.time is None else _number(cells, columns.time, columns, where)
+        moment = float(next(value for value in (frame, time, number) if value is not None))
+        if time is not None and (np.isnan(time) or records.times.setdefault(moment, time) != time):
+            raise DataError(f"{where}: '{columns.names[columns.time or 0]}' is empty, or another for the same frame")
+        yield where, cells, (moment, 0 if columns.person is None else _whole(cells, columns.person, columns, where))
+
+
+def _wide(rows: Iterable[Row], columns: Columns, source: str) -> Records:
+    """One row per frame and person."""
+    records = Records()
+    places = list(columns.slots)
+    at = tuple(np.array([_at(slot.world, slot.joint, slot.axis) for slot in columns.slots.values()]).T)
+    for where, cells, key in _keyed(rows, columns, source, records):
+        if key in records.values:
+            raise DataError(f"{where}: a second row for the same frame and person; expected one clip")
+        records.of(key)[at] = [_number(cells, place, columns, where) for place in places]
+    return records
+
+
+def _at(world: bool, joint: Any, axis: int) -> tuple[int, int, int]:
+    return int(world), BLAZEPOSE33.index(joint), axis
+
+
+def _long(rows: Iterable[Row], columns: Columns, source: str) -> Records:
+    """One row per frame, person and joint. What the joints' numbers mean is settled when all are known."""
+    place = columns.joint or 0
+    if columns.frame is None and columns.time is None:
+        raise DataError(f"'{source}' has one row per joint but neither frame nor time; expected a column 'frame'")
+    records, found = Records(), {}
+    for where, cells, key in _keyed(rows, columns, source, records):
+        joint = joint_named(cells[place])
+        if joint is None:
+            raise DataError(f"{where}: '{columns.names[place]}' is {cells[place][:40]!r}, expected a landmark's name")
+        if (key, joint) in found:
+            raise DataError(f"{where}: a second row for the same frame, person and joint")
+        found[key, joint] = [_number(cells, column, columns, where) for column in columns.slots]
+    names = settled([joint for _, joint in found], source)
+    for (key, joint), values in found.items():
+        person = records.of(key)
+        if names[joint] is not None:
+            for slot, value in zip(columns.slots.values(), values, strict=True):
+                person[_at(slot.world, names[joint], slot.axis)] = value
+    return records
+
+
+def _landmarks(records: Records, columns: Columns, source: str, note: Note) -> Landmarks:
+    moments = sorted({moment for moment, _ in records.values})
+    people = sorted({person for _, person in records.values})
+    if len(moments) * len(people) > 4 * len(records.values) + 1000:
+        raise DataError(f"'{source}' has {len(people)} people in {len(moments)} frames; expected one clip of a few")
+    values = np.full((len(moments), len(people), 2, len(BLAZEPOSE33), 4), np.nan)
+    row, column = {m: t for t, m in enumerate(moments)}, {p: m for m, p in enumerate(people)}
+    for (moment, person), found in records.values.items():
+        values[row[moment], column[person]] = found
+    kinds = {slot.world for slot in columns.slots.values() if slot.axis <= Y}
+    image, world = _xyz(values[:, :, 0]), _xyz(values[:, :, 1])
+    scores = np.fmax(values[:, :, 0, :, SCORE], values[:, :, 1, :, SCORE])
+    time, args = _seconds([records.times.get(moment) for moment in moments], columns, source, note)
+    return Landmarks(
+        "mediapipe", BLAZEPOSE33,
+        xyz=image if False in kinds else world,
+        scale=scale_of(image) if False in kinds else "metres",
+        score=scores if np.isfinite(scores).any() else None,
+        frame=np.arange(len(moments)) if columns.frame is None else np.array(moments),
+        time=time,
+        track=np.array(people),
+        world=world if True in kinds else None,
+        dims=3 if any(slot.axis == Z for slot in columns.slots.values()) else 2,
+        args=args,
+    )  # fmt: skip
+
+
+def _xyz(values: np.ndarray) -> np.ndarray:
+    """(T, M, V, 4) -> (T, M, V, 3): people of zeros only are nobody; where nothing has a depth z is 0."""
+    xyz = values[..., :3].copy()
+    if np.isnan(xyz[..., Z]).all():
+        xyz[..., Z] = 0
+    xyz[(np.nan_to_num(xyz) == 0).all((2, 3))] = np.nan
+    xyz[np.isnan(xyz).any(-1)] = np.nan
+    return xyz
+
+
+def _seconds(
+    times: list[float | None], columns: Columns, source: str, note: Note
+) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """(T,) seconds, or None where there is no time, and what the provenance says of them. Where the column's name has
+    no unit it is the one that makes a frame last less than 5 s; a clock that counts from 1970 is set to 0."""
+    if columns.time is None:
+        return None, {}
+    array, unit = np.array(times, np.float64), columns.seconds
+    if unit is None:
+        period = float(np.median(np.diff(array))) if len(array) > 1 else 0.0
+        unit = next((unit for unit in (1.0, 1e-3, 1e-6) if period * unit < 5), 1e-9)
+        note(f"'{source}': one step of '{columns.names[columns.time]}' read as {unit:g} s")
+    if abs(array[0]) * unit > 1e8:
+        return (array - array[0]) * unit, {"time_unit": unit, "time_from": "first frame"}
+    return array * unit, {"time_unit": unit}

@@ -1,0 +1,244 @@
+"""Poses in JSON: OpenPose's file per frame (BODY_25 and COCO layouts) and COCO's keypoint annotations and results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from racctl.errors import DataError
+from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
+from racctl.io.people import follow, stack
+from racctl.io.sniff import sniff
+from racctl.io.spool import open_input
+from racctl.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
+
+MAX_BYTES = 512 << 20  # of one JSON file; parsed, it takes ten times that
+OPENPOSE_LAYOUTS = {len(layout) * 3: layout for layout in (OPENPOSE25, OPENPOSE18)}
+
+People = list[np.ndarray]  # of one frame, each (V, 3): x, y, score
+
+
+def load_json(file: IO[bytes], where: str) -> Any:
+    """Parse a JSON document from a stranger; DataError when it is none, or too large or too deep to be a pose."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > MAX_BYTES:
+        raise DataError(f"'{where}' is {size >> 20} MiB of JSON; expected at most {MAX_BYTES >> 20}, one clip")
+    try:
+        return json.loads(file.read())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'{where}' is not whole JSON ({str(error).splitlines()[0].lower()})") from None
+
+
+def _numbers(values: object, where: str) -> np.ndarray:
+    """A flat list of numbers as (N,) float64; null and NaN are NaN, anything else is a DataError."""
+    if not isinstance(values, list) or not {type(value) for value in values} <= {int, float, type(None)}:
+        raise DataError(f"'{where}' has keypoints that are not a flat list of numbers")
+    try:
+        array = np.array([np.nan if value is None else float(value) for value in values])
+    except OverflowError:
+        array = np.array([np.inf])
+    check_range(array, where)
+    return array
+
+
+def _known(person: np.ndarray) -> np.ndarray:
+    """(V, 3) with NaN for the joints that were not found: score 0, or a missing number."""
+    found = np.isfinite(person).all(-1) & (np.nan_to_num(person[:, 2]) > 0)
+    return np.where(found[:, None], person, np.nan)
+
+
+def _landmarks(
+    layout: tuple[str, Topology],
+    frames: dict[int, People],
+    ids: dict[int, list[int]] | None,
+    source: str,
+    note: Note,
+    size: tuple[int, int] | None = None,
+) -> Landmarks:
+    """Landmarks from people by frame number; `ids` names them where the file does, else they are followed."""
+    name, topology = layout
+    numbers = sorted(frames)
+    people = [frames[number] for number in numbers]
+    places = [[person[:, :2] for person in group] for group in people]
+    tracks = follow(places, source) if ids is None else [ids[number] for number in numbers]
+    plane, score, track = stack(people, tracks, len(topology), source, note)
+    scale = scale_of(plane)
+    if scale == "normalized" and (plane < 0).any() and name == "openpose":
+        plane = (plane + 1) / 2  # its '--keypoint_scale 4' is -1..1
+    xyz = np.concatenate([plane, np.zeros((*plane.shape[:-1], 1))], -1)
+    xyz = np.where(np.isnan(plane).any(-1, keepdims=True), np.nan, xyz)
+    who = {"people": "as named" if ids is not None else "followed by distance"} if len(track) > 1 else {}
+    return Landmarks(name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=who, size=size)
+
+
+def read_openpose_folder(folder: str, note: Note) -> Landmarks:
+    """Landmarks from a folder of OpenPose JSON files, one per frame, numbered by the last digits of their names (by
+    their order where those have none). Files that are not JSON are left alone."""
+    paths = [path for path in sorted(Path(folder).iterdir()) if not path.name.startswith(".") and _is_json(path)]
+    if not paths:
+        raise DataError(f"'{folder}' holds no OpenPose JSON files (one per frame, from '--write_json')")
+    numbers = _frame_numbers([path.stem for path in paths], folder)
+    return _openpose(zip(numbers, map(str, paths), map(_load, paths), strict=True), folder, note)
+
+
+def _is_json(path: Path) -> bool:
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with open_input(str(path)) as file:
+        return sniff(file) == "json"
+
+
+def _load(path: Path) -> Any:
+    with open_input(str(path)) as file:
+        return load_json(file, str(path))
+
+
+def read_openpose(document: Any, source: str, note: Note) -> Landmarks:
+    """Landmarks from one OpenPose document: a clip of one frame."""
+    return _openpose([(0, source, document)], source, note)
+
+
+def _openpose(documents: Iterable[tuple[int, str, Any]], source: str, note: Note) -> Landmarks:
+    frames: dict[int, People] = {}
+    ids: dict[int, list[int]] = {}
+    lengths: set[int] = set()
+    for number, where, document in documents:
+        people = document.get("people") if isinstance(document, dict) else None
+        if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+            raise DataError(f"'{where}' is not OpenPose JSON; expected an object with a list 'people'")
+        flat = [(_numbers(_body(person), where), _person_id(person)) for person in people]
+        flat = [(values, name) for values, name in flat if len(values)]
+        lengths |= {len(values) for values, _ in flat}
+        if len(lengths) > 1 or not lengths <= set(OPENPOSE_LAYOUTS):
+            counts = " and ".join(str(length) for length in sorted(lengths))
+            raise DataError(f"'{where}' has {counts} numbers per person; expected 75 (BODY_25) or 54 (COCO) throughout")
+        frames[number] = [_known(values.reshape(-1, 3)) for values, _ in flat]
+        ids[number] = [name for _, name in flat]
+    named = any(ids.values()) and all(name >= 0 for names in ids.values() for name in names)
+    layout = OPENPOSE_LAYOUTS[lengths.pop()] if lengths else OPENPOSE25
+    return _landmarks(("openpose", layout), frames, ids if named else None, source, note)
+
+
+def _body(person: dict[str, Any]) -> object:
+    return person.get("pose_keypoints_2d", person.get("pose_keypoints", []))  # the second: before OpenPose 1.3
+
+
+def _person_id(person: dict[str, Any]) -> int:
+    """OpenPose's person_id, [-1] where it did not track; -1 for anything that is not an id."""
+    value = person.get("person_id", -1)
+    value = value[0] if isinstance(value, list) and value else value
+    return value if type(value) is int and 0 <= value < 1 << 31 else -1
+
+
+def _frame_numbers(names: list[str], where: str) -> list[int]:
+    """The last number in each name; the place in the list when one has none."""
+    digits = [re.findall(r"\d+", name) for name in names]
+    if not all(digits):
+        return list(range(len(names)))
+    return _one_clip([int(found[-1][-18:]) for found in digits], where)
+
+
+def _one_clip(numbers: list[Any], where: str) -> list[Any]:
+    if len(set(numbers)) != len(numbers):
+        raise DataError(f"'{where}' has two pictures for the same frame number; expected one clip")
+    return numbers
+
+
+def read_coco(document: Any, source: str, note: Note) -> Landmarks:
+    """Landmarks from COCO keypoint JSON: an object with `annotations` (and `images`, `categories`) or a list of
+    results. Joints go by the category's keypoint names where it has them. v of 0, 1, 2 is score 0, 0.5, 1."""
+    document = {"annotations": document} if isinstance(document, list) else document
+    found = [entry for entry in _objects(document, "annotations", source) if "keypoints" in entry]
+    if not found:
+        raise DataError(f"'{source}' has no annotations with 'keypoints'")
+    columns = _coco_columns(_objects(document, "categories", source), source)
+    people = [_coco_person(entry["keypoints"], columns, source) for entry in found]
+    third = np.concatenate([person[:, 2] for person in people])
+    third = third[np.isfinite(third)]
+    if np.isin(third, (0, 1, 2)).all() and ((third == 2).any() or "images" in document):
+        people = [person * [1, 1, 0.5] for person in people]
+    images = _objects(document, "images", source)
+    number = _coco_frames(images, found, source)
+    frames: dict[int, People] = {n: [] for n in number.values()}
+    ids: dict[int, list[int]] = {n: [] for n in number.values()}
+    for entry, person in zip(found, people, strict=True):
+        frame = number.get(_image_id(entry.get("image_id"), source))
+        if frame is None:
+            raise DataError(f"'{source}' annotates the image {entry.get('image_id')!r}, which is not in its 'images'")
+        frames[frame].append(_known(person))
+        ids[frame].append(_person_id({"person_id": entry.get("track_id")}))
+    named = all(name >= 0 for names in ids.values() for name in names)
+    return _landmarks(("coco", COCO17), frames, ids if named else None, source, note, _coco_size(images))
+
+
+def _objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
+    items = document.get(key, []) if isinstance(document, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise DataError(f"'{where}' is not COCO keypoint JSON; expected '{key}' to be a list of objects")
+    return items
+
+
+def _coco_columns(categories: list[dict[str, Any]], where: str) -> list[str]:
+    """The keypoint names in the file's order: those of its first category that lists them, else COCO's 17."""
+    for category in categories:
+        names = category.get("keypoints")
+        if isinstance(names, list) and names:
+            columns = [str(name).lower() for name in names]
+            if not set(COCO17.joints) & set(columns) or len(set(columns)) != len(columns):
+                raise DataError(f"'{where}' has other keypoints than COCO's 17 ({', '.join(columns[:3])}, ...)")
+            return columns
+    return list(COCO17.joints)
+
+
+def _coco_person(values: object, columns: list[str], where: str) -> np.ndarray:
+    flat = _numbers(values, where)
+    if len(flat) != 3 * len(columns):
+        raise DataError(f"'{where}' has {len(flat)} numbers per person; expected {3 * len(columns)}, x, y, v per joint")
+    person = np.full((len(COCO17), 3), np.nan)
+    for joint, row in zip(columns, flat.reshape(-1, 3), strict=True):
+        if joint in COCO17:
+            person[COCO17.index(joint)] = row
+    return person
+
+
+def _image_id(value: object, where: str) -> int | str:
+    if type(value) is int or isinstance(value, str):
+        return value
+    raise DataError(f"'{where}' has an annotation whose 'image_id' is {value!r}; expected a number or a name")
+
+
+def _coco_frames(images: list[dict[str, Any]], found: list[dict[str, Any]], where: str) -> dict[int | str, int]:
+    """Image id -> frame number: `frame_id`, else the last number in the file name, else the id itself."""
+    if not images:
+        ids = list(dict.fromkeys(_image_id(entry.get("image_id"), where) for entry in found))
+        return dict(zip(ids, _numbered(ids, where), strict=True))
+    ids = _one_clip([_image_id(image.get("id"), where) for image in images], where)
+    for key in ("frame_id", "file_name"):
+        values = [image.get(key) for image in images]
+        if all(type(value) is int or isinstance(value, str) for value in values):
+            return dict(zip(ids, _numbered(values, where), strict=True))
+    return dict(zip(ids, _numbered(ids, where), strict=True))
+
+
+def _numbered(values: list[int | str], where: str) -> list[int]:
+    """Numbers as they are, names by their last digits."""
+    if all(type(value) is int for value in values):
+        if not all(0 <= value < 1 << 53 for value in values):
+            raise DataError(f"'{where}' has image numbers below 0 or beyond 2^53")
+        return _one_clip(list(values), where)
+    return _frame_numbers([Path(str(value)).stem for value in values], where)
+
+
+def _coco_size(images: list[dict[str, Any]]) -> tuple[int, int] | None:
+    """(width, height) where all pictures have the same."""
+    sizes = [(image.get("width"), image.get("height")) for image in images]
+    for width, height in sizes[:1]:
+        if type(width) is int and type(height) is int and min(width, height) > 0 and sizes == sizes[:1] * len(sizes):
+            return width, height
+    return None

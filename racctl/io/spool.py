@@ -1,0 +1,78 @@
+"""Inputs as seekable binary files: a path is opened, stdin is spooled (npz, Parquet and video need seeking)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from racctl.contracts import clip_stem
+from racctl.errors import DataError, UsageError
+
+SPOOL_MEMORY = 64 << 20  # a larger stream goes on in a temporary file
+
+
+@contextmanager
+def open_input(source: str) -> Iterator[IO[bytes]]:
+    """Open `source` ("-" is stdin) for reading; DataError when it is missing, unreadable, empty or a directory."""
+    if source == "-":
+        with _spool_stdin() as file:
+            yield file
+        return
+    try:
+        with open(source, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0 and Path(source).is_file():
+                raise DataError(f"'{source}' is empty (0 bytes)")
+            if file.seekable():
+                yield file
+            else:
+                with _spooled(file, source) as copy:
+                    yield copy
+    except FileNotFoundError:
+        raise DataError(f"'{source}' does not exist") from None
+    except IsADirectoryError:
+        raise UsageError(f"'{source}' is a directory, expected a file") from None
+    except PermissionError:
+        raise DataError(f"'{source}' cannot be read: permission denied") from None
+
+
+def _spool_stdin() -> IO[bytes]:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("nothing on stdin; give a FILE or pipe one in")
+    return _spooled(sys.stdin.buffer, "stdin")
+
+
+def _spooled(stream: IO[bytes], name: str) -> IO[bytes]:
+    spool = tempfile.SpooledTemporaryFile(SPOOL_MEMORY)  # noqa: SIM115 (the caller closes it)
+    shutil.copyfileobj(stream, spool, 1 << 20)
+    if spool.tell() == 0:
+        spool.close()
+        hint = "empty input on stdin (did the previous command fail?)" if name == "stdin" else f"'{name}' is empty"
+        raise DataError(hint)
+    spool.seek(0)
+    return spool
+
+
+def sha256(file: IO[bytes]) -> str:
+    """Hex digest of the whole file; the position is kept."""
+    position = file.tell()
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(position)
+    return digest
+
+
+def display_name(source: str) -> str:
+    """How messages name an input."""
+    return "stdin" if source == "-" else source
+
+
+def clip_name(source: str) -> str:
+    """The clip's name in tables: `runs/a.pose.npz` and `a.mp4` are both `a`; stdin is `stdin`."""
+    return "stdin" if source == "-" else clip_stem(source)

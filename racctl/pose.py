@@ -1,0 +1,112 @@
+"""Video to pose: decode, estimate, and put the landmarks on the source's pixels, frames and times."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from racctl import __version__
+from racctl.contracts import Meta, Pose, step
+from racctl.errors import DataError
+from racctl.estimators.blazepose import BlazePose, model_record
+from racctl.estimators.workers import LONG_SIDE, Workers
+from racctl.io.current import is_current
+from racctl.io.npz import write_pose
+from racctl.io.output import write_file
+from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.progress import Report, silent
+from racctl.video.decode import Frame, Video, frames, probe
+
+
+def pose_workers(model: str, people: int, jobs: int) -> Workers:
+    """Worker processes for `estimate_pose`, started when they first have something to do. model: a name or a file."""
+    return Workers(functools.partial(BlazePose, model, people), jobs)
+
+
+@contextmanager
+def pose_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[Workers]]:
+    """`lanes` sets of `each` worker processes; a process starts when it first has something to do."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(pose_workers(model, people, each)) for _ in range(lanes)]
+
+
+def pose_source(source: str, workers: Workers, made_by: Meta, report: Report = silent) -> Pose:
+    """`estimate_pose` on a path, or "-" for stdin."""
+    with open_input(source) as file:
+        return estimate_pose(file, source, workers, made_by, report)
+
+
+def save_pose(source: str, folder: Path, workers: Workers, made_by: Meta) -> None:
+    """Write FOLDER/<clip>.pose.npz for one video unless it is there already, made of the same bytes the same way."""
+    target = folder / f"{clip_name(source)}.pose.npz"
+    with open_input(source) as file:
+        if not is_current(target, sha256(file), [made_by]):
+            pose = estimate_pose(file, source, workers, made_by)
+            write_file(target, lambda out: write_pose(out, pose))
+
+
+def pose_step(model: str, people: int, start: float | None, stop: float | None, stride: int) -> Meta:
+    """The provenance entry of a pose made with these options."""
+    record = model_record(model)
+    entry = step("pose", __version__, model=record["name"], people=people, start=start, stop=stop, stride=stride)
+    return {**entry, "weights": [record]}
+
+
+def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, report: Report = silent) -> Pose:
+    """BlazePose on every frame that the step `made_by` asks for.
+
+    Returns a Pose with xyz in pixels of the upright video. Raises DataError when the file is no video or nobody is
+    found in any frame.
+    """
+    where = display_name(name)
+    video = probe(file, where)
+    args = made_by["args"]
+    clock: list[tuple[int, float]] = []
+    taken = _noting(clock, frames(file, where, args.get("start"), args.get("stop"), args["stride"]))
+    first = next(taken, None)
+    if first is None:
+        end = video.start_time + video.duration
+        raise DataError(f"'{where}' has no frame in the part asked for; it runs from {video.start_time:g} to {end:g} s")
+    taken = itertools.chain([first], taken)
+    xyz, world, score = workers.run(taken, _expected(video, args), video.rotation, report)
+    xyz *= _to_source(video)
+    keep = _people_seen(score)
+    if not keep.any():
+        raise DataError(f"'{where}' shows no person in any of its {len(clock)} frames")
+    about = {"topology": "blazepose33", "scale": "pixels"}
+    meta = {"clip": clip_name(name), "source": video.source(), "steps": [made_by], **about}
+    return Pose(
+        xyz=xyz[:, keep], world=world[:, keep], score=score[:, keep],
+        frame=np.array([number for number, _ in clock], np.int64), time=np.array([time for _, time in clock]),
+        track=np.arange(keep.sum(), dtype=np.int32), meta=meta,
+    ).check(where)  # fmt: skip
+
+
+def _noting(clock: list[tuple[int, float]], taken: Iterator[Frame]) -> Iterator[Frame]:
+    for frame in taken:
+        clock.append((frame.number, frame.time))
+        yield frame
+
+
+def _expected(video: Video, args: dict) -> int:
+    begin = max(args.get("start", video.start_time), video.start_time)
+    end = min(args.get("stop", np.inf), video.start_time + video.duration + 1 / video.fps)
+    return max(1, round(max(0.0, end - begin) * video.fps / args["stride"]))
+
+
+def _to_source(video: Video) -> np.ndarray:
+    """(3,) factors from the working image (see estimators.workers) to the pixels of the source; z goes with x."""
+    scale = min(1.0, LONG_SIDE / max(video.width, video.height))
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in (video.width, video.height))
+    return np.array([video.width / width, video.height / height, video.width / width], np.float32)
+
+
+def _people_seen(score: np.ndarray) -> np.ndarray:
+    """(M,) which of the people slots were ever filled."""
+    return (score > 0).any(axis=(0, 2))

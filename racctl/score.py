@@ -1,0 +1,277 @@
+"""Predicted counts against the truth: every metric with its interval, what was left out and why, two counters compared.
+
+Clips are matched by name without folder and media suffix. A clip that is on one side only, that is there twice, or
+whose count is missing is an error: nothing is dropped in silence, for published numbers differ by just that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from racctl import __version__
+from racctl.contracts import Meta, step
+from racctl.data.clips import ClipTruth, quoted
+from racctl.data.known_bad import KNOWN_BAD
+from racctl.data.truth import read_clips, read_truth
+from racctl.errors import DataError, UsageError
+from racctl.io.parquet import table_from_rows
+from racctl.io.spool import display_name
+from racctl.metrics import TERMS, bootstrap_interval, mcnemar_exact, paired_bootstrap, round_half_up, value
+
+Row = dict[str, str | int | float | None]
+
+ROUNDED = "predictions rounded half up to whole repetitions, once, before every metric"
+RAW = "none; OBO is |p - g| <= 1 and OBZ is p = g of the unrounded prediction"
+
+
+@dataclass(frozen=True)
+class Options:
+    """per_class: rows per exercise label too.  rounding: round predictions before every metric.  exclude_known_bad:
+    leave out the clips of `racctl.data.known_bad`.  resamples, seed: of the bootstrap; 0 resamples, no intervals."""
+
+    per_class: bool = False
+    rounding: bool = True
+    exclude_known_bad: bool = False
+    resamples: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Predictions beside the truth, clips sorted by name, so that no file's order can move an interval.
+
+    clip: n names.  label: n labels, "" where unknown.  predicted, true: (n,) float64 repetitions.
+    """
+
+    clip: list[str]
+    label: list[str]
+    predicted: np.ndarray
+    true: np.ndarray
+
+    def where(self, chosen: list[int]) -> Pairs:
+        """These clips only."""
+        names, labels = [self.clip[i] for i in chosen], [self.label[i] for i in chosen]
+        return Pairs(names, labels, self.predicted[chosen], self.true[chosen])
+
+    def zero(self) -> list[str]:
+        """The clips with a true count of 0, which MAE cannot use."""
+        return [clip for clip, true in zip(self.clip, self.true, strict=True) if true == 0]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """rows: of racctl.scores/1.  notes: what a person should know, a line each.  meta: the same for a program."""
+
+    rows: list[Row]
+    notes: list[str]
+    meta: Meta = field(default_factory=dict)
+
+    def table(self) -> pa.Table:
+        """The rows as a racctl.scores/1 table."""
+        return table_from_rows("racctl.scores/1", self.rows, self.meta)
+
+
+def score_files(truth: str, sources: list[str], against: str = "", options: Options | None = None) -> Scores:
+    """Score the prediction files `sources`, taken as one table, against the truth file; with `against` also that
+    prediction file, and the two compared. Groups: "all", the labels, "against", "difference" (first minus second)."""
+    options = options or Options()
+    if [truth, *sources, against].count("-") > 1:
+        raise UsageError("stdin ('-') can be only one of the truth, the predictions and '--against'")
+    clips = read_truth(truth)
+    reasons = KNOWN_BAD if options.exclude_known_bad else {}
+    excluded = {clip.clip: reasons[clip.clip] for clip in clips if clip.clip in reasons}
+    kept = [clip for clip in clips if clip.clip not in excluded]
+
+    def paired(files: list[str]) -> tuple[Pairs, list[Meta]]:
+        predictions, steps = read_predictions(files)
+        wanted = [clip for clip in predictions if clip.clip not in excluded]
+        return pair(kept, wanted, options.rounding, f"'{display_name(truth)}'", _shown(files)), steps
+
+    pairs, steps = paired(sources)
+    rows = score(pairs, options)
+    notes = _notes(display_name(truth), clips, pairs, excluded, options)
+    if against:
+        other, _ = paired([against])
+        compared = compare(pairs, other, options)
+        rows += _group(other, "against", options) + compared
+        notes.append(_verdict(compared, _shown(sources), _shown([against])))
+    return Scores(rows, notes, _meta(truth, clips, pairs, excluded, steps, options))
+
+
+def read_predictions(sources: list[str]) -> tuple[list[ClipTruth], list[Meta]]:
+    """The predicted counts of all files together, and the provenance steps that led to them, each once."""
+    clips: list[ClipTruth] = []
+    steps: list[Meta] = []
+    for source in sources:
+        found, meta = read_clips(source)
+        clips += found
+        steps += [entry for entry in meta.get("steps", []) if entry not in steps]
+    return clips, steps
+
+
+def pair(
+    truth: list[ClipTruth], predictions: list[ClipTruth], rounding: bool, truth_name: str = "the truth",
+    name: str = "the predictions",
+) -> Pairs:  # fmt: skip
+    """Match predictions with the truth by clip, the predicted counts rounded half up if `rounding`.
+
+    DataError for clips on one side only, repeated or without a count; with rounding also for true counts that are
+    not whole. `truth_name` and `name` are how messages call the two.
+    """
+    true = _by_clip(truth, truth_name, "keep one row for each")
+    predicted = _by_clip(predictions, name, "keep one count (one person) for each")
+    _same_clips(true, predicted, truth_name, name)
+    names = sorted(true)
+    bad_truth = "take them out of the table; '--exclude-known-bad' does so with clips that are known for it"
+    _sound(true, names, lambda count: np.isfinite(count) and count >= 0, f"{truth_name} has no count", bad_truth)
+    _sound(predicted, names, np.isfinite, f"{name} has no finite count", "count them again")
+    if rounding:
+        _sound(true, names, float.is_integer, f"{truth_name} has no whole count", "use '--no-round' if that is meant")
+    counts = np.array([predicted[clip].count for clip in names], np.float64)
+    return Pairs(
+        clip=names, label=[true[clip].label for clip in names],
+        predicted=round_half_up(counts) if rounding else counts,
+        true=np.array([true[clip].count for clip in names], np.float64),
+    )  # fmt: skip
+
+
+def _by_clip(clips: list[ClipTruth], where: str, way_out: str) -> dict[str, ClipTruth]:
+    if not clips:
+        raise DataError(f"{where} has no clips to score")
+    found: dict[str, ClipTruth] = {}
+    repeated: dict[str, str] = {}
+    for clip in clips:
+        first = found.setdefault(clip.clip, clip)
+        if first is not clip:
+            repeated[clip.clip] = f"'{first.name}', count {first.count:g}, and '{clip.name}', count {clip.count:g}"
+    if repeated:
+        example = next(iter(repeated.values()))
+        raise DataError(f"{where} names {_clips(repeated)} more than once (the first: {example}); {way_out}")
+    return found
+
+
+def _same_clips(true: dict[str, ClipTruth], predicted: dict[str, ClipTruth], truth_name: str, name: str) -> None:
+    missing, extra = sorted(true.keys() - predicted.keys()), sorted(predicted.keys() - true.keys())
+    said = []
+    if missing:
+        said.append(f"lacks {_clips(missing)} of the {len(true)} in {truth_name}")
+    if extra:
+        said.append(f"has {_clips(extra)} that {truth_name} lacks")
+    if said:
+        raise DataError(f"{name} {', and '.join(said)}; give one count for each clip of the truth and no others")
+
+
+def _sound(
+    clips: dict[str, ClipTruth], names: list[str], sound: Callable[[float], bool], what: str, way_out: str
+) -> None:  # fmt: skip
+    bad = [name for name in names if not sound(clips[name].count)]
+    if bad:
+        raise DataError(f"{what} for {_clips(bad)}; {way_out}")
+
+
+def score(pairs: Pairs, options: Options) -> list[Row]:
+    """Rows of racctl.scores/1: each metric over all clips, then per label with `options.per_class`."""
+    rows = _group(pairs, "all", options)
+    if not options.per_class:
+        return rows
+    if not any(pairs.label):
+        raise UsageError("the truth has no exercise labels; leave '--per-class' out")
+    for label in sorted(set(pairs.label)):
+        chosen = [i for i, own in enumerate(pairs.label) if own == label]
+        rows += _group(pairs.where(chosen), label or "(no label)", options)
+    return rows
+
+
+def _group(pairs: Pairs, group: str, options: Options) -> list[Row]:
+    rows = []
+    for metric, per_clip in TERMS.items():
+        terms = per_clip(pairs.predicted, pairs.true)
+        low, high = bootstrap_interval(metric, terms, resamples=options.resamples, seed=options.seed)
+        rows.append(_row(metric, value(metric, terms), low, high, int((~np.isnan(terms)).sum()), group))
+    return [*rows, _row("n_zero_truth", len(pairs.zero()), np.nan, np.nan, len(pairs.clip), group)]
+
+
+def compare(first: Pairs, second: Pairs, options: Options) -> list[Row]:
+    """Rows of the group "difference", first minus second over the same clips: every metric with its paired-bootstrap
+    interval, the p-value of the MAE's, and McNemar's exact test on OBO with the clips that only one got within 1."""
+    if first.clip != second.clip:
+        raise DataError("two predictions can only be compared on the same clips")
+    rows = []
+    for metric, per_clip in TERMS.items():
+        terms = per_clip(first.predicted, first.true), per_clip(second.predicted, second.true)
+        found = paired_bootstrap(metric, *terms, resamples=options.resamples, seed=options.seed)
+        rows.append(_row(metric, found.value, found.low, found.high, found.n, "difference"))
+        tests = {}
+        if metric == "MAE":
+            tests = {"MAE_p_bootstrap": found.p}
+        if metric == "OBO":
+            only_first, only_second, p = mcnemar_exact(*terms)
+            tests = {"OBO_only_first": only_first, "OBO_only_second": only_second, "OBO_p_mcnemar": p}
+        rows += [_row(name, number, np.nan, np.nan, found.n, "difference") for name, number in tests.items()]
+    return rows
+
+
+def _row(metric: str, number: float, low: float, high: float, n: int, group: str) -> Row:
+    """One row; what is undefined becomes null, which CSV and JSON can say too."""
+    numbers = {"value": float(number), "low": low, "high": high}
+    return {"metric": metric, **{k: None if np.isnan(v) else v for k, v in numbers.items()}, "n": n, "group": group}
+
+
+def _notes(truth: str, clips: list[ClipTruth], pairs: Pairs, excluded: Meta, options: Options) -> list[str]:
+    zero = _clips(pairs.zero()) if pairs.zero() else "none"
+    notes = [
+        f"truth: '{truth}' ({_variants(clips)}), its counts as given",
+        f"clips scored: {len(pairs.clip)}; left out of MAE alone for a true count of 0: {zero}",
+        f"rounding: {ROUNDED if options.rounding else RAW}",
+    ]
+    if options.resamples:
+        how = f"percentile bootstrap over clips, {options.resamples} resamples, seed {options.seed}"
+        notes.append(f"intervals: 95 %, {how}")
+    if options.exclude_known_bad:
+        notes.append(f"excluded as known to be wrong: {len(excluded) or 'none'}")
+        notes += [f"  {clip}: {reason}" for clip, reason in sorted(excluded.items())]
+    doubtful = [f"'{c.clip}' ({', '.join(c.problems)})" for c in clips if c.problems and c.clip not in excluded]
+    if doubtful:
+        more = f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
+        notes.append(f"odd in the truth, scored all the same: {', '.join(doubtful[:3])}{more}")
+    return notes
+
+
+def _verdict(compared: list[Row], first: str, second: str) -> str:
+    found = {row["metric"]: row["value"] for row in compared}
+    mae = "undefined" if found["MAE"] is None else f"{found['MAE']:+.3f}"
+    p = "" if found["MAE_p_bootstrap"] is None else f" (p {found['MAE_p_bootstrap']:.3g})"
+    return f"{first} minus {second}: MAE {mae}{p}, OBO {found['OBO']:+.3f} (p {found['OBO_p_mcnemar']:.3g})"
+
+
+def _meta(
+    truth: str, clips: list[ClipTruth], pairs: Pairs, excluded: Meta, steps: list[Meta], options: Options
+) -> Meta:  # fmt: skip
+    asked = step(
+        "score", __version__, per_class=options.per_class, rounding=options.rounding,
+        exclude_known_bad=options.exclude_known_bad, resamples=options.resamples, seed=options.seed,
+    )  # fmt: skip
+    return {
+        "truth": {"name": Path(display_name(truth)).name, "variant": _variants(clips)},
+        "rounding": ROUNDED if options.rounding else RAW,
+        "n": len(pairs.clip), "n_zero_truth": len(pairs.zero()), "excluded": excluded,
+        "steps": [*steps, asked],
+    }  # fmt: skip
+
+
+def _variants(clips: list[ClipTruth]) -> str:
+    return ", ".join(sorted({clip.variant for clip in clips}))
+
+
+def _shown(sources: list[str]) -> str:
+    return quoted([display_name(source) for source in sources], 1)
+
+
+def _clips(names: list[str] | dict[str, str]) -> str:
+    """'1 clip ('a')', '7 clips ('a', 'b', 'c' and 4 more)'."""
+    return f"{len(names)} {'clip' if len(names) == 1 else 'clips'} ({quoted(sorted(names))})"

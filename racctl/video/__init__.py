@@ -1,0 +1,1 @@
+"""Decoding (PyAV) and drawing."""

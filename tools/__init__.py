@@ -1,0 +1,1 @@
+"""The small tools themselves, one file per subcommand; installed as racctl.tools."""

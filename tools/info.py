@@ -1,0 +1,23 @@
+"""racctl info: what a file is."""
+
+from __future__ import annotations
+
+from racctl.cli.options import Output, Source, TextFormat
+
+
+def info(file: Source = "-", output: Output = "-", format: TextFormat = "text") -> None:
+    """Say what a file is: schema, shapes, where it came from, which tools made it, licences of the weights.
+
+    Understands racctl's npz, Parquet and safetensors files, and videos.
+
+    Example: racctl info squats.pose.npz
+    """
+    import json
+
+    from racctl.cli.streams import emit, outline, refuse_unknown
+    from racctl.info import describe
+
+    refuse_unknown(format, ("text", "json"))
+    about = describe(file)
+    text = outline(about) if format == "text" else json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    emit(output, lambda target: target.write(text.encode()) and None)

@@ -1,0 +1,62 @@
+"""racctl remap-joints: poses over the joints that the next tool wants."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from racctl.cli.options import Output, Source
+
+To = Annotated[
+    str,
+    typer.Option("--to", metavar="TOPOLOGY", help="d2stx25, ntu25, coco17, blazepose33, openpose25 or openpose18."),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="FORMAT",
+        help="poserac, kinect, d2stx, openpose, coco or mediapipe, where the content leaves a choice.",
+    ),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="N", help="Frames per second of an imported file without timestamps; default 30."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", metavar="WxH", help="Picture size, for imported coordinates in fractions of it."),
+]
+
+
+def remap_joints(
+    source: Source = "-",
+    to: To = "d2stx25",
+    layout: From = None,
+    fps: Fps = None,
+    size: Size = None,
+    output: Output = "-",
+) -> None:
+    """Turn a pose into other joints: BlazePose's 33 into the 25 of D²-STX, NTU or COCO order, and back.
+
+    Reads racctl.pose/1, and imports PoseRAC and Kinect arrays, OpenPose JSON (a file, or a folder as FILE), COCO
+    keypoint JSON and MediaPipe CSV. Joints that the input does not tell are NaN with score 0.
+
+    Example: racctl pose clip.mp4 | racctl remap-joints > p.npz
+    """
+    from racctl.cli import console
+    from racctl.cli.streams import emit, refuse_terminal
+    from racctl.io.npz import write_pose
+    from racctl.io.pose_formats import load_pose, picture_size
+    from racctl.remap import remap, unknown_joints
+    from racctl.topology import topology_named
+
+    refuse_terminal(output, "npz")
+    topology_named(to)  # a wrong name is said before the input is read
+    shape = None if size is None else picture_size(size)
+    pose = remap(load_pose(source, layout=layout, fps=fps, size=shape, note=console.note), to)
+    unknown = unknown_joints(pose)
+    if unknown:
+        console.note(f"{len(unknown)} of {len(pose.xyz[0, 0])} joints of {to} are unknown (NaN): {', '.join(unknown)}")
+    emit(output, lambda file: write_pose(file, pose))
