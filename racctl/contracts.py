@@ -131,8 +131,9 @@ def load_meta(raw: bytes, where: str) -> Meta:
     steps = meta.get("steps", [])
     if not isinstance(steps, list) or not all(isinstance(s, dict) for s in steps):
         raise DataError(f"'{where}' has damaged provenance: 'steps' is not a list of objects")
-    if not isinstance(meta.get("source", {}), dict) or not isinstance(meta.get("clip", ""), str):
-        raise DataError(f"'{where}' has a damaged meta document: 'source' or 'clip' has the wrong type")
+    for key, kind in {"source": dict, "clip": str, "topology": str, "clips": dict}.items():
+        if not isinstance(meta.get(key, kind()), kind):
+            raise DataError(f"'{where}' has a damaged meta document: '{key}' is not a {kind.__name__}")
     return meta
 
 

@@ -1,4 +1,9 @@
-"""Count repetitions in a pose sequence without trained weights and whatever the exercise."""
+"""Count repetitions in a pose sequence without trained weights and whatever the exercise.
+
+Many one-dimensional signals are cut into cycles in several ways; each such reading keeps only the cycles that come back to
+where they began and that look alike, in the whole trajectory, or like the mirror image; the reading that explains most of
+the motion is the count.
+"""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,35 +11,42 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import find_peaks
 
-from racctl.motion import RATE, Motion, View, motion, view
+from racctl.motion import RATE, Motion, Pairs, View, motion, view
 
-VIEWS = {"body": (0, 1, 2), "upright": (1,)}
+VIEWS = ((0, 1, 2), (1,))  # the whole body; its vertical axis alone
 PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move
 PHASES = 10  # points on the way out, and on the way back
 FOOT = 0.1  # share of a bump's height below which it is rest, not repetition
 CLOSED = 0.5  # how far a cycle must come back to where it began, 1 = exactly
+HIDDEN = 0.5  # share of a cycle that may go unseen
 ALIKE = 0.5  # likeness to the other cycles, 1 = equal
-RELATIVE = 0.7  # ... and as a share of the likeness usual in the clip
+RELATIVE = 0.8  # ... and as a share of the likeness usual in the clip
 STRETCH = 3.0  # a cycle lasts 1/3 to 3 times the median
 LONGEST = 20.0  # s
 SMALLEST = 0.01  # body sizes, root mean square over the body
 CHANCE = 0.3  # likeness times closure that explains nothing
-SHORTER = 0.7  # twice the cycles win at this share of the best score: half the period
-ONE_MORE = 0.9  # one more cycle wins at this share: the turning point the clip is counted from
-RIVAL = 0.85  # readings above this share of the chosen score span the interval
 EVIDENCE = 0.6  # least number of cycles x share of all motion they explain
+DENSE = 0.25  # least share explained of the motion from the first cycle to the last: chance resemblances lie apart
+SHORTER = 0.7  # twice the cycles win at this share of the best score: half the period
+ONE_MORE = 0.9  # one more cycle wins at this share: the other turning point
+RIVAL = 0.85  # readings above this share of the chosen score span the interval
+CUT = 0.4  # share of a repetition's height, seen beside the others, that could be one more
 TURNS = 0.3  # likeness to the next but one above that to the next, where left and right take turns
+LONE = 0.7  # share of all motion a single repetition must explain
+LARGE = 0.05  # body sizes; a single repetition is no twitch
+RETRACED = 0.9  # likeness of its way back to its way out
 WINDOW = 120.0  # s read together
+PART = 10.0  # s; the shortest part without repetitions that is read again by itself
 
 
 @dataclass(frozen=True)
 class Repetitions:
-    """start, stop: (R,) int64, half-open [start, stop) in T, ascending, no overlap. count: R.
+    """Counted repetitions of one person in one clip of T frames.
 
-    low, high: counts that other readings of the clip, nearly as good, would give. signal: (T,) float64, the 1-D motion the
-    cycles were found in, in body sizes, NaN where nobody was seen. period: median time from one repetition to the next, s,
-    NaN below two. score: 0..1, share of all motion in the clip that the repetitions explain. alternating: left and right
-    take turns.
+    start, stop: (R,) int64 frames, half-open [start, stop), ascending, without overlap. count: R. low, high: the counts of
+    other readings of the clip that are nearly as good, and one more where a repetition is cut off. signal: (T,) float64, the motion the cycles were found in, body
+    sizes, NaN where nobody was seen or nothing was found. period: median time from one repetition to the next, s, NaN
+    below two. score: 0..1, share of the motion that the repetitions explain. alternating: left and right take turns.
     """
 
     start: np.ndarray
@@ -50,31 +62,41 @@ class Repetitions:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to cut a motion into cycles. cycles: (n, 3) start, turn, stop. signal: (N,). likeness: (n,). score: 0..1."""
+    """One way to cut a motion into cycles: (n, 3) start, turn, stop. signal: (N,). score: 0..1, share explained."""
 
     cycles: np.ndarray
     signal: np.ndarray
-    likeness: np.ndarray
     score: float
 
-    @property
-    def evidence(self) -> float:
-        """A few cycles must explain most of the motion, many may explain less."""
-        return len(self.cycles) * self.score
+
+@dataclass(frozen=True)
+class Stretch:
+    """What was found in the samples from `offset` on. rivals: counts of the readings nearly as good."""
+
+    offset: int
+    reading: Reading
+    rivals: tuple[int, ...]
+    alternating: bool
 
 
-def bumps(signal: np.ndarray, known: np.ndarray, prominence: float) -> np.ndarray:
-    """(N,) -> (n, 3) start, top and stop of each bump higher than its share of the range, resting time trimmed off."""
-    low, high = np.percentile(signal[known], [2, 98])
-    tops, _ = find_peaks(signal, prominence=max(prominence * (high - low), 1e-12))
-    ends = np.concatenate([[0], tops, [len(signal) - 1]])
+def bumps(signal: np.ndarray, tops: np.ndarray) -> np.ndarray:
+    """(N,), (n,) -> (n, 3) start, top and stop of each bump, resting time trimmed off."""
+    ends = [0, *tops, len(signal) - 1]
     cycles = []
     for before, top, after in zip(ends[:-2], ends[1:-1], ends[2:]):
         rise, fall = signal[before : top + 1], signal[top : after + 1]
-        start = before + np.flatnonzero(rise <= rise.min() + FOOT * np.ptp(rise))[-1]
-        stop = top + np.flatnonzero(fall <= fall.min() + FOOT * np.ptp(fall))[0]
-        cycles.append((start, top, stop))
+        foot, end = (1 - FOOT) * rise.min() + FOOT * signal[top], (1 - FOOT) * fall.min() + FOOT * signal[top]
+        cycles.append((before + np.flatnonzero(rise <= foot)[-1], top, top + np.argmax(fall <= end)))
     return np.array(cycles, dtype=np.int64).reshape(-1, 3)
+
+
+def cuttings(signal: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
+    """(N,) -> cycles (n, 3), n > 0, in every way that `PROMINENCES` allows; big bumps only first."""
+    low, high = np.percentile(signal[known], [2, 98])
+    least = np.array(PROMINENCES) * (high - low) + 1e-12
+    tops, found = find_peaks(signal, prominence=least.min())
+    counts = {int(n): p for p in least[::-1] if (n := (found["prominences"] >= p).sum())}  # equal n, equal tops
+    return [bumps(signal, tops[found["prominences"] >= p]) for _, p in sorted(counts.items())]
 
 
 def shapes(paths: tuple[np.ndarray, ...], way: np.ndarray, cycles: np.ndarray) -> list[np.ndarray]:
@@ -100,42 +122,47 @@ def reliability(shape: np.ndarray) -> np.ndarray:
     return np.clip(np.median(centred, axis=0).var(0) / (centred.var(1).mean(0) + 1e-12), 0.05, 1.0)
 
 
-def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading:
+def excursion(shape: np.ndarray) -> np.ndarray:
+    """(n, P, K) -> (n,): how far each cycle leads from its own mean, body sizes."""
+    return np.linalg.norm(shape - shape.mean(1, keepdims=True), axis=-1).max(1)
+
+
+def typical(pairs: np.ndarray, keep: np.ndarray, span: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """pairs: (n, n) likeness -> keep without the odd ones, median likeness (n,) of each to the others kept."""
+    alike = np.zeros(len(keep))
+    for _ in range(3):  # each round the company gets better, and with it the measure
+        if keep.sum() < 2:
+            break
+        among = pairs[np.ix_(keep, keep)]
+        np.fill_diagonal(among, np.inf)
+        alike[keep] = np.median(np.sort(among, axis=1)[:, :-1], axis=1)
+        keep = keep & (alike > max(ALIKE, RELATIVE * np.median(alike[keep])))
+        if keep.any():
+            keep = keep & (np.abs(np.log(span / np.median(span[keep]))) < np.log(STRETCH))
+    return keep, alike
+
+
+def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None:
     """Keep the cycles that come back to where they began and look like the others, or like their mirror image."""
     shape, *mirrored = shapes(view.paths, view.way, cycles)
-    size = np.linalg.norm(shape - shape.mean(1, keepdims=True), axis=-1).max(1)
+    size = excursion(shape)
     closed = 1 - np.linalg.norm(shape[:, -1] - shape[:, 0], axis=-1) / (2 * size + 1e-12)
     span = (cycles[:, 2] - cycles[:, 0]) / RATE
     hidden = (view.dark[cycles[:, 2]] - view.dark[cycles[:, 0]]) / RATE / span
-    keep = (size > SMALLEST) & (closed > CLOSED) & (hidden < 0.5) & (span < LONGEST)
-    alike = np.zeros(len(cycles))
-    if keep.sum() > 1:
-        weight = reliability(shape[keep])
-        pairs = np.max([likeness(shape * weight, other * weight) for other in (shape, *mirrored)], axis=0)
-        np.fill_diagonal(pairs, np.inf)
-    for _ in range(3):
-        if keep.sum() < 2:
-            return Reading(cycles[:0], signal, alike[:0], 0.0)
-        alike = np.zeros(len(cycles))
-        alike[keep] = np.median(np.sort(pairs[keep][:, keep], axis=1)[:, :-1], axis=1)
-        keep &= (alike > max(ALIKE, RELATIVE * np.median(alike[keep])))
-        keep &= np.abs(np.log(span / np.median(span[keep]))) < np.log(STRETCH) if keep.any() else False
-    if ENDS:
-        k = np.flatnonzero(keep)
-        ok = alike[k] >= ENDS * np.median(alike[k])
-        if ok.sum()>1:
-            f = np.flatnonzero(ok)
-            keep[k[:f[0]]] = False
-            keep[k[f[-1]+1:]] = False
-    share = (view.way[cycles[:, 2]] - view.way[cycles[:, 0]]) / view.way[-1]
+    keep = (size > SMALLEST) & (closed > CLOSED) & (hidden < HIDDEN) & (span < LONGEST)
+    if keep.sum() < 2:
+        return None
+    weight = reliability(shape[keep])
+    pairs = np.max([likeness(shape * weight, other * weight) for other in (shape, *mirrored)], axis=0)
+    keep, alike = typical(pairs, keep, span)
+    if keep.sum() < 2:
+        return None
+    way = view.way[cycles[:, 2]] - view.way[cycles[:, 0]]
     worth = np.clip(alike * closed - CHANCE, 0, 1) / (1 - CHANCE)
-    kept = cycles[keep]
-    explained = float((worth * share)[keep].sum())
-    if len(kept) < 2 or explained * view.way[-1] < DENSE * (view.way[kept[-1, 2]] - view.way[kept[0, 0]]):
-        return Reading(cycles[:0], signal, alike[:0], 0.0)
-    return Reading(kept, signal, alike[keep], explained)
-ENDS = 0
-DENSE = 0.3
+    explained, kept = (worth * way)[keep].sum(), cycles[keep]
+    score = float(explained / view.way[-1])
+    dense = explained > DENSE * (view.way[kept[-1, 2]] - view.way[kept[0, 0]])
+    return Reading(kept, signal, score) if dense and len(kept) * score > EVIDENCE else None
 
 
 def readings(views: list[View], known: np.ndarray) -> list[Reading]:
@@ -143,17 +170,29 @@ def readings(views: list[View], known: np.ndarray) -> list[Reading]:
     found = []
     for seen in views:
         for signal in (*seen.signals, *-seen.signals):
-            tried = {0, 1}
-            for prominence in PROMINENCES:
-                cycles = bumps(signal, known, prominence)
-                if len(cycles) not in tried:  # a smaller prominence only adds tops
-                    found.append(verify(cycles, seen, signal))
-                tried.add(len(cycles))
-    return [reading for reading in found if reading.evidence > EVIDENCE]
+            found.extend(verify(cycles, seen, signal) for cycles in cuttings(signal, known) if len(cycles) > 1)
+    return [reading for reading in found if reading is not None]
+
+
+def lone(views: list[View], known: np.ndarray) -> list[Reading]:
+    """A single repetition has nothing to look like: it must be the one big move and go back the way it came."""
+    found = []
+    for seen in views:
+        for signal in (*seen.signals, *-seen.signals):
+            cycle = next(iter(cuttings(signal, known)), np.empty((0, 3)))
+            if len(cycle) != 1 or np.ptp(cycle) > LONGEST * RATE:
+                continue
+            shape = shapes(seen.paths[:1], seen.way, cycle)[0]
+            back = float(likeness(shape[:, : PHASES + 1], shape[:, : PHASES - 1 : -1])[0, 0])
+            score = back * float(np.ptp(seen.way[cycle])) / seen.way[-1]
+            whole = seen.dark[cycle[0, 2]] == seen.dark[cycle[0, 0]]
+            if whole and excursion(shape)[0] > LARGE and back > RETRACED and score > LONE:
+                found.append(Reading(cycle, signal, score))
+    return found
 
 
 def choose(found: list[Reading]) -> Reading:
-    """The best score, unless half its period or the opposite turning point explains nearly as much in more cycles."""
+    """The best score, unless half its period or the other turning point explains nearly as much with more cycles."""
     best = max(found, key=lambda r: r.score)
     halves = [r for r in found if r.score > SHORTER * best.score and len(r.cycles) > 1.6 * len(best.cycles)]
     best = max(halves, key=lambda r: r.score, default=best)
@@ -162,79 +201,105 @@ def choose(found: list[Reading]) -> Reading:
     return max(more, key=lambda r: r.score, default=best)
 
 
-def lone(views: list[View], known: np.ndarray) -> list[Reading]:
-    """A single repetition has nothing to look like: it must be the one big move and go back the way it came."""
-    found = []
-    for seen in views:
-        for signal in (*seen.signals, *-seen.signals):
-            cycle = bumps(signal, known, PROMINENCES[0])
-            if len(cycle) != 1 or seen.dark[cycle[0, 2]] > seen.dark[cycle[0, 0]]:
-                continue
-            shape = shapes(seen.paths, seen.way, cycle)[0]
-            size = np.linalg.norm(shape - shape.mean(1, keepdims=True), axis=-1).max()
-            back = likeness(shape[:, : PHASES + 1], shape[:, PHASES:][:, ::-1])[0]
-            share = (seen.way[cycle[0, 2]] - seen.way[cycle[0, 0]]) / seen.way[-1]
-            span = np.ptp(cycle[0]) / RATE
-            if size > LONE_SIZE and back[0] > LONE_BACK and share > LONE_SHARE and span < LONGEST:
-                found.append(Reading(cycle, signal, back, float(share * back[0])))
-    return found
-LONE_SIZE=.05
-LONE_BACK=.9
-LONE_SHARE=.7
+def take_turns(cycles: np.ndarray, body: View) -> bool:
+    """True where each cycle looks like the next but one rather than like the next."""
+    if len(cycles) < 4:
+        return False
+    shape = shapes(body.paths[:1], body.way, cycles)[0]
+    pairs = likeness(shape, shape)
+    return bool(np.median(np.diag(pairs, 2)) - np.median(np.diag(pairs, 1)) > TURNS)
 
 
-def read(motion: Motion) -> tuple[Reading, int, int] | None:
-    """-> the chosen reading and the fewest and most cycles of its rivals."""
+def cut_off(reading: Reading) -> bool:
+    """True where a good part of another repetition shows just before the first or just after the last."""
+    cycles, signal = reading.cycles, reading.signal
+    first, last, span = cycles[0, 0], cycles[-1, 2], int(np.median(cycles[:, 2] - cycles[:, 0]))
+    height = np.median(signal[cycles[:, 1]] - signal[cycles[:, [0, 2]]].mean(1))
+    before = signal[max(0, first - span) : first + 1].max() - signal[first]
+    after = signal[last : last + span].max() - signal[last]
+    return bool(max(before, after) > CUT * height)
+
+
+def read(motion: Motion, offset: int) -> list[Stretch]:
+    """The best reading of a motion, as a list of one, or of none."""
     if motion.known.sum() < RATE:
-        return None
-    views = [view(motion, axes) for axes in VIEWS.values()]
+        return []
+    views = [view(motion, axes) for axes in VIEWS]
     found = readings(views, motion.known) or lone(views, motion.known)
     if not found:
-        return None
+        return []
     best = choose(found)
-    rivals = [len(r.cycles) for r in found if r.score > RIVAL * best.score]
-    return best, min(rivals), max(rivals)
+    rivals = [len(r.cycles) for r in found if r.score >= RIVAL * best.score]
+    rivals.append(len(best.cycles) + cut_off(best))
+    return [Stretch(offset, best, tuple(rivals), take_turns(best.cycles, views[0]))]
 
 
-def shifted(reading,k):
-    return Reading(reading.cycles+k, reading.signal, reading.likeness, reading.score)
+def read_parts(motion: Motion, offset: int) -> list[Stretch]:
+    """Read as a whole; then, by themselves, the parts where that found nothing: the camera was moved, or the exercise
+    changed. Parts end at gaps and at the repetitions found."""
+    found = read(motion, offset)
+    free = motion.known.copy()
+    if found:
+        for start, _, stop in found[0].reading.cycles:
+            free[start:stop] = False
+    edges = np.flatnonzero(np.diff(free.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    for start, stop in edges:
+        if PART * RATE <= stop - start < len(free):
+            part = read(motion.between(start, stop), offset + start)
+            found += [stretch for stretch in part if len(stretch.reading.cycles) > 2]
+    return found
 
 
-def analyse(motion):
-    """[(offset, Reading, low, high)]"""
-    out=[]; N=len(motion.time); start=0; w=int(WINDOW*RATE)
-    while start < N:
-        stop = N if N-start < 1.25*w else start+w
-        piece=motion.between(start,stop)
-        got=read(piece)
-        last=0
-        todo=[]
-        if got:
-            out.append((start,)+got); last=got[0].cycles[-1,2]
-        if GAPS and not piece.known.all():
-            edge=np.flatnonzero(np.diff(np.concatenate([[0],piece.known.astype(int),[0]])))
-            for a,b in edge.reshape(-1,2):
-                if b-a<3*RATE or (got and ((got[0].cycles[:,1]>=a)&(got[0].cycles[:,1]<b)).any()): continue
-                g=read(piece.between(a,b))
-                if g and len(g[0].cycles)>=3: out.append((start+a,)+g); last=max(last,g[0].cycles[-1,2]+a)
-        if stop==N: break
-        start=max(start+last, stop-int(LONGEST*RATE))
-    return out
-GAPS=True
+def read_long(motion: Motion) -> list[Stretch]:
+    """Read in windows, so that time and memory grow with N only and the exercise may change; each window begins where the
+    last repetition ended."""
+    found, start, n, window = [], 0, len(motion.time), int(WINDOW * RATE)
+    while True:
+        stop = n if n - start < 1.25 * window else start + window
+        part = read_parts(motion.between(start, stop), start)
+        found += part
+        if stop == n:
+            return found
+        ends = [stretch.offset + int(stretch.reading.cycles[-1, 2]) for stretch in part]
+        start = max([stop - int(LONGEST * RATE), *ends])
 
 
-def count_repetitions(xyz, score, time, left_right, *, alternating="each"):
-    time = np.asarray(time, float)
-    T = len(time)
-    none = Repetitions(np.empty(0, np.int64), np.empty(0, np.int64), 0.0, 0, 0, np.full(T, np.nan), np.nan, 0.0, False)
-    if np.isfinite(xyz).all((1, 2)).sum() < 8:
-        return none
-    m = motion(xyz, score, time, left_right)
-    got = analyse(m)
-    if not got:
-        return none
-    cyc=np.concatenate([g[1].cycles+g[0] for g in got]); cyc=cyc[np.argsort(cyc[:,0])]
-    n=len(cyc)
-    start = np.searchsorted(time, m.time[cyc[:, 0]])
-    stop = np.searchsorted(time, m.time[cyc[:, 2]])
-    return Repetitions(start, stop, float(n), sum(g[2] for g in got), sum(g[3] for g in got), np.full(T,np.nan), float(np.median(np.diff(time[start]))) if n>1 else np.nan, max(g[1].score for g in got), False)
+def assemble(found: list[Stretch], motion: Motion, time: np.ndarray, alternating: str) -> Repetitions:
+    """Stretches in samples -> repetitions in frames."""
+    signal, cycles, low, high = np.full(len(motion.time), np.nan), [], 0, 0
+    for stretch in sorted(found, key=lambda s: s.offset + s.reading.cycles[0, 0]):
+        part, step = stretch.reading.cycles + stretch.offset, 1
+        if alternating == "pair" and stretch.alternating:
+            step = 2
+            part = np.stack([part[:-1:2, 0], part[:-1:2, 2], part[1::2, 2]], axis=1)
+        cycles.append(part)
+        low, high = low + min(stretch.rivals) // step, high + max(stretch.rivals) // step
+        free = np.isnan(signal[stretch.offset :][: len(stretch.reading.signal)])
+        signal[stretch.offset :][: len(free)][free] = stretch.reading.signal[free]
+    cycles = np.concatenate([np.empty((0, 3), np.int64), *cycles])
+    signal[~motion.known] = np.nan
+    start, stop = np.searchsorted(time, motion.time[cycles[:, [0, 2]]].T)
+    period = float(np.median(np.diff(motion.time[cycles[:, 1]]))) if len(cycles) > 1 else np.nan
+    score = float(np.average([s.reading.score for s in found], weights=[len(s.reading.cycles) for s in found])) if found else 0.0
+    turns = any(s.alternating for s in found)
+    shown = np.interp(time, motion.time, signal)
+    return Repetitions(start, stop, float(len(cycles)), low, high, shown, period, score, turns)
+
+
+def count_repetitions(
+    xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pairs, *, alternating: str = "each"
+) -> Repetitions:
+    """Count full cycles back to the start.
+
+    xyz: (T, V, 3) float32, pixels, metres or scaled per frame, y vertical, NaN where undetected. score: (T, V), 0..1.
+    time: (T,) s, ascending. left_right: pairs of joints that mirror each other. alternating: "each" counts a movement done
+    left and right in turn once per side, "pair" once per two sides. An unfinished repetition does not count.
+    """
+    if alternating not in ("each", "pair"):
+        raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")
+    time = np.asarray(time, np.float64)
+    if np.isfinite(xyz).all(2).any(1).sum() < 2:
+        empty = np.empty(0, np.int64)
+        return Repetitions(empty, empty, 0.0, 0, 0, np.full(len(time), np.nan), np.nan, 0.0, False)
+    moving = motion(np.asarray(xyz), np.asarray(score), time, left_right)
+    return assemble(read_long(moving), moving, time, alternating)

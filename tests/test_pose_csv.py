@@ -45,6 +45,7 @@ def check(pose: Pose) -> None:
     np.testing.assert_allclose(pose.score[:, 0], VALUES[..., 3], rtol=1e-6)
 
 
+SIDE_FIRST = {"mouth_left": "left_mouth", "mouth_right": "right_mouth"}
 NAMERS: dict[str, Namer] = {
     "x0": lambda i, a: f"{a}{i}",
     "x1": lambda i, a: f"{a}{i + 1}",
@@ -59,7 +60,7 @@ NAMERS: dict[str, Namer] = {
     "x_nose": lambda i, a: f"{LONG[a]}_{JOINTS[i]}",
     "LeftEyeX": lambda i, a: "".join(word.title() for word in f"{JOINTS[i]}_{LONG[a]}".split("_")),
     "nose.x": lambda i, a: f"{JOINTS[i].replace('_', ' ')}.{LONG[a]}",
-    "left_mouth_x": lambda i, a: f"{'_'.join(reversed(JOINTS[i].split('_'))) if 'mouth' in JOINTS[i] else JOINTS[i]}_{a}",
+    "left_mouth_x": lambda i, a: f"{SIDE_FIRST.get(JOINTS[i], JOINTS[i])}_{a}",
 }
 
 
@@ -134,7 +135,8 @@ def test_holistic_files_begin_with_the_body(tmp_path: Path) -> None:
 
 
 def test_one_row_per_joint(tmp_path: Path) -> None:
-    for name, cell in (("landmark_id", str), ("landmark", lambda i: JOINTS[i].upper()), ("joint", lambda i: f"{i + 1}")):
+    ways = {"landmark_id": str, "landmark": lambda i: JOINTS[i].upper(), "joint": lambda i: f"{i + 1}"}
+    for name, cell in ways.items():
         lines = [f"frame,{name},x,y,z,visibility"]
         lines += [",".join(map(str, [t, cell(i), *VALUES[t, i]])) for t in range(4) for i in range(33)]
         check(load_pose(write(tmp_path / "a.csv", "\n".join(lines))))
@@ -226,8 +228,8 @@ def test_words_of_a_column_name() -> None:
     assert words("Timestamp (ms)") == ["timestamp", "ms"]
 
 
-CELLS = st.sampled_from(["frame", "time", "x", "y", "z", "landmark", "nose", "nose_x", "nose_y", "x0", "y0", "person", "1",
-                         "2.5", "-3", "nan", "", '"', "1e300", "é", "\x00", "inf", "9" * 30])  # fmt: skip
+CELLS = st.sampled_from(["frame", "time", "x", "y", "z", "landmark", "nose", "nose_x", "nose_y", "x0", "y0", "person",
+                         "1", "2.5", "-3", "nan", "", '"', "1e300", "é", "\x00", "inf", "9" * 30])  # fmt: skip
 
 
 @given(st.lists(st.lists(CELLS, min_size=1, max_size=6).map(",".join), max_size=6).map("\n".join))

@@ -254,7 +254,7 @@ def test_another_schema_is_named(tmp_path: Path) -> None:
         (b"\x00\x00\x00\x18ftypmp42" + bytes(40), "is video; .* run 'racctl pose' first"),
         (b"PAR1" + bytes(40), "is parquet; expected"),
         (b"PK\x03\x04" + bytes(40), "is not a whole npz file"),
-        (b"\x93NUMPY\x01\x00", "is not a whole npy file"),
+        (b"\x93NUMPY\x01\x00", "is not a whole npy array"),
         (b"hello world\n", "is no CSV of landmarks"),
         (b'{"a": 1}', "is JSON without 'people'"),
         (b"[1, 2", "is not whole JSON"),

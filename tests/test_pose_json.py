@@ -294,7 +294,7 @@ TREES = st.recursive(LEAVES, lambda t: st.lists(t, max_size=3) | st.dictionaries
 
 
 @given(TREES)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_document_is_read_or_refused(tmp_path: Path, tree: Any) -> None:
     wrapped = [{"people": [tree]}, [{"image_id": 1, "keypoints": tree}], {"annotations": tree, "images": tree}]
     for document in (tree, *wrapped):

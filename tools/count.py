@@ -1,4 +1,21 @@
-"""racctl count: video or pose to repetition counts."""
+"""racctl count: video or pose to repetition counts.
+
+CONVENTION
+One full cycle, out and back to the posture it began in, is one repetition. A movement that left and right do in turn
+(lunges, leg raises, step-ups) counts each side; with --alternating pair it counts pairs. An unfinished last repetition
+does not count. Getting into position, walking in and out, taking up and putting down a weight are not repetitions. A
+clip without repetitions, such as a hold, counts 0; the exit status is 0 then too.
+
+The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give. It is
+not a confidence interval with a known coverage.
+
+THE PERIODICITY COUNTER
+It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
+out and comes back again and again, in whichever joints it shows, and keeps the cycles that look alike. One very
+different repetition among others may be dropped, two different exercises in one clip are counted as one or the other.
+Repetitions are reported with half-open frame intervals in the source video's numbering, and with times in seconds
+from the video's own timestamps.
+"""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -55,14 +57,12 @@ class BlazePose:
     def __init__(self, model: str = "full", people: int = 1) -> None:
         """model: a name whose file is here, or the path of a .task file. people: at most so many; several need a
         .task file. Raises DataError when MediaPipe cannot start, UsageError for an unknown model."""
-        _keep_quiet()
+        _prepare_import()
         model = model_file(model, download=False)
         try:
             self._backend = _Wheel() if model == "full" and people == 1 and wheel_has_full() else _Task(model, people)
         except ImportError as error:
-            raise DataError(
-                f"mediapipe cannot be imported ({error}); on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0"
-            ) from None
+            raise DataError(f"mediapipe cannot be imported ({error}); pip install --force-reinstall mediapipe") from None
 
     def reset(self) -> None:
         """Forget the tracked person and the smoothing; the next frame starts with a detection."""
@@ -86,12 +86,19 @@ def _wheel_model() -> Path:
     return Path(next(iter(spec.submodule_search_locations)), "modules", "pose_landmark", "pose_landmark_full.tflite")
 
 
-def _keep_quiet() -> None:
+def _prepare_import() -> None:
+    """Make `import mediapipe` quiet and independent of the system's graphics libraries."""
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # MediaPipe 0.10.35 and later report usage over https when a task closes, without a switch; a proxy that leads
     # nowhere is the only way to stop it. The process that estimates does nothing else on the network.
     os.environ["https_proxy"] = os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        # MediaPipe imports OpenCV for its drawing functions alone, and OpenCV's wheel wants libGL, which a bare
+        # machine has not: an empty module in its place is all that estimating needs.
+        sys.modules["cv2"] = ModuleType("cv2")
 
 
 class _Wheel:

@@ -214,7 +214,8 @@ def _work(pipe: Connection, build: Build) -> None:
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         pass
     except Exception as error:
-        pipe.send(("error", DataError(f"the estimator failed ({type(error).__name__}: {error})")))
+        reason = (str(error).splitlines() or [""])[0]
+        pipe.send(("error", DataError(f"the estimator failed ({type(error).__name__}: {reason})")))
 
 
 def _serve(pipe: Connection, estimator: Any) -> None:
@@ -235,7 +236,7 @@ def _serve(pipe: Connection, estimator: Any) -> None:
             estimator.reset()
             fresh = False
         pixels = np.ndarray(shape, np.uint8, memory.buf, slot * int(np.prod(shape)))
-        rgb = upright(_to_rgb(reformatter, pixels, colour), rotation)
+        rgb = np.ascontiguousarray(upright(_to_rgb(reformatter, pixels, colour), rotation))
         landmarks = estimator(rgb, time)
         if keep:
             results.append(landmarks)

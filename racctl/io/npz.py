@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import tokenize
+import warnings
 import zipfile
+import zlib
 from typing import IO
 
 import numpy as np
@@ -79,20 +82,34 @@ def _read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -
     name = entry.filename.removesuffix(".npy")
     try:
         with archive.open(entry) as stream:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = header(stream)
-            if dtype.hasobject:
-                raise DataError(f"'{where}': '{name}' holds pickled Python objects; refusing to load them")
-            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-            if size < 0 or stream.tell() + size != entry.file_size:
-                held = entry.file_size - stream.tell()
-                raise DataError(f"'{where}': '{name}' declares {size} bytes, the file holds {held}")
-            data = bytearray(stream.read())
-    except (ValueError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        reason = str(error).splitlines()[0].lower()
-        raise DataError(f"'{where}': '{name}' is not a whole npy array ({reason})") from None
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+            return read_npy(stream, entry.file_size, f"{where}: {name}")
+    except zlib.error as error:
+        raise DataError(f"'{where}': '{name}' is damaged ({error})") from None
+
+
+def read_npy(stream: IO[bytes], length: int, where: str) -> np.ndarray:
+    """One npy array from a stream of `length` bytes: numpy.load without its trust.
+
+    DataError for pickled objects, for a damaged header, and for a shape that the bytes do not back up."""
+    try:
+        shape, fortran, dtype = _npy_header(stream)
+        if dtype.hasobject:
+            raise DataError(f"'{where}' holds pickled Python objects; save the plain array instead")
+        size, held = int(np.prod(shape, dtype=object)) * dtype.itemsize, length - stream.tell()
+        if min(shape, default=0) < 0 or size != held:
+            raise DataError(f"'{where}' declares an array of shape {shape} ({size} bytes) and holds {held} bytes")
+        return np.frombuffer(bytearray(stream.read()), dtype).reshape(shape, order="F" if fortran else "C")
+    except (ValueError, TypeError, OverflowError, RecursionError, SyntaxError, tokenize.TokenError) as error:
+        reason = (str(error).splitlines() or ["damaged"])[0].lower()
+        raise DataError(f"'{where}' is not a whole npy array ({reason})") from None
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # numpy's advice to rewrite files of Python 2
+        return read(stream)
 
 
 def write_pose(target: IO[bytes], pose: Pose) -> None:

@@ -58,7 +58,7 @@ def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
 
 
 def _rows(file: IO[bytes], source: str) -> Iterator[Row]:
-    """Every row that is not blank; the separator is the one that the first line has most of."""
+    """Every line that is not blank; the separator is the one that the first line has most of."""
     if file.seek(0, 2) > MAX_BYTES:
         raise DataError(f"'{source}' is a CSV of more than {MAX_BYTES >> 20} MiB; expected one clip")
     file.seek(0)
@@ -70,7 +70,7 @@ def _rows(file: IO[bytes], source: str) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), skipinitialspace=True)
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if len(cells) > 1 or "".join(cells).strip():  # commas alone are a frame without anybody
                 yield reader.line_num, cells
     except csv.Error as error:
         raise DataError(f"'{source}', line {reader.line_num}: not CSV ({error})") from None

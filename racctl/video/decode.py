@@ -98,7 +98,7 @@ def frames(
 
 def upright(image: np.ndarray, rotation: int) -> np.ndarray:
     """Turn an (H, W, ...) array by the `rotation` of its video."""
-    return np.ascontiguousarray(np.rot90(image, rotation // 90)) if rotation else image
+    return np.rot90(image, rotation // 90) if rotation else image
 
 
 def _open(file: IO[bytes], name: str) -> av.container.InputContainer:

@@ -1,0 +1,242 @@
+"""Video out: an MP4 that keeps the timestamps, the colours and the sound of the clip it is made from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import IO
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from racctl.errors import DataError
+from racctl.video.decode import Frame, Video, upright
+
+# H.264 by whichever encoder is there, else MPEG-4 part 2; and the encoder's options.
+ENCODERS: dict[str, dict[str, str]] = {
+    "libx264": {"preset": "superfast", "crf": "22"},
+    "libopenh264": {},
+    "h264_videotoolbox": {},
+    "mpeg4": {},
+}
+BITS_PER_PIXEL = 0.15  # where an encoder knows no constant quality
+COARSEST, FINEST = 10_000, 65_535  # ticks a second of an MP4's clock; MPEG-4 part 2 allows no more than FINEST
+COPIED = ("aac", "mp3", "ac3", "eac3", "alac", "opus")  # sound that MP4 holds and players expect in it
+AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+BT709, BT2020, UNKNOWN = 1, 9, 2  # FFmpeg's AVColorSpace
+HIGH_DEFINITION = 720  # lines from which players take an unmarked picture for BT.709
+
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y (H, W), U and V (H/2, W/2), uint8
+
+
+class Cursor(io.RawIOBase):
+    """A second reading position in a file that others read too."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.position = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position}.get(whence)
+        self.position = self.file.seek(offset, io.SEEK_END) if base is None else max(0, base + offset)
+        return self.position
+
+    def read(self, size: int = -1) -> bytes:
+        self.file.seek(self.position)
+        data = self.file.read(size)
+        self.position += len(data)
+        return data
+
+
+@contextlib.contextmanager
+def mp4(out: IO[bytes], first: av.VideoFrame) -> Iterator[av.container.OutputContainer]:
+    """An MP4 written to the seekable file `out`, with a clock that hits the timestamps of a clip that begins with
+    `first`. After an error nothing is said about the state of the file."""
+    ticks = _clock(first).denominator
+    while ticks < COARSEST:
+        ticks *= 2
+    container = av.open(out, "w", format="mp4", container_options={"movie_timescale": str(ticks)})
+    try:
+        yield container
+    except BaseException:  # the trailer may fail too, and must not hide why
+        with contextlib.suppress(Exception):
+            container.close()
+        raise
+    container.close()
+
+
+class Picture:
+    """The picture of an MP4. width, height: even, of the upright picture. bt709, full_range: its colours' YUV."""
+
+    def __init__(
+        self, container: av.container.OutputContainer, first: av.VideoFrame, video: Video, shape: Fraction
+    ) -> None:
+        """first: an image of the clip `video`. shape: width by height of its pixels, as coded."""
+        self.rotation, self.reformatter = video.rotation, VideoReformatter()
+        self.shift = max(0.0, -video.start_time)  # MP4 hides what is before 0
+        self.coded, self.last = (first.width, first.height), -1
+        turned = video.rotation % 180 != 0
+        width, height = self.coded[::-1] if turned else self.coded
+        self.width, self.height = width + width % 2, height + height % 2
+        self.is_rgb = first.format.is_rgb or first.format.has_palette
+        guess = Colorspace.ITU709 if height >= HIGH_DEFINITION else Colorspace.ITU601
+        self.rgb_space = guess if self.is_rgb else None
+        image = self._yuv420p(first)
+        self.bt709 = image.colorspace in (BT709, BT2020) or (image.colorspace == UNKNOWN and height >= HIGH_DEFINITION)
+        self.full_range = image.color_range == ColorRange.JPEG or image.format.name == "yuvj420p"
+        self.stream = self._stream(container, image, video.fps)
+        self.stream.codec_context.sample_aspect_ratio = 1 / shape if turned else shape
+
+    def _stream(self, container: av.container.OutputContainer, image: av.VideoFrame, fps: float) -> av.VideoStream:
+        encoder = next(name for name in ENCODERS if _encodes(name))
+        rate = Fraction(max(fps, 0.01)).limit_denominator(1001)
+        stream = container.add_stream(encoder, rate=rate, options=ENCODERS[encoder])
+        stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
+        context, clock = stream.codec_context, _clock(image)
+        self.clock = clock if encoder != "mpeg4" or clock.denominator <= FINEST else Fraction(1, FINEST)
+        context.time_base = stream.time_base = self.clock
+        context.gop_size = max(1, min(250, round(2 * fps)))  # a key frame every 2 s, to scrub through
+        if not ENCODERS[encoder]:
+            stream.bit_rate = round(BITS_PER_PIXEL * self.width * self.height * max(fps, 10))
+        context.color_range = ColorRange.JPEG if self.full_range else image.color_range
+        context.colorspace, context.color_trc = image.colorspace, image.color_trc
+        context.color_primaries = image.color_primaries
+        return stream
+
+    def canvas(self, frame: Frame, name: str) -> tuple[av.VideoFrame, Planes]:
+        """A new, upright picture with the pixels and the timestamp of `frame`, and its planes to draw on.
+
+        Raises DataError when the size is not that of the first frame."""
+        if (frame.image.width, frame.image.height) != self.coded:
+            raise DataError(f"the picture size of '{name}' changes at {frame.time:.3f} s; cut it there")
+        canvas = av.VideoFrame(self.width, self.height, "yuv420p")
+        planes = tuple(_pixels(plane) for plane in canvas.planes)
+        for plane, target in zip(self._yuv420p(frame.image).planes, planes, strict=True):
+            pixels = upright(_pixels(plane), self.rotation)
+            height, width = pixels.shape
+            target[:height, :width] = pixels
+            target[height:], target[:, width:] = target[height - 1], target[:, width - 1 : width]
+        self._stamp(canvas, frame)
+        return canvas, planes
+
+    def _stamp(self, canvas: av.VideoFrame, frame: Frame) -> None:
+        image = frame.image
+        stamp = frame.time if image.pts is None else image.pts * image.time_base
+        ticks = round((stamp + Fraction(self.shift)) / self.clock)
+        canvas.pts = self.last = max(ticks, self.last + 1)  # a container may say the same time twice
+        canvas.time_base = self.clock
+        canvas.duration = round(image.duration * image.time_base / self.clock) if image.pts is not None else 0
+
+    def _yuv420p(self, image: av.VideoFrame) -> av.VideoFrame:
+        if image.format.name in ("yuv420p", "yuvj420p"):
+            return image
+        kept = ColorRange.MPEG if self.is_rgb else image.color_range
+        return self.reformatter.reformat(image, format="yuv420p", dst_colorspace=self.rgb_space, dst_color_range=kept)
+
+
+class Sound:
+    """The sound of a source, to be written in step with the picture."""
+
+    def __init__(self, packets: Iterator[tuple[float, av.Packet]]) -> None:
+        self._packets = packets
+        self._next = next(packets, None)
+
+    def until(self, seconds: float) -> Iterator[av.Packet]:
+        """The packets that begin up to `seconds` and were not given yet."""
+        while self._next and self._next[0] <= seconds:
+            yield self._next[1]
+            self._next = next(self._packets, None)
+
+
+def pixel_shape(opened: av.container.InputContainer) -> Fraction:
+    """Width by height of a pixel as coded; 1 but for film that was squeezed."""
+    return next((s.sample_aspect_ratio for s in opened.streams.video if s.sample_aspect_ratio), Fraction(1))
+
+
+def sound_of(opened: av.container.InputContainer, container: av.container.OutputContainer, shift: float) -> Sound:
+    """Give `container` a stream for the first audio of `opened` that can be read, if any, and its packets, `shift`
+    seconds later: copied where MP4 can hold them, else made AAC."""
+    readable = (s for s in opened.streams.audio if s.codec_context is not None and s.codec_context.sample_rate)
+    stream = next(readable, None)
+    if stream is None:
+        return Sound(iter(()))
+    if stream.codec_context.codec.canonical_name in COPIED:
+        made, packets = container.add_stream_from_template(stream), _copied
+    else:
+        made, packets = _aac_stream(container, stream), _encoded
+    return Sound(_ascending(packets(opened, stream, made, Fraction(shift))))
+
+
+def _aac_stream(container: av.container.OutputContainer, stream: av.AudioStream) -> av.AudioStream:
+    rate = stream.codec_context.sample_rate
+    made = container.add_stream("aac", rate=rate if rate in AAC_RATES else 48000)
+    made.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+    made.codec_context.time_base = Fraction(1, made.codec_context.sample_rate)
+    return made
+
+
+def _copied(
+    opened: av.container.InputContainer, stream: av.AudioStream, made: av.AudioStream, shift: Fraction
+) -> Iterator[av.Packet]:
+    for packet in _packets(opened, stream):
+        if packet.size and packet.dts is not None and packet.pts is not None:
+            packet.pts, packet.dts = (stamp + round(shift / packet.time_base) for stamp in (packet.pts, packet.dts))
+            packet.stream = made
+            yield packet
+
+
+def _encoded(
+    opened: av.container.InputContainer, stream: av.AudioStream, made: av.AudioStream, shift: Fraction
+) -> Iterator[av.Packet]:
+    for packet in _packets(opened, stream):
+        try:
+            pieces = packet.decode()
+        except av.FFmpegError:
+            continue  # as a player does
+        for piece in pieces:
+            if piece.pts is not None:
+                piece.pts += round(shift / piece.time_base)
+            yield from made.encode(piece)
+    yield from made.encode(None)
+
+
+def _packets(opened: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet]:
+    with contextlib.suppress(av.FFmpegError):  # where the file breaks off the picture says so
+        yield from opened.demux(stream)
+
+
+def _ascending(packets: Iterator[av.Packet]) -> Iterator[tuple[float, av.Packet]]:
+    """Packets with their times, without those that go back in time: MP4 has no place for them."""
+    latest = None
+    for packet in packets:
+        if latest is None or packet.dts > latest:
+            latest = packet.dts
+            yield float(packet.dts * packet.time_base), packet
+
+
+def _clock(image: av.VideoFrame) -> Fraction:
+    return image.time_base or Fraction(1, 90_000)
+
+
+def _encodes(name: str) -> bool:
+    try:
+        av.Codec(name, "w")
+    except av.codec.codec.UnknownCodecError:
+        return False
+    return True
+
+
+def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """(H, W) uint8 view of a plane, without the padding of its lines."""
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]

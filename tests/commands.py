@@ -1,0 +1,57 @@
+"""Running the installed command as a user's shell does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+RACCTL = str(Path(sys.executable).with_name("racctl"))
+
+
+def racctl(*words: object, stdin: bytes | None = b"", timeout: float = 120, **options) -> subprocess.CompletedProcess:
+    """Run one command; stdout and stderr as bytes."""
+    command = [RACCTL, *map(str, words)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False, **options)
+
+
+def one_line(done: subprocess.CompletedProcess, code: int) -> str:
+    """The message of a failed command, held to the house rules: the exit code, one line, nothing on stdout."""
+    text = done.stderr.decode()
+    assert done.returncode == code, text
+    assert done.stdout == b""
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    assert lines[0].startswith("racctl"), text
+    assert not lines[0].endswith("."), text
+    assert "Traceback" not in text
+    assert "internal error" not in text
+    return lines[0]
+
+
+def on_a_terminal(*words: object, keys: bytes = b"", timeout: float = 60) -> tuple[int, str]:
+    """Run with stdin, stdout and stderr on a pseudo-terminal: exit code, everything that appears."""
+    import pty
+    import select
+    import time
+
+    pid, master = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "xterm-256color"
+        os.environ["COLUMNS"] = "120"
+        os.execv(RACCTL, [RACCTL, *map(str, words)])
+    if keys:
+        os.write(master, keys)
+    shown, end = b"", time.monotonic() + timeout
+    while time.monotonic() < end:
+        if select.select([master], [], [], 0.2)[0]:
+            try:
+                data = os.read(master, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            shown += data
+    os.close(master)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")

@@ -1,0 +1,120 @@
+"""Frames, numbers, times: what `racctl.video.decode` makes of awkward files."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from clips import plain, write_clip
+
+from racctl.errors import DataError, UsageError
+from racctl.video.decode import frames, probe, upright
+
+
+def listed(path, **options):
+    with open(path, "rb") as file:
+        return [(frame.number, round(frame.time, 3)) for frame in frames(file, str(path), **options)]
+
+
+def looked_at(path):
+    with open(path, "rb") as file:
+        return probe(file, str(path))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.webm", "a.avi"])
+def test_number_and_time_of_every_frame(tmp_path, name):
+    codec = {"webm": "libvpx", "avi": "mpeg4"}.get(name[2:], "libx264")
+    path = write_clip(tmp_path / name, plain(30), codec=codec)
+    assert listed(path) == [(k, round(k / 25, 3)) for k in range(30)]
+    video = looked_at(path)
+    assert (video.frames, video.width, video.height) == (30, 64, 48)
+    assert video.fps == pytest.approx(25, abs=0.01)
+
+
+def test_variable_frame_rate_keeps_the_containers_times(tmp_path):
+    stamps = [0, 40, 80, 400, 1000, 1033, 1066, 2500]
+    path = write_clip(tmp_path / "vfr.mp4", plain(len(stamps)), stamps)
+    assert listed(path) == [(k, stamp / 1000) for k, stamp in enumerate(stamps)]
+
+
+def test_a_late_first_timestamp_is_kept(tmp_path):
+    stamps = [5000 + 40 * k for k in range(10)]
+    path = write_clip(tmp_path / "late.mkv", plain(10), stamps)
+    assert listed(path)[0] == (0, 5.0)
+    assert looked_at(path).start_time == 5.0
+    assert listed(path, start=5.2) == [(k, round(5 + k / 25, 3)) for k in range(5, 10)]
+
+
+@pytest.mark.parametrize(("start", "stop", "stride"), [(None, 0.4, 1), (0.5, None, 1), (0.51, 1.02, 3), (1.19, 9, 1)])
+def test_a_part_has_the_numbers_of_the_whole(tmp_path, start, stop, stride):
+    path = write_clip(tmp_path / "a.mp4", plain(40))
+    whole = listed(path)
+    part = [x for x in whole if (start is None or x[1] >= start) and (stop is None or x[1] < stop)]
+    assert listed(path, start=start, stop=stop, stride=stride) == part[::stride]
+
+
+def test_stop_before_start_is_a_usage_error(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", plain(3))
+    with pytest.raises(UsageError, match="is not after"):
+        listed(path, start=2, stop=1)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_rotation_metadata_turns_the_picture_upright(tmp_path, rotation):
+    corner = np.zeros((48, 64, 3), np.uint8)
+    corner[:12, :16] = 255  # white at the top left of what is stored
+    path = write_clip(tmp_path / "turned.mp4", [corner] * 3, rotation=rotation)
+    video = looked_at(path)
+    assert video.rotation == rotation
+    assert (video.width, video.height) == ((48, 64) if rotation != 180 else (64, 48))
+    with open(path, "rb") as file:
+        shown = upright(next(frames(file, "x")).image.to_ndarray(format="rgb24"), video.rotation)
+    assert shown.shape[:2] == (video.height, video.width)
+    expected = upright(corner, rotation)
+    assert np.abs(shown.astype(int) - expected).mean() < 8
+
+
+def test_odd_sizes(tmp_path):
+    path = write_clip(tmp_path / "odd.mkv", plain(4, 63, 47), codec="libx264rgb", pixels="rgb24")
+    assert (looked_at(path).width, looked_at(path).height) == (63, 47)
+    assert len(listed(path)) == 4
+
+
+def test_one_frame(tmp_path):
+    path = write_clip(tmp_path / "one.mp4", plain(1))
+    assert listed(path) == [(0, 0.0)]
+    assert looked_at(path).frames == 1
+
+
+def test_a_file_cut_short_says_where(tmp_path):
+    path = write_clip(tmp_path / "a.mkv", plain(60, 320, 240), gop=5)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert 0 < len(listed(path)) < 60  # Matroska ends where its bytes end: what is there is whole
+
+
+def test_an_mp4_cut_short_is_an_error(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", plain(60, 320, 240))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])  # the index at the end is gone
+    with pytest.raises(DataError, match=r"a\.mp4' is not a video that can be read, or is cut short"):
+        looked_at(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello\n", bytes(5000), b"\x00\x00\x00\x18ftypmp42" + bytes(100)])
+def test_what_is_no_video(data):
+    with pytest.raises(DataError, match="'x'"):
+        probe(io.BytesIO(data), "x")
+
+
+def test_sound_without_pictures(tmp_path):
+    import av
+
+    path = tmp_path / "sound.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(DataError, match="no video stream"):
+        looked_at(path)

@@ -1,0 +1,89 @@
+"""Man pages, completions and help: generated, whole, and not stale."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from racctl.cli import docs
+
+ROOT = Path(__file__).parent.parent
+PAGES = docs.pages()
+TOOLS = docs.tools()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_committed_is_what_the_generator_writes(name):
+    assert (ROOT / name).read_text() == PAGES[name], f"{name} is stale; run 'make docs'"
+
+
+def test_no_page_is_left_over():
+    ours = {"racctl-formats.5", "racctl-pipelines.7"}
+    kept = {path.name for path in (ROOT / "man").iterdir()}
+    assert kept == ours | {Path(name).name for name in PAGES if name.startswith("man/")}
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="man is not installed")
+@pytest.mark.parametrize("page", sorted((ROOT / "man").iterdir()), ids=lambda p: p.name)
+def test_man_formats_every_page_without_a_warning(page):
+    done = subprocess.run(
+        ["man", "--warnings=w", "-E", "UTF-8", "-l", str(page)], capture_output=True, text=True,
+        env={"MANWIDTH": "100", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "NAME" in done.stdout
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda t: t.name)
+def test_every_tool_has_help_for_every_option_and_an_example(tool):
+    assert any(text.startswith(f"Example: racctl {tool.name}") or f"| racctl {tool.name}" in text for text in tool.text)
+    for option in [*tool.arguments, *tool.options]:
+        assert option.help.endswith("."), f"{tool.name} {option.names}: '{option.help}'"
+
+
+def test_every_tool_file_is_a_tool_and_every_tool_is_a_file():
+    files = {path.stem.replace("_", "-") for path in (ROOT / "tools").glob("*.py")} - {"--init--"}
+    assert files == {tool.name for tool in TOOLS}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("racctl po", {"pose"}),
+        ("racctl ", {tool.name for tool in TOOLS} | {"--help", "--version"}),
+        ("racctl count --al", {"--alternating"}),
+        ("racctl count --alternating ", {"each", "pair"}),
+        ("racctl score --format pa", {"parquet"}),
+    ],
+)
+def test_bash_completes(typed, offered):
+    script = f"""
+source '{ROOT}/completions/racctl.bash'
+typed='{typed}'
+COMP_WORDS=($typed)
+[ "${{typed: -1}}" = ' ' ] && COMP_WORDS+=('')
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_racctl
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20)
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == offered
+
+
+@pytest.mark.parametrize(("shell", "name"), [("bash", "racctl.bash"), ("zsh", "_racctl"), ("fish", "racctl.fish")])
+def test_completions_parse(shell, name):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    subprocess.run([shell, "-n", str(ROOT / "completions" / name)], check=True, timeout=20)
+
+
+def test_the_readme_names_every_tool():
+    readme = (ROOT / "README.md").read_text()
+    for tool in TOOLS:
+        assert re.search(rf"`racctl {tool.name}\b", readme), tool.name

@@ -1,0 +1,337 @@
+"""The same troubles for every tool: bad input, bad output, a reader that goes away, Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from clips import bouncing, plain, write_clip
+from commands import RACCTL, on_a_terminal, one_line, racctl
+
+from racctl.contracts import Pose
+from racctl.io.npz import pose_bytes, write_npz
+from racctl.io.parquet import table_from_rows, write_table
+
+TOOLS = ("pose", "remap-joints", "count", "score", "info")
+
+
+def swinging_pose(frames=150, period=30, meta=None):
+    """Somebody whose every joint goes up and down by a third of the body, `frames / period` times."""
+    rng = np.random.default_rng(0)
+    body = rng.uniform(0, 300, (33, 3)).astype(np.float32)
+    phase = (1 - np.cos(2 * np.pi * np.arange(frames) / period)) / 2
+    way = rng.normal(0, 60, (33, 3))
+    xyz = (body + phase[:, None, None] * way).astype(np.float32)[:, None]
+    return Pose(
+        xyz=xyz, score=np.ones(xyz.shape[:3], np.float32), frame=np.arange(frames), time=np.arange(frames) / 30,
+        track=np.zeros(1, np.int32), meta=meta or {"clip": "swing", "topology": "blazepose33", "steps": []},
+    )  # fmt: skip
+
+
+POSE = pose_bytes(swinging_pose())
+
+
+def parquet(schema="racctl.counts/1"):
+    rows = [{"clip": "swing", "person": 0, "count": 5.0, "low": 5.0, "high": 5.0, "frames": 150}]
+    out = io.BytesIO()
+    write_table(out, table_from_rows(schema, rows if "counts" in schema else []))
+    return out.getvalue()
+
+
+def npz(**members):
+    out = io.BytesIO()
+    np.savez_compressed(out, **members)
+    return out.getvalue()
+
+
+def mask():
+    out = io.BytesIO()
+    arrays = {"mask": np.zeros((2, 4, 4), np.uint8), "frame": np.arange(2), "time": np.arange(2) / 30}
+    write_npz(out, "racctl.mask/1", {"clip": "m"}, arrays)
+    return out.getvalue()
+
+
+def bomb():
+    """1 MB that unpacks to 1 GB."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("meta.npy", "w") as member:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 30,)}
+        )
+        member.write(header.getvalue())
+        for _ in range(1024):
+            member.write(bytes(1 << 20))
+    return out.getvalue()
+
+
+def parquet_bomb():
+    """A column that claims 2 billion rows in a few bytes."""
+    out = io.BytesIO()
+    table = pa.table({"a": pa.array(np.zeros(50_000_000, np.int8))})
+    pq.write_table(table, out, compression="zstd")
+    return out.getvalue()
+
+
+def sound(folder):
+    import av
+
+    path = folder / "sound.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trouble(tmp_path_factory):
+    """Inputs that no tool can use, by name."""
+    folder = tmp_path_factory.mktemp("trouble")
+    whole = write_clip(folder / "whole.mp4", plain(60, 160, 120)).read_bytes()
+    future = io.BytesIO()
+    write_npz(future, "racctl.pose/9", {}, swinging_pose().arrays())
+    return {
+        "empty": b"",
+        "noise": np.random.default_rng(1).bytes(5000),
+        "truncated npz": POSE[: len(POSE) // 2],
+        "npz without its last byte": POSE[:-1],
+        "truncated Parquet": parquet()[:-20],
+        "Parquet of somebody else": _foreign_parquet(),
+        "zip bomb": bomb(),
+        "Parquet bomb": parquet_bomb(),
+        "pickle in an npz": npz(meta=np.array([{"a": 1}], dtype=object)),
+        "pickle": b"\x80\x04\x95\x0c\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94.",
+        "future schema": future.getvalue(),
+        "truncated mp4": whole[: len(whole) // 2],
+        "mp4 header only": whole[:64],
+        "sound only": sound(folder),
+        "text": b"hello\n",
+        "html": b"<!doctype html><title>404</title>",
+        "deep json": b"[" * 100_000,
+        "safetensors with a huge header": (1 << 62).to_bytes(8, "little") + b"{}",
+    }
+
+
+def _foreign_parquet():
+    out = io.BytesIO()
+    pq.write_table(pa.table({"x": [1, 2]}), out)
+    return out.getvalue()
+
+
+def words_for(tool, path="-"):
+    return {"score": ["score", "--truth", path, path]}.get(tool, [tool, path])
+
+
+NAMES = (
+    "empty", "noise", "truncated npz", "npz without its last byte", "truncated Parquet", "Parquet of somebody else",
+    "zip bomb", "Parquet bomb", "pickle in an npz", "pickle", "future schema", "truncated mp4", "mp4 header only",
+    "sound only", "text", "html", "deep json", "safetensors with a huge header",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_file_is_one_line_and_exit_1(tool, name, trouble, tmp_path):
+    path = tmp_path / "input"
+    path.write_bytes(trouble[name])
+    target = tmp_path / "out"
+    before = resource_children()
+    message = one_line(racctl(*words_for(tool, path), "-o", target), 1)
+    assert str(path) in message
+    assert not target.exists()
+    assert resource_children() < max(before, 1 << 20) + (1 << 20), "a bad file took more than 1 GiB"
+    assert [p.name for p in tmp_path.iterdir()] == ["input"], "something was left behind"
+
+
+def resource_children():
+    """Largest resident size of any child so far, KiB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_empty_stdin_asks_about_the_previous_command(tool):
+    words = ["score", "--truth", "-"] if tool == "score" else [tool]
+    assert "empty input on stdin (did the previous command fail?)" in one_line(racctl(*words), 1)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_nothing_on_a_terminal_says_what_to_give(tool):
+    words = ["score", "--truth", "-"] if tool == "score" else [tool, "-o", os.devnull]
+    code, shown = on_a_terminal(*words)
+    assert code == 2
+    assert "nothing on stdin; give a FILE or pipe one in" in shown
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["--no-such-option"], "no such option"), (["missing.npz", "--truth", "missing.npz"], "missing.npz")],
+)
+def test_usage_and_missing_files(tool, words, expected):
+    words = words[:1] if tool != "score" and len(words) > 1 else words
+    code = 2 if "option" in expected else 1
+    assert expected in one_line(racctl(tool, *words), code)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_directory_in_place_of_a_file(tool, tmp_path):
+    done = racctl(*words_for(tool, tmp_path))
+    assert done.returncode in (1, 2)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("tool", "data", "schema"), [("count", mask(), "racctl.mask/1"), ("remap-joints", mask(), "racctl.mask/1")]
+)
+def test_the_wrong_schema_says_what_it_is_and_what_was_expected(tool, data, schema):
+    message = one_line(racctl(tool, stdin=data), 1)
+    assert schema in message
+    assert "racctl.pose/1" in message
+
+
+@pytest.mark.parametrize("tool", ["pose", "remap-joints"])
+def test_npz_is_refused_on_a_terminal_before_any_work(tool, tmp_path):
+    path = tmp_path / "input"
+    path.write_bytes(POSE)
+    code, shown = on_a_terminal(tool, path)
+    assert code == 2
+    assert "refusing to write npz to a terminal; use '-o FILE' or a pipe" in shown
+
+
+@pytest.mark.parametrize("words", [["count"], ["count", "--reps"], ["score"], ["info"], ["remap-joints"]])
+def test_a_full_disk_is_an_error(words, tmp_path):
+    path = tmp_path / "input"
+    path.write_bytes(POSE)
+    truth = tmp_path / "truth.csv"
+    truth.write_text("clip,count\nswing,5\n")
+    if words == ["score"]:
+        path.write_bytes(parquet())
+        words = ["score", "--truth", str(truth)]
+    for target in (["-o", "/dev/full"], None):
+        if target:
+            done = racctl(*words, path, *target)
+        else:
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    [RACCTL, *words, str(path)], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+                )
+        assert done.returncode == 1, done.stderr
+        assert b"no space left on device" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["count", "info", "remap-joints"])
+def test_a_reader_that_goes_away(tool, tmp_path):
+    big = tmp_path / "big"
+    big.write_bytes(pose_bytes(swinging_pose(4000)))
+    script = f'set -o pipefail; "{RACCTL}" {tool} "{big}" | true; echo ${{PIPESTATUS[0]}}'
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([RACCTL, tool, str(big)], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert done.returncode == 141, done.stderr
+    assert done.stderr == b""
+    shell = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60, check=False)
+    assert shell.stdout.strip() in (b"0", b"141")
+    assert shell.stderr == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("tool", ["pose", "count"])
+def test_interrupted_leaves_nothing(tool, number, tmp_path):
+    clip = write_clip(tmp_path / "long.mp4", bouncing(30, 15) * 40)
+    target = tmp_path / "out" / "x"
+    target.parent.mkdir()
+    process = subprocess.Popen([RACCTL, tool, str(clip), "-o", str(target)], stderr=subprocess.PIPE)
+    time.sleep(4)
+    process.send_signal(number)
+    shown = process.communicate(timeout=30)[1]
+    assert process.returncode == (130 if number == signal.SIGINT else 143), shown
+    assert b"Traceback" not in shown
+    assert list(target.parent.iterdir()) == []
+    assert not _shared_memory_left()
+
+
+def _shared_memory_left():
+    folder = Path("/dev/shm")
+    return [p for p in folder.glob("psm_*") if p.stat().st_uid == os.getuid()] if folder.is_dir() else []
+
+
+def test_an_old_file_survives_a_failure_and_keeps_its_mode(tmp_path):
+    target = tmp_path / "p.npz"
+    target.write_bytes(b"precious")
+    target.chmod(0o640)
+    one_line(racctl("remap-joints", "-o", target, stdin=b"nonsense"), 1)
+    assert target.read_bytes() == b"precious"
+    assert racctl("remap-joints", "-o", target, stdin=POSE).returncode == 0
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert target.read_bytes() != b"precious"
+
+
+def test_a_link_is_followed_and_a_pipe_written_to(tmp_path):
+    real, link, fifo = tmp_path / "real", tmp_path / "link", tmp_path / "fifo"
+    real.write_bytes(b"")
+    link.symlink_to(real)
+    assert racctl("remap-joints", "-o", link, stdin=POSE).returncode == 0
+    assert link.is_symlink()
+    assert real.stat().st_size > 1000
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as cat:
+        assert racctl("remap-joints", "-o", fifo, stdin=POSE).returncode == 0
+        assert cat.communicate()[0] == real.read_bytes()
+
+
+def test_an_unwritable_folder(tmp_path):
+    message = one_line(racctl("remap-joints", "-o", tmp_path / "no" / "such" / "p.npz", stdin=POSE), 1)
+    assert "cannot write" in message
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_odd_file_names(tool, tmp_path):
+    for name in ("name with spaces.npz", "-dash.npz", "ünï\ncode.npz", "[markup].npz"):
+        path = tmp_path / name
+        path.write_bytes(b"nonsense")
+        done = racctl(*words_for(tool, str(path)))
+        assert done.returncode == 1
+        assert len(done.stderr.decode().splitlines()) == 1
+
+
+def test_any_locale(tmp_path):
+    path = tmp_path / "übung.npz"
+    path.write_bytes(pose_bytes(swinging_pose(meta={"clip": "übung", "topology": "blazepose33"})))
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = racctl("count", path, "--format", "csv", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "übung".encode() in done.stdout
+
+
+def test_debug_shows_the_traceback():
+    done = racctl("info", "--debug", stdin=b"nonsense")
+    assert done.returncode == 1
+    assert b"Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(b"racctl info: ")
+
+
+def test_clips_that_hold_little(tmp_path):
+    one = write_clip(tmp_path / "one.mp4", bouncing(1, 10))
+    done = racctl("count", one, "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith(b"one,0,0.0,0.0,0.0,1")
+    nobody = write_clip(tmp_path / "nobody.mp4", plain(20, 128, 96))
+    assert "shows no person" in one_line(racctl("count", nobody), 1)
+    assert "shows no person" in one_line(racctl("pose", nobody), 1)

@@ -1,0 +1,207 @@
+"""The repetition counter on made-up people whose true counts are known."""
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from racctl.motion import LONGEST_GAP, motion
+from racctl.periodicity import count_repetitions
+
+# head, then shoulder, elbow, wrist, hip, knee, ankle of the left and of the right
+LEFT_RIGHT = tuple((joint, joint + 6) for joint in range(1, 7))
+LEFT_WRIST, RIGHT_WRIST, LEFT_ELBOW, RIGHT_ELBOW = 3, 9, 2, 8
+
+
+def cycle(n):
+    """One cycle 0 -> 1 -> 0 in n frames."""
+    return np.sin(np.pi * np.arange(n) / n) ** 2
+
+
+def person(depth, x=0.0):
+    """depth: (T,) 0 standing .. 1 squatting -> (T, 13, 3) pixels, some 180 tall."""
+    hip = 100 + 60 * depth
+    pose = np.zeros((len(depth), 13, 3))
+    pose[:, 0, 1] = hip - 90
+    for first, side in ((1, -1), (7, 1)):
+        pose[:, first : first + 6, 0] = side * np.array([20, 25, 25, 12, 14, 14])
+        pose[:, first + 4, 0] += side * 25 * depth
+        heights = [hip - 60, hip - 30 - 30 * depth, hip - 60 * depth, hip, hip / 2 + 100, np.full(len(depth), 200.0)]
+        pose[:, first : first + 6, 1] = np.stack(heights, axis=1)
+    pose[..., 0] += np.broadcast_to(x, len(depth))[:, None]
+    return pose
+
+
+def raising(left, right):
+    """left, right: (T,) 0..1 height of the arms."""
+    pose = person(np.zeros(len(left)))
+    for elbow, wrist, height in ((LEFT_ELBOW, LEFT_WRIST, left), (RIGHT_ELBOW, RIGHT_WRIST, right)):
+        pose[:, elbow, 1] -= 40 * height
+        pose[:, wrist, 1] -= 80 * height
+    return pose
+
+
+def count(pose, fps=30.0, noise=0.4, seed=0, **options):
+    pose = pose + np.random.default_rng(seed).normal(size=pose.shape) * noise
+    time = np.arange(len(pose)) / fps
+    return count_repetitions(pose.astype(np.float32), np.ones(pose.shape[:2], np.float32), time, LEFT_RIGHT, **options)
+
+
+still = np.zeros
+
+
+@pytest.mark.parametrize("repetitions", [1, 2, 3, 10])
+def test_counts_cycles_between_rests(repetitions):
+    found = count(person(np.concatenate([still(60), np.tile(cycle(60), repetitions), still(60)])))
+    assert found.count == repetitions
+    assert found.low <= found.count <= found.high
+
+
+def test_repetitions_lie_where_the_movement_is():
+    found = count(person(np.concatenate([still(90), np.tile(cycle(60), 4), still(90)])))
+    turns = 90 + 30 + 60 * np.arange(4)
+    assert (found.start < turns).all() and (turns < found.stop).all()
+    assert (found.start[1:] >= found.stop[:-1]).all()
+    assert found.start[0] >= 90 and found.stop[-1] <= 90 + 240
+    assert found.period == pytest.approx(2.0, rel=0.05)
+    assert found.start.dtype == found.stop.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "depth",
+    [still(300), np.full(300, 0.5), np.linspace(0, 0.3, 300), np.concatenate([still(100), np.linspace(0, 1, 30), np.ones(100)])],
+    ids=["standing", "holding", "sinking", "sitting down"],
+)
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_nothing_repeated_is_zero(depth, noise):
+    found = count(person(depth), noise=noise)
+    assert found.count == 0 and found.low == 0 and len(found.start) == len(found.stop) == 0
+    assert np.isnan(found.period) and found.score == 0
+
+
+@pytest.mark.parametrize("lengths", [(100, 33), (30, 90)], ids=["faster", "slower"])
+def test_tempo_may_change_threefold(lengths):
+    assert count(person(np.concatenate([cycle(int(n)) for n in np.linspace(*lengths, 12)]))).count == 12
+
+
+def test_pauses_are_no_repetitions():
+    assert count(person(np.concatenate([np.append(cycle(45), still(n)) for n in (1, 90, 30, 150, 10, 60)]))).count == 6
+
+
+def test_walking_in_and_out_is_not_counted():
+    x = np.concatenate([np.linspace(-300, 0, 90), still(360), np.linspace(0, 300, 90)])
+    assert count(person(np.concatenate([still(90), np.tile(cycle(60), 6), still(90)]), x)).count == 6
+
+
+def test_unfinished_last_repetition_is_not_counted():
+    assert count(person(np.concatenate([still(30), np.tile(cycle(60), 5), cycle(60)[:28]]))).count == 5
+
+
+@pytest.mark.parametrize("sides, expected", [("each", 8), ("pair", 4)])
+def test_alternating_sides(sides, expected):
+    left = np.tile(np.append(cycle(60), still(60)), 4)
+    found = count(raising(left, np.roll(left, 60)), alternating=sides)
+    assert found.alternating
+    assert found.count == expected == len(found.start)
+    assert found.low <= expected <= found.high
+
+
+def test_both_sides_together_do_not_alternate():
+    arms = np.tile(cycle(60), 6)
+    found = count(raising(arms, arms), alternating="pair")
+    assert not found.alternating and found.count == 6
+
+
+def test_unknown_convention_is_refused():
+    with pytest.raises(ValueError, match="'both', expected 'each' or 'pair'"):
+        count(person(still(60)), alternating="both")
+
+
+@pytest.mark.parametrize("fps", [15, 24, 60])
+def test_frame_rate_does_not_matter(fps):
+    assert count(person(np.tile(cycle(2 * fps), 7)), fps=fps).count == 7
+
+
+def test_scaled_per_frame_and_axis():
+    """PoseRAC's scaling takes place, size and proportions away in every frame."""
+    pose = person(np.tile(cycle(60), 6))
+    low, high = pose.min(1, keepdims=True), pose.max(1, keepdims=True)
+    assert count((pose - low) / np.maximum(high - low, 1e-9), noise=0.003).count == 6
+
+
+def test_missing_frames_and_exchanged_sides():
+    pose = person(np.tile(cycle(60), 6))
+    chance = np.random.default_rng(3).random(len(pose))
+    pose[chance < 0.1] = np.nan
+    swapped = np.flatnonzero(chance > 0.97)
+    order = [0, *range(7, 13), *range(1, 7)]
+    pose[swapped] = pose[swapped][:, order]
+    assert count(pose).count == 6
+
+
+def test_signal_is_unknown_in_a_long_gap():
+    pose = person(np.tile(cycle(60), 8))
+    pose[200:280] = np.nan
+    found = count(pose)
+    assert len(found.signal) == len(pose)
+    assert np.isnan(found.signal[205:275]).all() and np.isfinite(found.signal[:195]).all()
+    assert 6 <= found.count <= 8
+    assert not ((found.start >= 205) & (found.stop <= 275)).any()
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 5, 90])
+def test_nobody_or_hardly_anything(frames):
+    empty = count(np.full((frames, 13, 3), np.nan))
+    assert empty.count == 0 and len(empty.signal) == frames and np.isnan(empty.signal).all()
+    assert count(person(still(frames))).count == 0
+
+
+def test_joint_never_seen_does_not_blind_the_rest():
+    pose = person(np.tile(cycle(60), 5))
+    pose[:, 6] = np.nan
+    assert count(pose).count == 5
+
+
+def test_minutes_are_read_in_windows():
+    found = count(person(np.tile(cycle(60), 100)))  # 200 s
+    assert abs(found.count - 100) <= 1
+    assert (found.start[1:] >= found.stop[:-1]).all()
+
+
+def test_two_exercises_apart():
+    arms = np.tile(cycle(45), 20)
+    found = count(np.concatenate([person(np.tile(cycle(60), 15)), raising(arms, arms)]))
+    assert abs(found.count - 35) <= 1
+
+
+def test_motion_fills_short_gaps_only():
+    pose = person(np.tile(cycle(60), 3)).astype(np.float32)
+    pose[20:25] = pose[100:150] = np.nan
+    moving = motion(pose, np.ones(pose.shape[:2]), np.arange(180) / 30, LEFT_RIGHT)
+    dark = moving.time[~moving.known]
+    assert dark.min() >= 99 / 30 and dark.max() <= 150 / 30 and np.ptp(dark) > LONGEST_GAP
+    assert all(np.isfinite(twin).all() for twin in moving.twins)
+    front = moving.twins[1]
+    np.testing.assert_allclose(front[:, 1, 0], -moving.twins[0][:, 7, 0])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(2, 9), st.integers(24, 90), st.integers(0, 60), st.integers(0, 10**6))
+def test_any_count_tempo_and_rest(repetitions, frames, rest, seed):
+    depth = np.concatenate([still(rest + 15), np.tile(np.append(cycle(frames), still(rest)), repetitions), still(30)])
+    assert count(person(depth), seed=seed).count == repetitions
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.2, 5.0), st.floats(-500, 500), st.booleans(), st.booleans())
+def test_scale_place_mirror_and_time_reversal(scale, shift, mirrored, reversed_):
+    pose = scale * person(np.concatenate([still(30), np.tile(cycle(50), 5), still(40)])) + shift
+    if mirrored:
+        pose[..., 0] *= -1
+    found = count(pose[::-1] if reversed_ else pose, noise=0.4 * scale)
+    assert found.count == 5
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.0, 1.5))
+def test_noise_alone_is_never_a_repetition(seed, noise):
+    assert count(person(np.full(240, 0.3)), noise=noise, seed=seed).count == 0
