@@ -42,7 +42,7 @@ def resample(xyz: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     flat = xyz.reshape(len(time), -1).astype(np.float64)
     even = time[0] + np.arange(int((time[-1] - time[0]) * RATE) + 1) / RATE
     filled = np.zeros((len(even), flat.shape[1]))
-    for column, values in zip(filled.T, flat.T):
+    for column, values in zip(filled.T, flat.T, strict=True):
         seen = np.isfinite(values)
         if seen.any():
             column[:] = np.interp(even, time[seen], values[seen])

@@ -44,9 +44,10 @@ class Repetitions:
     """Counted repetitions of one person in one clip of T frames.
 
     start, stop: (R,) int64 frames, half-open [start, stop), ascending, without overlap. count: R. low, high: the counts of
-    other readings of the clip that are nearly as good, and one more where a repetition is cut off. signal: (T,) float64, the motion the cycles were found in, body
-    sizes, NaN where nobody was seen or nothing was found. period: median time from one repetition to the next, s, NaN
-    below two. score: 0..1, share of the motion that the repetitions explain. alternating: left and right take turns.
+    other readings of the clip that are nearly as good, and one more where a repetition is cut off. signal: (T,) float64,
+    the motion the cycles were found in, body sizes, NaN where nobody was seen or nothing was found. period: median time
+    from one repetition to the next, s, NaN below two. score: 0..1, share of the motion that the repetitions explain.
+    alternating: left and right take turns.
     """
 
     start: np.ndarray
@@ -83,7 +84,7 @@ def bumps(signal: np.ndarray, tops: np.ndarray) -> np.ndarray:
     """(N,), (n,) -> (n, 3) start, top and stop of each bump, resting time trimmed off."""
     ends = [0, *tops, len(signal) - 1]
     cycles = []
-    for before, top, after in zip(ends[:-2], ends[1:-1], ends[2:]):
+    for before, top, after in zip(ends[:-2], ends[1:-1], ends[2:], strict=True):
         rise, fall = signal[before : top + 1], signal[top : after + 1]
         foot, end = (1 - FOOT) * rise.min() + FOOT * signal[top], (1 - FOOT) * fall.min() + FOOT * signal[top]
         cycles.append((before + np.flatnonzero(rise <= foot)[-1], top, top + np.argmax(fall <= end)))
@@ -280,7 +281,8 @@ def assemble(found: list[Stretch], motion: Motion, time: np.ndarray, alternating
     signal[~motion.known] = np.nan
     start, stop = np.searchsorted(time, motion.time[cycles[:, [0, 2]]].T)
     period = float(np.median(np.diff(motion.time[cycles[:, 1]]))) if len(cycles) > 1 else np.nan
-    score = float(np.average([s.reading.score for s in found], weights=[len(s.reading.cycles) for s in found])) if found else 0.0
+    weights = [len(s.reading.cycles) for s in found]
+    score = float(np.average([s.reading.score for s in found], weights=weights)) if found else 0.0
     turns = any(s.alternating for s in found)
     shown = np.interp(time, motion.time, signal)
     return Repetitions(start, stop, float(len(cycles)), low, high, shown, period, score, turns)

@@ -65,9 +65,7 @@ def bomb():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("meta.npy", "w") as member:
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 30,)}
-        )
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 30,)})
         member.write(header.getvalue())
         for _ in range(1024):
             member.write(bytes(1 << 20))
@@ -162,15 +160,21 @@ def resource_children():
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
 
+def some_truth(folder):
+    path = folder / "truth.csv"
+    path.write_text("clip,count\nswing,5\n")
+    return path
+
+
 @pytest.mark.parametrize("tool", TOOLS)
-def test_empty_stdin_asks_about_the_previous_command(tool):
-    words = ["score", "--truth", "-"] if tool == "score" else [tool]
+def test_empty_stdin_asks_about_the_previous_command(tool, tmp_path):
+    words = ["score", "--truth", some_truth(tmp_path)] if tool == "score" else [tool]
     assert "empty input on stdin (did the previous command fail?)" in one_line(racctl(*words), 1)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_nothing_on_a_terminal_says_what_to_give(tool):
-    words = ["score", "--truth", "-"] if tool == "score" else [tool, "-o", os.devnull]
+def test_nothing_on_a_terminal_says_what_to_give(tool, tmp_path):
+    words = ["score", "--truth", some_truth(tmp_path)] if tool == "score" else [tool, "-o", os.devnull]
     code, shown = on_a_terminal(*words)
     assert code == 2
     assert "nothing on stdin; give a FILE or pipe one in" in shown
@@ -217,11 +221,9 @@ def test_npz_is_refused_on_a_terminal_before_any_work(tool, tmp_path):
 def test_a_full_disk_is_an_error(words, tmp_path):
     path = tmp_path / "input"
     path.write_bytes(POSE)
-    truth = tmp_path / "truth.csv"
-    truth.write_text("clip,count\nswing,5\n")
     if words == ["score"]:
         path.write_bytes(parquet())
-        words = ["score", "--truth", str(truth)]
+        words = ["score", "--truth", some_truth(tmp_path)]
     for target in (["-o", "/dev/full"], None):
         if target:
             done = racctl(*words, path, *target)

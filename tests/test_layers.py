@@ -27,7 +27,7 @@ ROWS = (
 )
 CLI_MAY = {"cli", "io", "errors", "progress"}
 LIGHT = {"numpy"}
-HEAVY = {"numpy", "scipy", "pyarrow", "av", "torch", "torchvision", "mediapipe", "ultralytics", "matplotlib", "sklearn", "PIL"}
+HEAVY = {"numpy", "scipy", "pyarrow", "av", "torch", "torchvision", "mediapipe", "ultralytics", "matplotlib", "PIL"}
 
 
 def part(path: Path) -> str:
@@ -92,7 +92,10 @@ def test_every_source_belongs_to_a_row():
         assert name in ("cli", "__init__") or any(name in names for names in ROWS), path
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["pose", "--help"], ["count", "--help"], ["score", "--help"]])
+HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in ("pose", "remap-joints", "count", "score", "info"))]
+
+
+@pytest.mark.parametrize("words", HELPS)
 def test_help_imports_nothing_heavy(words):
     code = f"""
 import sys

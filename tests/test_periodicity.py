@@ -66,9 +66,12 @@ def test_repetitions_lie_where_the_movement_is():
     assert found.start.dtype == found.stop.dtype == np.int64
 
 
+sitting_down = np.concatenate([still(100), np.linspace(0, 1, 30), np.ones(100)])
+
+
 @pytest.mark.parametrize(
     "depth",
-    [still(300), np.full(300, 0.5), np.linspace(0, 0.3, 300), np.concatenate([still(100), np.linspace(0, 1, 30), np.ones(100)])],
+    [still(300), np.full(300, 0.5), np.linspace(0, 0.3, 300), sitting_down],
     ids=["standing", "holding", "sinking", "sitting down"],
 )
 @pytest.mark.parametrize("noise", [0.1, 1.0])

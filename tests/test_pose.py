@@ -161,7 +161,7 @@ def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # its writer's
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_task_file_gives_the_same_person(tmp_path, clip, pose):
     """The wheel's own models, bundled as a .task file, go through MediaPipe's other interface."""
     bundle = _bundle(tmp_path)
@@ -187,7 +187,7 @@ def _bundle(folder):
         for name, (model, mean, std) in parts.items():
             made = writer.MetadataWriter.create(bytearray(model.read_bytes()))
             made.add_image_input([mean], [std])
-            for _ in range(2 if "detector.tflite" == name[5:] else 5):
+            for _ in range(2 if name == "pose_detector.tflite" else 5):
                 made.add_feature_output()
             archive.writestr(name, bytes(made.populate()[0]))
     return path

@@ -90,7 +90,7 @@ def count(
     from racctl.cli.batch import check_sources, folder_target, lanes, refuse_several, report_failures, run_batch
     from racctl.cli.streams import emit_table, table_format
     from racctl.count import Options, count_source, counts_table, reps_table, save_count
-    from racctl.plot import plot_counts
+    from racctl.plot import plot_counts, plot_kind
     from racctl.pose import pose_lanes
 
     options = Options(model, alternating, person, start, stop, stride, pose_model, download).check()
@@ -99,6 +99,8 @@ def count(
     refuse_several(sources, folder, {"--overlay": overlay, "--plot": folder and plot})
     if not folder:
         table_format(output, format)  # refuses a bad target before the work
+    if plot:
+        plot_kind(plot)
     width, each = lanes(jobs, len(sources))
     counted = {}
 

@@ -6,9 +6,9 @@ from racctl.cli.options import Output, Source, TextFormat
 
 
 def info(file: Source = "-", output: Output = "-", format: TextFormat = "text") -> None:
-    """Say what a file is: schema, shapes, where it came from, which tools made it, licences of the weights.
+    """Say what a file is.
 
-    Understands racctl's npz, Parquet and safetensors files, and videos.
+    Schema, shapes, where it came from, which tools made it with which options, licences of the weights. Understands racctl's npz, Parquet and safetensors files, and videos.
 
     Example: racctl info squats.pose.npz
     """

@@ -48,8 +48,10 @@ def score(
     output: options.Output = "-",
     form: options.Format = "",
 ) -> None:
-    """Score predicted counts against the truth: MAE (also the +0.1 variant), RMSE, OBO and OBZ, each with its 95 %
-    bootstrap interval and the number of clips it is over.
+    """Score predicted counts against the truth.
+
+    MAE (also the +0.1 variant), RMSE, OBO and OBZ, each with its 95 % bootstrap interval and the number of clips it
+    is over.
 
     Predictions are counts or repetitions from 'racctl count', or any table with a clip and a count column. Clips are
     matched by name without folder and suffix; missing, extra and repeated ones are errors.

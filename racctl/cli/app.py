@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import importlib
 import inspect
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -34,13 +32,49 @@ Each reads files or stdin and writes npz, Parquet or tables, so that they pipe:
 See racctl-pipelines(7) for recipes and racctl-formats(5) for the files.
 """
 
+class ReaderGone(Exception):
+    """The reader of stdout closed it. Not an OSError, since typer answers those itself."""
+
+
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no notes on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def find_tools() -> dict[str, EntryPoint]:
-    """The installed tools by name; a third party's package adds its own by declaring an entry point."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+def find_tools() -> dict[str, str]:
+    """The installed tools, name -> `module:function`; a third party's package adds its own by an entry point.
+
+    Reads the files that importlib.metadata would read; importing that costs more than all the rest of `--help`."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            names = [name for name in os.listdir(folder or ".") if name.endswith(".dist-info")]
+        except OSError:
+            continue
+        for name in names:
+            for tool, target in _entry_points(os.path.join(folder, name, "entry_points.txt")):
+                found.setdefault(tool, target)
+    return dict(sorted(found.items()))
+
+
+def _entry_points(path: str) -> Iterator[tuple[str, str]]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError:
+        return
+    section = ""
+    for line in text.splitlines() if f"[{GROUP}]" in text else ():
+        if line.startswith("["):
+            section = line.strip()
+        elif section == f"[{GROUP}]" and "=" in line and not line.startswith("#"):
+            name, _, target = line.partition("=")
+            yield name.strip(), target.split("[")[0].strip()
+
+
+def load_tool(target: str) -> Callable[..., None]:
+    """The function behind `module:function`."""
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
@@ -62,7 +96,11 @@ def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(tool)
     def run(*args: Any, quiet: bool = False, debug: bool = False, **kwargs: Any) -> None:
         console.QUIET, console.DEBUG = quiet, debug
-        tool(*args, **kwargs)
+        try:
+            tool(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
 
     signature = inspect.signature(tool, eval_str=True)
     extra = [
@@ -78,30 +116,37 @@ def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
 
 def load(argv: list[str]) -> typer.Typer:
     """The application that this command line needs: one tool where it names one, else all of them (for --help)."""
-    points = find_tools()
+    targets = find_tools()
     name = next((word for word in argv if not word.startswith("-")), None)
-    if name is not None and name not in points:
-        close = difflib.get_close_matches(name, points, 1)
+    if name is not None and name not in targets:
+        import difflib
+
+        close = difflib.get_close_matches(name, targets, 1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise UsageError(f"no such command '{name}'; {hint}see 'racctl --help'")
-    chosen = points if name is None else {name: points[name]}
-    return build({key: point.load() for key, point in chosen.items()})
+    if name is not None:
+        return build({name: load_tool(targets[name])})
+    found = {}
+    for tool, target in targets.items():
+        try:
+            found[tool] = load_tool(target)
+        except Exception as error:  # somebody else's broken tool must not take the help away
+            console.warn(f"the tool '{tool}' ({target}) cannot be loaded: {error}")
+    return build(found)
 
 
 def run(argv: list[str]) -> int:
     """Run one command line and return its exit code; every error is one line on stderr."""
     tool = next((f"racctl {word}" for word in argv if not word.startswith("-")), "racctl")
-    if argv and argv[0] == "--version":
-        argv = ["--version"]
     try:
-        if argv == ["--version"]:
+        code = 0
+        if argv[:1] == ["--version"]:
             print(f"racctl {__version__}")
-            code = 0
         else:
             code = load(argv)(args=argv, prog_name="racctl", standalone_mode=False) or 0
         sys.stdout.flush()
         return int(code)
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush stays silent
         return 141
     except (KeyboardInterrupt, typer.Abort):
@@ -112,6 +157,8 @@ def run(argv: list[str]) -> int:
 
 def _explain(tool: str, error: Exception) -> int:
     if "--debug" in sys.argv:
+        import traceback
+
         traceback.print_exception(error)
     if isinstance(error, RacctlError):
         message, code = str(error), error.exit_code

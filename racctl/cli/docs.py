@@ -61,8 +61,8 @@ class Tool:
 
 def tools() -> list[Tool]:
     """All installed tools of racctl itself, by name."""
-    points = {name: point for name, point in app.find_tools().items() if point.value.startswith("racctl.tools.")}
-    functions = {name: point.load() for name, point in points.items()}
+    targets = {name: target for name, target in app.find_tools().items() if target.startswith("racctl.tools.")}
+    functions = {name: app.load_tool(target) for name, target in targets.items()}
     group = typer.main.get_command(app.build(functions))
     return [_tool(name, functions[name], group.commands[name]) for name in sorted(functions)]  # type: ignore[attr-defined]
 

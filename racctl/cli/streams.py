@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from racctl.errors import DataError, UsageError
-from racctl.io.output import write_file
+from racctl.io.output import copy_whole, write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,16 +28,12 @@ def emit(output: str, build: Callable[[IO[bytes]], None]) -> None:
     if output != "-":
         write_file(output, build)
         return
-    with tempfile.SpooledTemporaryFile(64 << 20) as payload:
-        build(payload)
-        payload.seek(0)
-        try:
-            shutil.copyfileobj(payload, sys.stdout.buffer, 1 << 20)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise DataError(f"cannot write to stdout: {(error.strerror or str(error)).lower()}") from None
+    try:
+        copy_whole(build, sys.stdout.buffer)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"cannot write to stdout: {(error.strerror or str(error)).lower()}") from None
 
 
 def refuse_unknown(chosen: str, formats: tuple[str, ...]) -> None:

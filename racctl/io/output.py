@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -24,11 +25,22 @@ def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
             if path.is_dir():
                 raise DataError(f"cannot write '{target}': it is a directory")
             with open(path, "wb") as device:
-                build(device)
+                copy_whole(build, device)
             return
         _replace(path, build)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise DataError(f"cannot write '{target}': {(error.strerror or str(error)).lower()}") from None
+
+
+def copy_whole(build: Callable[[IO[bytes]], None], target: IO[bytes]) -> None:
+    """Build the payload in a seekable temporary file (memory, then disk), then copy it to `target` in one go."""
+    with tempfile.SpooledTemporaryFile(64 << 20) as payload:
+        build(payload)
+        payload.seek(0)
+        shutil.copyfileobj(payload, target, 1 << 20)
+        target.flush()
 
 
 def _replace(path: Path, build: Callable[[IO[bytes]], None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,6 +19,7 @@ from racctl.video.encode import Planes
 
 Matrix = tuple[float, ...]
 Colour = tuple[int, int, int]
+Seconds = TypeVar("Seconds", float, np.ndarray)
 
 FINER = 2  # how much finer shapes are drawn than the frame
 FINEST_PIXELS = 1 << 22  # of a frame; larger ones hide their jagged edges well enough
@@ -237,7 +239,7 @@ class CountRing:
         draw = ImageDraw.Draw(fine)
         draw.rounded_rectangle((0, 0, fine.width - 1, fine.height - 1), fine.height / 2, fill=(*DARK, PLATE))
         draw.text((fine.width / 2, fine.height / 2), text, (*LIGHT, 255), font(size * FINER), anchor="mm")
-        return picture_layer(fine, self.margin, 2 * self.margin // 2 + even(self.side + 0.4 * size), self.matrix)
+        return picture_layer(fine, self.margin, self.margin + even(self.side + 0.4 * size), self.matrix)
 
 
 class TimeLine:
@@ -252,8 +254,8 @@ class TimeLine:
         self.clip, self.width = clip, width - width % 2
         self.bar, self.margin = even(max(6, 0.032 * short)), even(0.03 * short)
         self.tall = even(self.bar + max(6, 0.024 * short))
-        self.top = height - height % 2 - self.tall
-        self.passed, self.ahead = (self._strip(matrix, analysed, repetitions, share) for share in (1.0, 0.45))
+        self.top = max(0, height - height % 2 - self.tall)
+        self.passed, self.ahead = (self._strip(matrix, analysed, repetitions, share) for share in (1.0, 0.6))
         self.thick = even(max(2, 0.006 * short))
         line = Image.new("L", (self.thick, self.tall), 255)
         self.cursor = mask_layer(line, 1, 0, self.top, ink(LIGHT, matrix))
@@ -267,13 +269,11 @@ class TimeLine:
             yield self.ahead.columns(at, self.width)
         yield replace(self.cursor, left=min(max(at - 2 * round(self.thick / 4), 0), self.width - self.thick))
 
-    def _column(self, time: float) -> float:
+    def _column(self, time: Seconds) -> Seconds:
         begin, end = self.clip
         return self.margin + (self.width - 2 * self.margin) * (time - begin) / max(end - begin, 1e-9)
 
-    def _strip(
-        self, matrix: Matrix, analysed: np.ndarray | None, repetitions: np.ndarray, share: float
-    ) -> Layer:
+    def _strip(self, matrix: Matrix, analysed: np.ndarray | None, repetitions: np.ndarray, share: float) -> Layer:
         fine = Image.new("RGBA", (self.width * FINER, self.tall * FINER), (*DARK, PLATE))
         draw, middle = ImageDraw.Draw(fine), self.tall * FINER / 2
         thin, half = max(1.0, 0.06 * self.bar * FINER), self.bar * FINER / 2
@@ -281,21 +281,25 @@ class TimeLine:
         for x in np.arange(left, right, 6 * thin):  # dots, where nobody looked
             draw.rectangle((x, middle - thin, x + thin, middle + thin), fill=over_dark(LIGHT, 0.5 * share))
         if analysed is not None:
-            begin, end = (self._column(t) * FINER for t in analysed)
+            begin, end = self._column(analysed) * FINER
             draw.rectangle((begin, middle - 2 * thin, end, middle + 2 * thin), fill=(*DARK, PLATE))
             draw.rectangle((begin, middle - thin, end, middle + thin), fill=over_dark(LIGHT, share))
-        for number, (start, stop) in enumerate(repetitions, 1):
-            begin, end = (self._column(t) * FINER for t in (start, stop))
+        ends = self._column(repetitions) * FINER
+        letters = self._letters(ends)
+        for number, (begin, end) in enumerate(ends.tolist(), 1):
             end = max(end - FINER, begin + 1)  # a seam between neighbours
-            fill = over_dark(BANDS[number % 2], share)
             corner = min(half, (end - begin) / 2) / 2
+            fill = over_dark(BANDS[number % 2], share)
             draw.rounded_rectangle((begin, middle - half, end, middle + half), corner, fill=fill)
-            self._number(draw, number, (begin + end) / 2, middle, end - begin, share)
+            if letters and letters.getlength(str(number)) < end - begin:
+                colour = (*DARK, 255) if share == 1 and number % 2 == 0 else over_dark(LIGHT, 0.4 + 0.6 * share)
+                draw.text(((begin + end) / 2, middle), str(number), colour, letters, anchor="mm")
         return picture_layer(fine, 0, self.top, matrix)
 
-    def _number(self, draw: ImageDraw.ImageDraw, number: int, x: float, y: float, room: float, share: float) -> None:
+    def _letters(self, ends: np.ndarray) -> ImageFont.FreeTypeFont | None:
+        """The font for the repetitions' numbers, unless the bar is too low or most bands are too narrow for it."""
         size = round(0.72 * self.bar * FINER)
-        letters = font(size)
-        if size >= 9 * FINER and letters.getlength(str(number)) < 0.85 * room:
-            colour = (*DARK, 255) if share == 1 and number % 2 == 0 else over_dark(LIGHT, 0.5 + 0.5 * share)
-            draw.text((x, y), str(number), colour, letters, anchor="mm")
+        if size < 9 * FINER or not len(ends):
+            return None
+        room = float(np.median(ends[:, 1] - ends[:, 0]))
+        return font(size) if font(size).getlength(str(len(ends))) < 0.85 * room else None

@@ -1,4 +1,4 @@
-"""How well `racctl count` counts: on real pose sequences and real clips, by `racctl score`, per exercise, every failure.
+"""How well `racctl count` counts real pose sequences and clips: scores per exercise, and every failure.
 
 RACCTL_TEST_DATA=DIR python tests/benchmarks/counting.py [--work DIR] [--plots DIR]
 DIR holds poses.tsv with poses/, and clips.tsv with clips/ (clip or sequence, exercise, count). Poses of the clips are

@@ -64,7 +64,8 @@ def main() -> None:
             frames = count_frames(clip)
             commands = {"plain loop": [sys.executable, "-c", PLAIN, clip]}
             for jobs in asked.jobs:
-                commands[f"racctl pose --jobs {jobs}"] = [racctl, "pose", clip, "--jobs", str(jobs), "-o", f"{folder}/p"]
+                own = [racctl, "pose", clip, "--jobs", str(jobs), "-o", f"{folder}/p"]
+                commands[f"racctl pose --jobs {jobs}"] = own
             took: dict[str, list[float]] = {name: [] for name in commands}
             for _ in range(asked.rounds):
                 for name, command in commands.items():
