@@ -1,9 +1,9 @@
 # fish completion for racctl; generated, static: TAB never starts Python
 complete -c racctl -f -n __fish_use_subcommand -a count -d 'Count the repetitions in videos or poses'
-complete -c racctl -f -n __fish_use_subcommand -a info -d 'Say what a file is: schema, shapes, where it came from, which tools made it, licences of the weights'
-complete -c racctl -f -n __fish_use_subcommand -a pose -d 'Find the body in every frame of a video (BlazePose, 33 landmarks)'
-complete -c racctl -f -n __fish_use_subcommand -a remap-joints -d 'Turn a pose into other joints: BlazePose\'s 33 into the 25 of D²-STX, NTU or COCO order, and back'
-complete -c racctl -f -n __fish_use_subcommand -a score -d 'Score predicted counts against the truth: MAE (also the +0.1 variant), RMSE, OBO and OBZ, each with its 95 % bootstrap interval and the number of clips it is over'
+complete -c racctl -f -n __fish_use_subcommand -a info -d 'Say what a file is'
+complete -c racctl -f -n __fish_use_subcommand -a pose -d 'Find the body in every frame of a video'
+complete -c racctl -f -n __fish_use_subcommand -a remap-joints -d 'Turn a pose into other joints, or import one'
+complete -c racctl -f -n __fish_use_subcommand -a score -d 'Score predicted counts against the truth'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l model -r -d 'The counter.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l reps -d 'One row per repetition instead of one per clip.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l alternating -x -a 'each pair' -d 'Left and right in turn: count each side, or each pair.'

@@ -1,4 +1,5 @@
 """From joints to comparable motion: even sampling, body sizes, mirrored twins and 1-D candidate signals."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ class Motion:
 
     time: (N,) s. known: (N,) bool, False in a gap longer than `LONGEST_GAP`.
     twins: three (N, V, C): as seen, left and right exchanged with x mirrored (camera in front), and left and right
-    exchanged alone (camera at the side). Units: body sizes (diagonal of the bounding box), weighted per joint so that the
-    norm of a sample is the root mean square over the body.
+    exchanged alone (camera at the side). Units: body sizes (diagonal of the bounding box), weighted per joint so that
+    the norm of a sample is the root mean square over the body.
     """
 
     time: np.ndarray
@@ -51,7 +52,7 @@ def resample(xyz: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     after = np.searchsorted(seen, even)
     inside = (after > 0) & (after < len(seen))
     gap = np.abs(even - seen[np.clip(after, 0, len(seen) - 1)])
-    gap[inside] = (seen[after[inside]] - seen[after[inside] - 1])
+    gap[inside] = seen[after[inside]] - seen[after[inside] - 1]
     return even, filled.reshape(len(even), *xyz.shape[1:]), gap <= LONGEST_GAP
 
 
@@ -64,7 +65,8 @@ def joint_weights(pose: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def without_glitches(x: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, D): samples far from the running median (a jump, left and right exchanged) are interpolated over."""
+    """(N, D) -> (N, D): samples far from the running median (a jump, left and right exchanged) are interpolated
+    over."""
     away = np.linalg.norm(x - median_filter(x, size=(5, 1), mode="nearest"), axis=1)
     bad = away > np.maximum(5 * np.median(away), 0.05)
     if not bad.any() or bad.all():
@@ -139,8 +141,8 @@ def view(motion: Motion, axes: tuple[int, ...]) -> View:
 
 
 def candidate_signals(flat: list[np.ndarray], path: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """-> (S, N): main axes of the body, of what left and right do alike and of what they do in turn (also folded, so that
-    both sides rise), and the distances from the postures the body rests in."""
+    """-> (S, N): main axes of the body, of what left and right do alike and of what they do in turn (also folded, so
+    that both sides rise), and the distances from the postures the body rests in."""
     seen, front, side = flat
     signals = []
     for block in (seen, (seen + front) / 2, (seen + side) / 2):

@@ -1,9 +1,10 @@
 """Count repetitions in a pose sequence without trained weights and whatever the exercise.
 
-Many one-dimensional signals are cut into cycles in several ways; each such reading keeps only the cycles that come back to
-where they began and that look alike, in the whole trajectory, or like the mirror image; the reading that explains most of
-the motion is the count.
+Many one-dimensional signals are cut into cycles in several ways; each such reading keeps only the cycles that come back
+to where they began and that look alike, in the whole trajectory, or like the mirror image; the reading that explains
+most of the motion is the count.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -43,11 +44,11 @@ PART = 10.0  # s; the shortest part without repetitions that is read again by it
 class Repetitions:
     """Counted repetitions of one person in one clip of T frames.
 
-    start, stop: (R,) int64 frames, half-open [start, stop), ascending, without overlap. count: R. low, high: the counts of
-    other readings of the clip that are nearly as good, and one more where a repetition is cut off. signal: (T,) float64,
-    the motion the cycles were found in, body sizes, NaN where nobody was seen or nothing was found. period: median time
-    from one repetition to the next, s, NaN below two. score: 0..1, share of the motion that the repetitions explain.
-    alternating: left and right take turns.
+    start, stop: (R,) int64 frames, half-open [start, stop), ascending, without overlap. count: R. low, high: the counts
+    of other readings of the clip that are nearly as good, and one more where a repetition is cut off. signal: (T,)
+    float64, the motion the cycles were found in, body sizes, NaN where nobody was seen or nothing was found. period:
+    median time from one repetition to the next, s, NaN below two. score: 0..1, share of the motion that the repetitions
+    explain. alternating: left and right take turns.
     """
 
     start: np.ndarray
@@ -101,7 +102,8 @@ def cuttings(signal: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
 
 
 def shapes(paths: tuple[np.ndarray, ...], way: np.ndarray, cycles: np.ndarray) -> list[np.ndarray]:
-    """[(N, K)] -> [(n, 2 PHASES + 1, K)], each cycle at even steps of the way, so that tempo and pauses do not matter."""
+    """[(N, K)] -> [(n, 2 PHASES + 1, K)], each cycle at even steps of the way, so that tempo and pauses do not
+    matter."""
     start, top, stop = way[cycles.T][..., None]
     step = np.linspace(0, 1, PHASES + 1)
     at = np.concatenate([start + (top - start) * step, (top + (stop - top) * step)[:, 1:]], axis=1)
@@ -252,8 +254,8 @@ def read_parts(motion: Motion, offset: int) -> list[Stretch]:
 
 
 def read_long(motion: Motion) -> list[Stretch]:
-    """Read in windows, so that time and memory grow with N only and the exercise may change; each window begins where the
-    last repetition ended."""
+    """Read in windows, so that time and memory grow with N only and the exercise may change; each window begins where
+    the last repetition ended."""
     found, start, n, window = [], 0, len(motion.time), int(WINDOW * RATE)
     while True:
         stop = n if n - start < 1.25 * window else start + window
@@ -294,8 +296,8 @@ def count_repetitions(
     """Count full cycles back to the start.
 
     xyz: (T, V, 3) float32, pixels, metres or scaled per frame, y vertical, NaN where undetected. score: (T, V), 0..1.
-    time: (T,) s, ascending. left_right: pairs of joints that mirror each other. alternating: "each" counts a movement done
-    left and right in turn once per side, "pair" once per two sides. An unfinished repetition does not count.
+    time: (T,) s, ascending. left_right: pairs of joints that mirror each other. alternating: "each" counts a movement
+    done left and right in turn once per side, "pair" once per two sides. An unfinished repetition does not count.
     """
     if alternating not in ("each", "pair"):
         raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")

@@ -1,4 +1,5 @@
 """The repetition counter on made-up people whose true counts are known."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -8,7 +8,8 @@ from racctl.cli.options import Output, Source, TextFormat
 def info(file: Source = "-", output: Output = "-", format: TextFormat = "text") -> None:
     """Say what a file is.
 
-    Schema, shapes, where it came from, which tools made it with which options, licences of the weights. Understands racctl's npz, Parquet and safetensors files, and videos.
+    Schema, shapes, where it came from, which tools made it with which options, licences of the weights. Understands
+    racctl's npz, Parquet and safetensors files, and videos.
 
     Example: racctl info squats.pose.npz
     """

@@ -27,8 +27,8 @@ def pose(
 ) -> None:
     """Find the body in every frame of a video.
 
-    BlazePose, 33 landmarks. Writes racctl.pose/1: image coordinates in pixels, world coordinates in metres, visibility, frame numbers and
-    the container's own times. A frame without a person is NaN with score 0.
+    BlazePose, 33 landmarks. Writes racctl.pose/1: image coordinates in pixels, world coordinates in metres, visibility,
+    frame numbers and the container's own times. A frame without a person is NaN with score 0.
 
     Example: racctl pose squats.mp4 -o squats.pose.npz
     """

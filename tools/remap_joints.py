@@ -40,8 +40,9 @@ def remap_joints(
 ) -> None:
     """Turn a pose into other joints, or import one.
 
-    BlazePose's 33 into the 25 of D²-STX, NTU order, COCO or OpenPose joints, and back. Reads racctl.pose/1, and imports PoseRAC and Kinect arrays, OpenPose JSON (a file, or a folder as FILE), COCO
-    keypoint JSON and MediaPipe CSV. Joints that the input does not tell are NaN with score 0.
+    BlazePose's 33 into the 25 of D²-STX, NTU order, COCO or OpenPose joints, and back. Reads racctl.pose/1, and imports
+    PoseRAC and Kinect arrays, OpenPose JSON (a file, or a folder as FILE), COCO keypoint JSON and MediaPipe CSV. Joints
+    that the input does not tell are NaN with score 0.
 
     Example: racctl pose clip.mp4 | racctl remap-joints > p.npz
     """

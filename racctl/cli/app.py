@@ -32,6 +32,7 @@ Each reads files or stdin and writes npz, Parquet or tables, so that they pipe:
 See racctl-pipelines(7) for recipes and racctl-formats(5) for the files.
 """
 
+
 class ReaderGone(Exception):
     """The reader of stdout closed it. Not an OSError, since typer answers those itself."""
 

@@ -62,7 +62,9 @@ class BlazePose:
         try:
             self._backend = _Wheel() if model == "full" and people == 1 and wheel_has_full() else _Task(model, people)
         except ImportError as error:
-            raise DataError(f"mediapipe cannot be imported ({error}); pip install --force-reinstall mediapipe") from None
+            raise DataError(
+                f"mediapipe cannot be imported ({error}); pip install --force-reinstall mediapipe"
+            ) from None
 
     def reset(self) -> None:
         """Forget the tracked person and the smoothing; the next frame starts with a detection."""

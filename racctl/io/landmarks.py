@@ -48,7 +48,7 @@ class Landmarks:
 
 
 def scale_of(xyz: np.ndarray) -> str:
-    """"minmax", "normalized" or "pixels", from the x and y of (..., V, 3) with NaN where missing. Coordinates that
+    """ "minmax", "normalized" or "pixels", from the x and y of (..., V, 3) with NaN where missing. Coordinates that
     span exactly 0..1 in every frame (PoseRAC), or exactly -1..1 over the clip (D²-STX), were stretched to that; a
     wide scatter is pixels."""
     plane = xyz[..., :2].reshape(-1, xyz.shape[-2], 2)
@@ -118,9 +118,7 @@ def _without_ghosts(found: Landmarks) -> Landmarks:
     return replace(found, **cut, track=None if found.track is None else found.track[alive])
 
 
-def _clock(
-    found: Landmarks, frame: np.ndarray, fps: float | None, source: str, note: Note
-) -> tuple[np.ndarray, Meta]:
+def _clock(found: Landmarks, frame: np.ndarray, fps: float | None, source: str, note: Note) -> tuple[np.ndarray, Meta]:
     """Seconds (T,) and what the provenance says of them."""
     if fps is not None and not 0 < fps <= 10_000:
         raise UsageError(f"'--fps {fps:g}' makes no sense; expected a number of frames per second above 0")

@@ -30,7 +30,7 @@ PEOPLE: tuple[Colour, ...] = (
 )  # fmt: skip
 DARK, LIGHT, ACCENT = (16, 18, 22), (255, 255, 255), (240, 228, 66)
 BANDS: tuple[Colour, ...] = ((86, 180, 233), (0, 114, 178))
-PLATE = 185  # opacity, of 255, of the dark ground under text and signs
+PLATE = 205  # opacity, of 255, of the dark ground under text and signs
 
 SURE = 0.5  # score from which a joint is drawn in full
 FAINT = 0.3  # opacity of a joint with score 0
@@ -159,7 +159,7 @@ class Skeleton:
     def __init__(self, topology: Topology, width: int, height: int, matrix: Matrix) -> None:
         self.edges = np.array([topology.indices(edge) for edge in topology.edges])
         self.size = np.array([width, height])
-        self.thick = max(1.4, min(width, height) * 0.006)
+        self.thick = max(1.8, min(width, height) * 0.0065)
         self.rim = max(1.0, 0.25 * self.thick)
         self.finer = FINER if width * height <= FINEST_PIXELS else 1
         self.inks = [ink(colour, matrix) for colour in PEOPLE]

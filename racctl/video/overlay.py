@@ -53,8 +53,6 @@ def write_overlay(
     scene = Scene(pose, video, np.asarray(starts, np.int64), np.asarray(stops, np.int64))
 
     def film(out: IO[bytes]) -> None:
-        if not out.seekable():
-            raise DataError(f"cannot write '{target}': MP4 needs a file, not a pipe")
         try:
             _write_film(out, source, name, scene, report)
         except av.FFmpegError as error:
@@ -69,10 +67,7 @@ class Scene:
     def __init__(self, pose: Pose, video: Video, starts: np.ndarray, stops: np.ndarray) -> None:
         self.video, self.pose, self.starts, self.stops = video, pose, starts, stops
         self.topology = topology_named(pose.topology)
-        made_from = pose.meta.get("source", {})  # perhaps another size of the same clip
-        sides = {"width": video.width, "height": video.height}
-        factors = [side / (made_from.get(axis) or side) for axis, side in sides.items()]
-        self.xy = pose.xyz[..., :2] * np.array(factors, np.float32)
+        self.xy = pose.xyz[..., :2] * _resized(pose, video)
         self.frame = pose.frame
         self.stride = int(np.median(np.diff(pose.frame))) if len(pose.frame) > 1 else 1
         self.end = int(pose.frame[-1]) + self.stride if len(pose.frame) else 0
@@ -111,6 +106,15 @@ class Scene:
         analysed = bool(len(self.frame)) and self.frame[0] <= number < self.end
         for layer in (*self.ring.layers(*self.progress(number), analysed), *self.line.layers(time)):
             layer.onto(planes)
+
+
+def _resized(pose: Pose, video: Video) -> np.ndarray:
+    """(2,) from the pixels that the pose was found in to those of `video`: perhaps another size of the same clip."""
+    factors = []
+    for axis, side in (("width", video.width), ("height", video.height)):
+        before = pose.meta.get("source", {}).get(axis)
+        factors.append(side / before if isinstance(before, int | float) and before > 0 else 1.0)
+    return np.array(factors, np.float32)
 
 
 def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Scene, report: Report) -> None:
