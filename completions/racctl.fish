@@ -42,7 +42,7 @@ complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l to -r -d 'd2
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l from -r -d 'poserac, kinect, d2stx, openpose, coco or mediapipe, where the content leaves a choice.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l fps -r -d 'Frames per second of an imported file without timestamps; default 30.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l size -r -d 'Picture size, for imported coordinates in fractions of it.'
-complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -s o -l output -r -d 'Write here instead of stdout (\'-\').'
+complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -s o -l output -r -d 'Write here instead of stdout (\'-\'). With several inputs: a directory, one file per clip; what is there and up to date is skipped.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -s q -l quiet -d 'No progress and no notes on stderr.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l debug -d 'Show the traceback of an error.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l help -d 'Show the help and exit.'

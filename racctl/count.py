@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,11 +27,13 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.periodicity import Repetitions, count_repetitions
-from racctl.plot import Curve
 from racctl.pose import estimate_pose, pose_step
 from racctl.progress import Report, silent
 from racctl.topology import TOPOLOGIES
-from racctl.video.overlay import write_overlay
+from racctl.video.overlay import check_target, write_overlay
+
+if TYPE_CHECKING:
+    from racctl.plot import Curve
 
 MODELS = {"periodicity": "class-agnostic and weight-free: finds the motion that repeats in the joints' paths"}
 EXPECTED = "racctl.pose/1 or a video"
@@ -95,6 +97,8 @@ class Counted:
 
     def curve(self) -> Curve:
         """What `racctl.plot` draws."""
+        from racctl.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
+
         starts, stops = self.seconds()
         f = self.found
         return Curve(self.clip, self.time, f.signal, starts, stops, f.count, f.low, f.high, "motion signal")
@@ -166,12 +170,15 @@ def count_source(
 ) -> list[Counted]:
     """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video `film` (the input itself
     where that is a video) and write it there."""
+    if overlay:
+        check_target(Path(overlay), film or source)
     with open_input(source) as file:
         pose, counted = count_file(file, source, options, workers, report)
         if overlay:
+            if len(counted) != 1:
+                raise UsageError(f"'--overlay' shows one person and {len(counted)} are counted; choose with '--person'")
             with _film(file, source, film) as (video, name):
-                starts, stops = counted[0].frames()
-                write_overlay(video, name, Path(overlay), pose, starts, stops, report)
+                write_overlay(video, name, Path(overlay), cut(pose, options), *counted[0].frames(), report)
     return counted
 
 

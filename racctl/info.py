@@ -81,7 +81,8 @@ def _video(file: IO[bytes], where: str) -> dict[str, Any]:
 
     video = probe(file, where)
     about = {key: value for key, value in video.source().items() if key not in ("name", "sha256")}
-    return {"kind": "video", **about, "seconds": round(video.duration, 3), "audio": video.audio}
+    lost = {"missing": f"{video.missing:g} s at the end: the file is cut short"} if video.missing else {}
+    return {"kind": "video", **about, "seconds": round(video.duration, 3), "audio": video.audio, **lost}
 
 
 DESCRIBERS = {"npz": _npz, "parquet": _parquet, "safetensors": _safetensors, "video": _video, "unknown": _video}

@@ -60,7 +60,8 @@ def joint_weights(pose: np.ndarray, score: np.ndarray) -> np.ndarray:
     """pose: (N, V, 3) in body sizes, score: (V,) -> (V,) with sum 1: trust, shared among joints that lie together."""
     sample = pose[:: max(1, len(pose) // 200), :, :2]
     apart = np.median(np.linalg.norm(sample[:, :, None] - sample[:, None], axis=-1), axis=0)
-    weight = np.clip(score, 0.05, 1.0) / (apart < NEAR).sum(1)
+    trust = np.clip(score, 0.05, 1.0) ** 2  # squared: a joint out of the picture is guessed, and its guesses jump
+    weight = trust / (apart < NEAR).sum(1)
     return weight / weight.sum()
 
 

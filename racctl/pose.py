@@ -67,6 +67,7 @@ def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, r
     where = display_name(name)
     video = probe(file, where)
     args = made_by["args"]
+    _refuse_cut_short(video, args.get("stop", np.inf), where)
     clock: list[tuple[int, float]] = []
     taken = _noting(clock, frames(file, where, args.get("start"), args.get("stop"), args["stride"]))
     first = next(taken, None)
@@ -86,6 +87,14 @@ def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, r
         frame=np.array([number for number, _ in clock], np.int64), time=np.array([time for _, time in clock]),
         track=np.arange(keep.sum(), dtype=np.int32), meta=meta,
     ).check(where)  # fmt: skip
+
+
+def _refuse_cut_short(video: Video, stop: float, where: str) -> None:
+    end = video.start_time + video.duration
+    if video.missing and stop > end:
+        raise DataError(
+            f"'{where}' is cut short: its last {video.missing:.1f} s are missing; '--stop {end:.2f}' takes the rest"
+        )
 
 
 def _noting(clock: list[tuple[int, float]], taken: Iterator[Frame]) -> Iterator[Frame]:

@@ -17,15 +17,19 @@ MILLISECOND = Fraction(1, 1000)
 def write_clip(
     path: Path, images: Iterable[np.ndarray], stamps: Sequence[int] | None = None, *, fps: int = 25,
     audio: bool = False, rotation: int = 0, codec: str = "libx264", pixels: str = "yuv420p", gop: int = 12,
+    faststart: bool = False, b_frames: int = 0,
 ) -> Path:  # fmt: skip
     """images: (H, W, 3) uint8 RGB each. stamps: presentation times in ms; default k / fps. rotation: degrees
     counter-clockwise that a player turns the picture, written into an MP4's track header."""
     images = list(images)
     stamps = [round(1000 * k / fps) for k in range(len(images))] if stamps is None else list(stamps)
-    with av.open(str(path), "w") as container:
+    flags = {"movflags": "faststart"} if faststart else {}
+    with av.open(str(path), "w", options=flags) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.gop_size = pixels, gop
+        if b_frames:
+            stream.codec_context.max_b_frames = b_frames
         stream.codec_context.time_base = stream.time_base = MILLISECOND
         sound = container.add_stream("aac", rate=16000) if audio else None
         for image, stamp in zip(images, stamps, strict=True):

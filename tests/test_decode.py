@@ -118,3 +118,25 @@ def test_sound_without_pictures(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(DataError, match="no video stream"):
         looked_at(path)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.webm"])
+@pytest.mark.parametrize("audio", [False, True])
+def test_what_is_missing_at_the_end_is_noticed(tmp_path, name, audio):
+    """An index at the front, then the file breaks off: every frame that is there decodes."""
+    if name == "a.webm" and audio:
+        pytest.skip("the test's sound is AAC")
+    options = {"codec": "libvpx"} if name == "a.webm" else {}
+    path = write_clip(tmp_path / name, plain(150, 320, 240), audio=audio, faststart=name == "a.mp4", **options)
+    assert looked_at(path).missing == 0
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    video = looked_at(path)
+    assert 1 < video.missing < 5
+    assert 0 < len(listed(path)) < 150
+
+
+def test_times_ascend_where_the_container_repeats_one(tmp_path):
+    path = write_clip(tmp_path / "b.avi", plain(40), codec="mpeg4", b_frames=2)
+    times = [time for _, time in listed(path)]
+    assert len(times) == 40
+    assert all(a < b for a, b in zip(times, times[1:], strict=False))

@@ -17,11 +17,11 @@ ROWS = (
     {"errors", "progress"},
     {"contracts", "topology", "metrics", "windows", "density"},  # with numpy at most, as the row above
     {"io"},
-    {"video", "models"},
+    {"video", "models", "remap"},
     {"estimators", "data", "synth"},
     {"motion"},
     {"periodicity", "plot", "training"},
-    {"pose", "mask", "remap", "score", "info"},  # one function for each tool
+    {"pose", "mask", "score", "info"},  # one function for each tool
     {"count", "encode", "classify"},  # what stands on other pipelines
     {"tools"},
 )

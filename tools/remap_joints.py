@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from racctl.cli.options import Output, Source
+from racctl.cli.options import OutputMany, Sources
 
 To = Annotated[
     str,
@@ -31,12 +31,12 @@ Size = Annotated[
 
 
 def remap_joints(
-    source: Source = "-",
+    sources: Sources = [],  # noqa: B006 (typer copies it)
     to: To = "d2stx25",
     layout: From = None,
     fps: Fps = None,
     size: Size = None,
-    output: Output = "-",
+    output: OutputMany = "-",
 ) -> None:
     """Turn a pose into other joints, or import one.
 
@@ -47,17 +47,30 @@ def remap_joints(
     Example: racctl pose clip.mp4 | racctl remap-joints > p.npz
     """
     from racctl.cli import console
+    from racctl.cli.batch import check_sources, folder_target, one_of, refuse_overwriting, report_failures, run_batch
     from racctl.cli.streams import emit, refuse_terminal
     from racctl.io.npz import write_pose
     from racctl.io.pose_formats import load_pose, picture_size
+    from racctl.io.spool import clip_name
     from racctl.remap import remap, unknown_joints
     from racctl.topology import topology_named
 
-    refuse_terminal(output, "npz")
+    sources = check_sources(sources)
+    folder = folder_target(output, sources)
+    if not folder:
+        one_of(sources, "npz")
+        refuse_terminal(output, "npz")
     topology_named(to)  # a wrong name is said before the input is read
     shape = None if size is None else picture_size(size)
-    pose = remap(load_pose(source, layout=layout, fps=fps, size=shape, note=console.note), to)
-    unknown = unknown_joints(pose)
-    if unknown:
-        console.note(f"{len(unknown)} of {len(pose.xyz[0, 0])} joints of {to} are unknown (NaN): {', '.join(unknown)}")
-    emit(output, lambda file: write_pose(file, pose))
+
+    def work(source: str, _lane: int, _report: object) -> None:
+        pose = remap(load_pose(source, layout=layout, fps=fps, size=shape, note=console.note), to)
+        if unknown := unknown_joints(pose):
+            console.note(
+                f"{len(unknown)} of {pose.xyz.shape[2]} joints of {to} are unknown (NaN): {', '.join(unknown)}"
+            )
+        target = str(folder / f"{clip_name(source)}.pose.npz") if folder else output
+        refuse_overwriting(source, target)
+        emit(target, lambda file: write_pose(file, pose))
+
+    report_failures(run_batch(sources, work, 1, "remapping"), len(sources))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -43,6 +44,13 @@ def one_of(sources: list[str], kind: str) -> str:
     if len(sources) > 1:
         raise UsageError(f"several inputs make several {kind} files; name a directory with '-o DIR/'")
     return sources[0]
+
+
+def refuse_overwriting(source: str, target: str) -> None:
+    """UsageError when `target` is the very file that is read."""
+    with contextlib.suppress(OSError):
+        if source != "-" and target != "-" and os.path.samefile(source, target):
+            raise UsageError(f"'{target}' is the input itself; write somewhere else")
 
 
 def refuse_several(sources: list[str], folder: Path | None, options: dict[str, object]) -> None:

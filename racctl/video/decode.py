@@ -7,6 +7,7 @@ Rotation metadata is reported, not applied: `upright` turns an image.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,7 +27,8 @@ MAX_PIXELS = 1 << 27  # of one frame; 16k x 8k
 class Video:
     """What a clip is. width, height: pixels as displayed, after rotation. frames: as the container or its packets
     say. fps: mean frames per second. start_time: first timestamp, seconds. rotation: degrees counter-clockwise
-    that the decoded image must be turned to stand upright (0, 90, 180, 270)."""
+    that the decoded image must be turned to stand upright (0, 90, 180, 270). missing: seconds that the container
+    announces and the file does not hold, 0 for a whole file."""
 
     name: str
     sha256: str
@@ -38,6 +40,7 @@ class Video:
     duration: float
     rotation: int
     audio: bool
+    missing: float = 0.0
 
     def source(self) -> dict[str, object]:
         """The `source` part of a meta document."""
@@ -59,7 +62,7 @@ def probe(file: IO[bytes], name: str) -> Video:
     digest = sha256(file)
     with _open(file, name) as container:
         stream = _video_stream(container, name)
-        stamps = _timestamps(container, stream, name)
+        stamps, missing = _timestamps(container, stream, name)
         first = _first_frame(container, stream, name)
         rotation = first.rotation % 360
         width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
@@ -67,7 +70,7 @@ def probe(file: IO[bytes], name: str) -> Video:
         fps = (len(stamps) - 1) / duration if duration > 0 else float(stream.average_rate or 30)
         audio = bool(container.streams.audio)
     return Video(
-        Path(name).name, digest, round(fps, 4), len(stamps), width, height, start, duration, rotation, audio
+        Path(name).name, digest, round(fps, 4), len(stamps), width, height, start, duration, rotation, audio, missing
     )  # fmt: skip
 
 
@@ -76,8 +79,9 @@ def frames(
 ) -> Iterator[Frame]:
     """Every `stride`-th frame with start <= time < stop, in order, at the size it was coded in.
 
-    Numbers and times are those of the whole video whatever is asked for. Frames that the decoder cannot give are
-    missing from the sequence, a stream that ends in an error is a DataError that says where.
+    Numbers and times are those of the whole video whatever is asked for; times ascend, by a tick where the container
+    gives two frames the same. Frames that the decoder cannot give are missing from the sequence, a stream that ends
+    in an error is a DataError that says where.
     """
     if start is not None and stop is not None and stop <= start:
         raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
@@ -85,8 +89,9 @@ def frames(
         stream = _video_stream(container, name)
         number = _skip_to(container, stream, start) if start is not None else 0
         taken = 0
+        last = -math.inf
         for image in _decoded(container, stream, name):
-            time = _time(image, stream, number)
+            time = last = max(_time(image, stream, number), last + float(stream.time_base))
             if stop is not None and time >= stop:
                 return
             if start is None or time >= start:
@@ -127,20 +132,33 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return stream
 
 
-def _timestamps(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> list[float]:
-    """Presentation times of all packets, sorted, seconds; read without decoding."""
-    stamps, unit = [], float(stream.time_base)
+def _timestamps(
+    container: av.container.InputContainer, stream: av.VideoStream, name: str
+) -> tuple[list[float], float]:
+    """Presentation times of all pictures, sorted, seconds; and the seconds missing at the end. Nothing is decoded."""
+    stamps, unit, last = [], float(stream.time_base), -math.inf
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux():
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and not packet.is_discard:
+            if packet.size and stamp is not None:
+                last = max(last, float((stamp + (packet.duration or 0)) * packet.time_base))
+            if packet.size and packet.stream is stream and not packet.is_discard:
                 stamps.append(stamp * unit if stamp is not None else len(stamps) / float(stream.average_rate or 30))
     except av.FFmpegError as error:
         if not stamps:
             raise DataError(f"'{name}' holds no readable video packets ({_reason(error)})") from None
     if not stamps:
         raise DataError(f"'{name}' has a video stream without frames")
-    return sorted(stamps)
+    return sorted(stamps), _missing(container, last)
+
+
+def _missing(container: av.container.InputContainer, last: float) -> float:
+    """Seconds between the last packet and the end that the container announces; 0 when they are about the same."""
+    if not container.duration or not math.isfinite(last):
+        return 0.0
+    announced = container.duration / av.time_base
+    missing = (container.start_time or 0) / av.time_base + announced - last
+    return round(missing, 3) if missing > max(1.0, 0.05 * announced) else 0.0
 
 
 def _first_frame(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> av.VideoFrame:
