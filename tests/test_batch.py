@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import subprocess
 import time
 
@@ -127,7 +128,7 @@ def test_the_documented_pipe(tmp_path):
     done = racctl("count", clip, "--format", "csv", "--reps")
     counted = rows(done)
     assert len(counted) == 5
-    for first, second in zip(counted, counted[1:], strict=False):
+    for first, second in itertools.pairwise(counted):
         assert int(first["start"]) < int(first["stop"]) <= int(second["start"])
     for row in counted:
         assert float(row["start_s"]) == pytest.approx(int(row["start"]) / 25, abs=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -139,4 +140,4 @@ def test_times_ascend_where_the_container_repeats_one(tmp_path):
     path = write_clip(tmp_path / "b.avi", plain(40), codec="mpeg4", b_frames=2)
     times = [time for _, time in listed(path)]
     assert len(times) == 40
-    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(times))
