@@ -20,6 +20,8 @@ import numpy as np
 from racctl.errors import DataError, UsageError
 from racctl.io.spool import sha256
 
+# Titles in broken encodings must not make a video unreadable; PyAV 19 reads them leniently by itself.
+LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 MAX_PIXELS = 1 << 27  # of one frame; 16k x 8k
 
 
@@ -109,7 +111,7 @@ def upright(image: np.ndarray, rotation: int) -> np.ndarray:
 def _open(file: IO[bytes], name: str) -> av.container.InputContainer:
     file.seek(0)
     try:
-        return av.open(file, "r", metadata_errors="replace")
+        return av.open(file, "r", **LENIENT)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise DataError(f"'{name}' is not a video that can be read, or is cut short ({_reason(error)})") from None
 

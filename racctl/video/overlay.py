@@ -16,7 +16,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.output import write_file
 from racctl.progress import Report, silent
 from racctl.topology import topology_named
-from racctl.video.decode import Video, frames, probe
+from racctl.video.decode import LENIENT, Video, frames, probe
 from racctl.video.draw import CountRing, Planes, Skeleton, TimeLine, yuv_matrix
 from racctl.video.encode import Cursor, Picture, mp4, pixel_shape, sound_of
 
@@ -120,7 +120,7 @@ def _resized(pose: Pose, video: Video) -> np.ndarray:
 def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Scene, report: Report) -> None:
     taken = frames(Cursor(source), name)
     first = next(taken)  # `probe` has seen it
-    with mp4(out, first.image) as container, av.open(Cursor(source), metadata_errors="replace") as opened:
+    with mp4(out, first.image) as container, av.open(Cursor(source), **LENIENT) as opened:
         picture = Picture(container, first.image, scene.video, pixel_shape(opened))
         sound = sound_of(opened, container, picture.shift)
         scene.prepare(picture)
