@@ -1,0 +1,104 @@
+"""What a user asks for, as text, made into jobs; needs neither anny nor the renderer."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from racctl.errors import DataError, UsageError
+from racctl.synth.movements import catalog, exercises, movement_named
+
+if TYPE_CHECKING:
+    from racctl.synth.dataset import Job
+
+
+SIZE = (320, 320)
+PROTOCOL_SIZE = (304, 400)  # the paper's median of 456 x 598, at two thirds
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request. kind: what is made of each clip, see `dataset.Job`."""
+
+    classes: list[str]
+    split: dict[str, float]
+    size: tuple[int, int]
+    reps: tuple[int, int]
+    kind: str
+    protocol: bool
+
+    def jobs(
+        self, clips: int, seed: int, *, speed: str, fps: float, clean: bool, seconds: float
+    ) -> tuple[list[Job], list[str]]:
+        """The jobs, and remarks for the user. DataError where the extra racctl[synth] is not installed."""
+        need_extra()
+        if self.protocol:
+            from racctl.synth.protocol import protocol_jobs
+
+            return protocol_jobs(clips, seconds, seed, self.kind, self.size, fps)
+        from racctl.synth.dataset import plans
+
+        more = {"speed": speed, "size": self.size, "fps": fps, "repetitions": self.reps, "clean": clean}
+        return plans(self.classes, clips, self.split, seed, self.kind, **more), []
+
+
+def need_extra() -> None:
+    """DataError, with the way out, unless the generator's own dependencies are installed."""
+    for name in ("numba", "torch", "anny"):
+        if importlib.util.find_spec(name) is None:
+            raise DataError(f"'{name}' is not installed; the generator needs it: pip install 'racctl[synth]'")
+
+
+def read_request(
+    classes: str, split: str, size: str, reps: str, pose_only: bool, exact: bool, protocol: bool
+) -> Request:
+    """Check the options of the command line; UsageError says what is expected instead."""
+    names = list(exercises()) if classes == "all" else [name.strip() for name in classes.split(",") if name.strip()]
+    for name in names:
+        movement_named(name)
+    if not names or len(set(names)) != len(names):
+        raise UsageError(f"'--classes {classes}' names no movement, or one twice")
+    if exact and not pose_only:
+        raise UsageError("'--exact' goes with '--pose-only'; rendered clips come with the true landmarks anyway")
+    size = size or "x".join(map(str, PROTOCOL_SIZE if protocol else SIZE))
+    width, height = _pair(size, "x", "--size", "320x240", 32, 4096)
+    if width % 2 or height % 2:
+        raise UsageError(f"'--size {size}' has an odd side; H.264 needs even ones")
+    low, high = _pair(reps, "-", "--reps", "3-10", 1, 10000)
+    if low > high:
+        raise UsageError(f"'--reps {reps}' runs backwards")
+    kind = ("truth" if exact else "pose") if pose_only else "render"
+    return Request(names, parse_split(split), (width, height), (low, high), kind, protocol)
+
+
+def parse_split(text: str) -> dict[str, float]:
+    """ "train=0.8,test=0.2" -> shares that add up to 1; UsageError for anything else."""
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, value = part.partition("=")
+        try:
+            share = float(value)
+        except ValueError:
+            share = -1.0
+        if not sign or not name.strip().isidentifier() or not 0 < share < 1e9 or name.strip() in shares:
+            raise UsageError(f"cannot read the split '{text}'; expected something like 'train=0.7,val=0.1,test=0.2'")
+        shares[name.strip()] = share
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()}
+
+
+def _pair(text: str, sign: str, option: str, example: str, least: int, most: int) -> tuple[int, int]:
+    parts = text.lower().split(sign)
+    if len(parts) == 1 and sign == "-":
+        parts *= 2
+    if len(parts) != 2 or not all(part.strip().isdecimal() and least <= int(part) <= most for part in parts):
+        raise UsageError(f"cannot read '{option} {text}'; expected something like '{example}', each {least} to {most}")
+    return int(parts[0]), int(parts[1])
+
+
+def listed() -> str:
+    """A line for each movement: name, class, what counts."""
+    width = max(map(len, catalog()))
+    rows = (f"{name:{width}}  {movement.kind:{width}}  {movement.counts}" for name, movement in catalog().items())
+    return "\n".join(rows)

@@ -1,0 +1,215 @@
+"""A plan played out: the motion, the camera's view of it, the pictures, and the truth as racctl.pose/1."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from racctl import __version__
+from racctl.contracts import Meta, Pose, step
+from racctl.synth.body import Body, landmarks, make_body
+from racctl.synth.camera import View, hip_centred, set_up
+from racctl.synth.ground import Placed, stand
+from racctl.synth.motion import Bout, Timeline, timeline
+from racctl.synth.plan import Person, Plan, generator
+from racctl.synth.render import OTHER, PERSON, actor, shots
+from racctl.synth.rotate import about, apply
+from racctl.topology import BLAZEPOSE33
+
+TICKS = 90000  # per second, of the video's clock
+STEADY = "mbtree=0:rc-lookahead=0"  # with its AVX2 code x264's macroblock tree gives other bytes every time
+INSIDE = 0.13  # m that a landmark may lie under the skin it is seen by
+HIDDEN = 0.2  # score of a landmark that is in the picture, but behind something
+FIRM = 4  # decimals that truth is rounded to, so that the last bits of different processors do not show
+
+Row = tuple[int, int, float, float, str, str]  # start, stop in frames, start, stop in seconds, label, kind
+
+
+@dataclass(frozen=True)
+class Played:
+    """A plan in three dimensions. world: (T, 33, 3) m, in the room.  pixels: (T, 33, 3) x, y in pixels, depth in m."""
+
+    body: Body
+    timeline: Timeline
+    placed: Placed
+    view: View
+    world: np.ndarray
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip with everything that is true of it. video: the bytes of an mp4, empty for pose alone.  mask: (T, H, W)
+    uint8 or None.  pose: blazepose33, the truth.  reps: see `Row`, counted and not.  label: (T,) class of every frame.
+    camera: see `camera_record`, over the frames of the recording."""
+
+    name: str
+    plan: Plan
+    pose: Pose
+    reps: list[Row]
+    label: list[str]
+    camera: Meta
+    video: bytes = b""
+    mask: np.ndarray | None = None
+
+    @property
+    def count(self) -> int:
+        """Repetitions that count: full ones and shallow ones."""
+        return sum(kind in ("full", "partial") for *_, kind in self.reps)
+
+
+def play(plan: Plan, body: Body | None = None, seconds: float | None = None) -> Played:
+    """Move the body through its bouts and set up the camera. body: instead of the one that the plan describes."""
+    body = body or make_body(plan.person.phenotype)
+    moves = timeline(list(plan.bouts), plan.picture.fps, generator(plan.seed, plan.number, 7), seconds)
+    placed = stand(body, moves.track)
+    world = landmarks(body, BLAZEPOSE33.joints, placed.turns, placed.places)
+    view = set_up(plan.camera, plan.picture, world, plan.picture.fps, (plan.seed, plan.number))
+    return Played(body, moves, placed, view, world, view.see(world))
+
+
+def render_clip(plan: Plan, name: str, seconds: float | None = None) -> Clip:
+    """The whole clip: video, masks and truth."""
+    played = play(plan, seconds=seconds)
+    kept = _kept_frames(plan, len(played.world))
+    actors = [actor(played.body, played.placed, plan.person, PERSON)]
+    if plan.other and plan.other_bout:
+        actors.append(_second_person(plan, plan.other, plan.other_bout, played))
+    frames, masks, fronts, owners = [], [], [], []
+    wanted = set(kept.tolist())
+    for t, shot in enumerate(shots(plan, actors, played.view, played.timeline.props, played.pixels)):
+        if t in wanted:
+            frames.append(shot.image)
+            masks.append(shot.mask)
+            fronts.append(shot.front)
+            owners.append(shot.by)
+    stamps = np.round(played.timeline.time[kept] * TICKS).astype(np.int64)
+    video = encode(frames, stamps, plan.picture.fps, plan.picture.crf)
+    score = visibility(played.pixels[kept], np.stack(fronts), np.stack(owners), played.view.size)
+    source = {"name": f"{name}.mp4", "sha256": hashlib.sha256(video).hexdigest()}
+    pose = truth(plan, played, kept, stamps / TICKS, score, name, source)
+    label = [played.timeline.label[t] for t in kept]
+    return Clip(
+        name,
+        plan,
+        pose,
+        rows(played.timeline, pose.time),
+        label,
+        camera_record(played.view, kept),
+        video,
+        np.stack(masks),
+    )
+
+
+def _kept_frames(plan: Plan, frames: int) -> np.ndarray:
+    """The frames that the recording has: some are missing where the plan says so, never the first."""
+    lost = generator(plan.seed, plan.number, 10).random(frames) < plan.picture.dropped
+    lost[0] = False
+    return np.flatnonzero(~lost)
+
+
+def _second_person(plan: Plan, person: Person, bout: Bout, played: Played):
+    """Somebody else, idle, beside or behind the person and for as long."""
+    body = make_body(person.phenotype)
+    rng = generator(plan.seed, plan.number, 11)
+    again = Bout(bout.movement, bout.repetitions * 200, bout.asymmetry, bout.mirrored, bout.ease)
+    frames = len(played.world)
+    moves = timeline([again], plan.picture.fps, rng, frames / plan.picture.fps)
+    placed = stand(body, moves.track)
+    away = played.placed.places[:, 0].mean(0) - played.view.places[0]
+    away = away[:2] / np.linalg.norm(away[:2])
+    beside = np.array([-away[1], away[0]]) * rng.choice([-1, 1]) * rng.uniform(0.9, 1.6)
+    turn = about(2, np.array(rng.uniform(-np.pi, np.pi)))
+    spot = played.placed.places[:, 0].mean(0) * [1, 1, 0] + np.append(away * rng.uniform(0.9, 2.2) + beside, 0)
+    middle = placed.places[:, 0].mean(0) * [1, 1, 0]
+    use = np.minimum(np.arange(frames), len(placed.places) - 1)
+    moved = Placed(turn @ placed.turns[use], apply(turn, placed.places[use] - middle) + spot)
+    return actor(body, moved, person, OTHER)
+
+
+def visibility(pixels: np.ndarray, front: np.ndarray, by: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(T, 33) score: 1 seen, `HIDDEN` behind something or behind one's own body, 0 outside the picture."""
+    inside = (pixels[..., :2] >= 0).all(-1) & (pixels[..., :2] < np.array(size)).all(-1) & (pixels[..., 2] > 0)
+    slack = np.where(by == PERSON, INSIDE, 0.03)
+    seen = front >= pixels[..., 2] - slack
+    return np.where(inside, np.where(seen, 1.0, HIDDEN), 0.0).astype(np.float32)
+
+
+def truth(
+    plan: Plan, played: Played, kept: np.ndarray, time: np.ndarray, score: np.ndarray, name: str, source: Meta
+) -> Pose:
+    """racctl.pose/1 with blazepose33: xyz in pixels (z against the middle of the hips, on the scale of x), world in
+    metres in the camera's axes around the hips, score as `visibility` has it (coordinates are known there too)."""
+    hips = [BLAZEPOSE33.index(joint) for joint in ("left_hip", "right_hip")]
+    pixels, world = played.pixels[kept], played.world[kept]
+    middle = pixels[:, hips, 2].mean(1)[:, None]
+    depth = (pixels[..., 2] - middle) * (played.view.focal / middle)
+    view = View(played.view.turns[kept], played.view.places[kept], played.view.focal, played.view.size)
+    frames = len(kept)
+    source = {
+        **source,
+        "fps": plan.picture.fps,
+        "frames": frames,
+        "width": plan.picture.width,
+        "height": plan.picture.height,
+    }
+    made = step("synth", __version__, seed=plan.seed, number=plan.number)
+    meta = {
+        "clip": name,
+        "source": source,
+        "steps": [made],
+        "topology": "blazepose33",
+        "scale": "pixels",
+        "truth": True,
+    }
+    return Pose(
+        xyz=_firm(np.concatenate([pixels[..., :2], depth[..., None]], -1), 2)[:, None],
+        world=_firm(hip_centred(view, world, world[:, hips].mean(1)), FIRM)[:, None],
+        score=score[:, None], frame=np.arange(frames), time=time, track=np.zeros(1, np.int32), meta=meta,
+    ).check(name)  # fmt: skip
+
+
+def _firm(array: np.ndarray, decimals: int) -> np.ndarray:
+    return np.round(array, decimals).astype(np.float32) + np.float32(0)  # + 0: no negative zero
+
+
+def camera_record(view: View, kept: np.ndarray) -> Meta:
+    """The camera as JSON: one pose for a still camera, one per frame for a moving one."""
+    keep = kept[:1] if view.still else kept
+    return {
+        "focal": round(view.focal, 4), "size": list(view.size),
+        "world_to_camera": np.round(view.turns[keep], 6).tolist(), "position": np.round(view.places[keep], 5).tolist(),
+    }  # fmt: skip
+
+
+def rows(moves: Timeline, time: np.ndarray) -> list[Row]:
+    """Repetitions in frames of the recording; one of which no frame is left is not there."""
+    found = []
+    for start, stop, label, kind in moves.reps:
+        first, last = (int(k) for k in np.searchsorted(time, (start - 1e-6, stop - 1e-6)))
+        if last > first and kind != "held":
+            found.append((first, last, round(start, 5), round(stop, 5), label, kind))
+    return found
+
+
+def encode(frames: list[np.ndarray], stamps: np.ndarray, fps: float, crf: int) -> bytes:
+    """H.264 in mp4. frames: (H, W, 3) uint8 each, even sides.  stamps: (T,) presentation times in ticks."""
+    buffer = io.BytesIO()
+    height, width = frames[0].shape[:2]
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.thread_count = 1
+        stream.options = {"crf": str(crf), "preset": "veryfast", "x264-params": STEADY}
+        for image, stamp in zip(frames, stamps, strict=True):
+            picture = av.VideoFrame.from_ndarray(image, "rgb24")
+            picture.pts, picture.time_base = int(stamp), Fraction(1, TICKS)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return buffer.getvalue()

@@ -1,0 +1,205 @@
+"""A folder of clips with its tables: `plans` says what is made, `generate` makes what is not there yet."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from racctl import __version__
+from racctl.contracts import dump_meta, step
+from racctl.errors import DataError
+from racctl.io.npz import write_npz, write_pose
+from racctl.io.output import write_file
+from racctl.io.parquet import table_from_rows, write_table
+from racctl.remap import remap
+from racctl.synth.plan import Plan, generator, plan_clip
+
+Report = Callable[[int, "int | None"], None]
+FOLDERS = ("video", "pose", "joints25", "mask", "parameters")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to make. kind: "render" for everything, "pose" for noisy landmarks alone, "truth" for exact ones."""
+
+    name: str
+    split: str
+    plan: Plan
+    kind: str = "render"
+    seconds: float | None = None
+
+    def digest(self) -> str:
+        """Of everything that shapes the clip."""
+        content = {"plan": self.plan.record(), "kind": self.kind, "seconds": self.seconds, "version": __version__}
+        return hashlib.sha256(dump_meta(json.loads(json.dumps(content)))).hexdigest()
+
+
+def plans(
+    classes: list[str], clips: int, split: dict[str, float], seed: int, kind: str = "render", **more
+) -> list[Job]:
+    """`clips` jobs: the classes in turn, the splits by their shares within each class. more: see `plan_clip`."""
+    jobs, made = [], {name: dict.fromkeys(split, 0) for name in classes}
+    for number in range(clips):
+        name = classes[number % len(classes)]
+        so_far = made[name]
+        total = sum(so_far.values()) + 1
+        lag = {part: share * total - so_far[part] for part, share in split.items()}
+        part = max(lag, key=lambda key: (round(lag[key], 9), -list(split).index(key)))
+        so_far[part] += 1
+        jobs.append(Job(f"{name}_{number:05d}", part, plan_clip(seed, number, name, **more), kind))
+    order = generator(seed, 99).permutation(len(jobs))  # so that an interrupted run has a bit of everything
+    return [jobs[k] for k in order]
+
+
+def generate(jobs: list[Job], folder: Path, workers: int, report: Report = lambda done, total: None) -> list[dict]:
+    """Make every clip that is not there yet, `workers` at a time, then the tables. Returns the clips' summaries.
+
+    Writes manifest, reps and labels as Parquet, and for each clip video/, pose/ (truth, blazepose33), joints25/ (truth,
+    d2stx25), mask/ and parameters/. A clip counts as there when its parameters carry the same digest. DataError when
+    nothing can be written.
+    """
+    try:
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+    found = {job.name: _made(job, folder) for job in jobs}
+    left = [job for job in jobs if found[job.name] is None]
+    for summary in _run(left, folder, workers, lambda done: report(len(jobs) - len(left) + done, len(jobs))):
+        found[summary["clip"]] = summary
+    summaries = [found[name] for name in sorted(found)]
+    _write_tables(summaries, jobs, folder)
+    return summaries
+
+
+def _run(jobs: list[Job], folder: Path, workers: int, report: Callable[[int], None]) -> Iterator[dict]:
+    if workers == 1 or len(jobs) <= 1:
+        for done, job in enumerate(jobs, 1):
+            yield make(job, folder)
+            report(done)
+        return
+    context = multiprocessing.get_context("spawn")  # torch and BLAS do not survive a fork
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_alone) as pool:
+        waiting = {pool.submit(make, job, folder) for job in jobs}
+        done = 0
+        try:
+            while waiting:
+                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    done += 1
+                    yield future.result()
+                    report(done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _alone() -> None:
+    """One thread for each worker process: they share the cores already."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+
+
+def make(job: Job, folder: Path) -> dict:
+    """Make one clip and write its files, the parameters last. Returns the summary that the tables are made of."""
+    from racctl.synth.clip import render_clip
+    from racctl.synth.sequence import pose_clip
+
+    if job.kind == "render":
+        clip = render_clip(job.plan, job.name, job.seconds)
+        write_file(folder / f"video/{job.name}.mp4", lambda file: file.write(clip.video) and None)
+        write_file(folder / f"mask/{job.name}.npz", lambda file: _write_mask(file, clip))
+    else:
+        clip = pose_clip(job.plan, job.name, noisy=job.kind == "pose", seconds=job.seconds)
+    write_file(folder / f"pose/{job.name}.npz", lambda file: write_pose(file, clip.pose))
+    write_file(folder / f"joints25/{job.name}.npz", lambda file: write_pose(file, remap(clip.pose, "d2stx25")))
+    summary = {
+        "clip": job.name, "split": job.split, "label": job.plan.label, "count": clip.count, "speed": job.plan.speed,
+        "frames": len(clip.label), "reps": [list(row) for row in clip.reps],
+        "labels": _intervals(clip.label, clip.pose.time),
+    }  # fmt: skip
+    record = {
+        "digest": job.digest(),
+        "version": __version__,
+        "summary": summary,
+        "plan": job.plan.record(),
+        "camera": clip.camera,
+    }
+    text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+    write_file(folder / f"parameters/{job.name}.json", lambda file: file.write(text.encode()) and None)
+    return json.loads(json.dumps(summary))
+
+
+def _made(job: Job, folder: Path) -> dict | None:
+    """The summary of a clip that is there already, made from the same plan."""
+    kinds = (
+        {"video": "mp4", "mask": "npz", "pose": "npz", "joints25": "npz"} if job.kind == "render" else {"pose": "npz"}
+    )
+    try:
+        record = json.loads((folder / f"parameters/{job.name}.json").read_text())
+        there = all((folder / kind / f"{job.name}.{suffix}").is_file() for kind, suffix in kinds.items())
+        return record["summary"] if there and record["digest"] == job.digest() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_mask(file, clip) -> None:
+    """racctl.mask/1 of the person."""
+    filled = clip.mask.mean((1, 2))
+    meta = {
+        **clip.pose.meta,
+        "coverage": round(float(filled.mean()), 6),
+        "empty": round(float((filled == 0).mean()), 6),
+    }
+    meta.pop("topology")
+    arrays = {"mask": clip.mask, "frame": clip.pose.frame, "time": clip.pose.time}
+    write_npz(file, "racctl.mask/1", meta, arrays, deflate=True)
+
+
+def _intervals(label: list[str], time: np.ndarray) -> list[list]:
+    """Runs of the same class: rows start, stop (frames), start, stop (seconds), class."""
+    edges = [0, *(k for k in range(1, len(label)) if label[k] != label[k - 1]), len(label)]
+    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / 30
+    ends = np.append(time, time[-1] + beat)
+    return [[a, b, round(float(ends[a]), 5), round(float(ends[b]), 5), label[a]] for a, b in itertools.pairwise(edges)]
+
+
+def _write_tables(summaries: list[dict], jobs: list[Job], folder: Path) -> None:
+    kinds = {job.name: job.kind for job in jobs}
+    meta = {"steps": [step("synth", __version__, clips=len(jobs), seed=jobs[0].plan.seed)]}
+    manifest, reps, labels = [], [], []
+    for row in summaries:
+        name, drawn = row["clip"], kinds[row["clip"]] == "render"
+        manifest.append({
+            "clip": name, "split": row["split"], "video": f"video/{name}.mp4" if drawn else None,
+            "pose": f"pose/{name}.npz",
+            "mask": f"mask/{name}.npz" if drawn else None, "features": None, "count": float(row["count"]),
+            "label": row["label"], "speed": row["speed"],
+        })  # fmt: skip
+        counted = [one for one in row["reps"] if one[5] in ("full", "partial")]
+        for k, (start, stop, start_s, stop_s, label, _kind) in enumerate(counted):
+            reps.append({"clip": name, "person": 0, "rep": k, "start": start, "stop": stop, "start_s": start_s,
+                         "stop_s": stop_s, "label": label})  # fmt: skip
+        for start, stop, start_s, stop_s, label in row["labels"]:
+            labels.append({"clip": name, "start": start, "stop": stop, "start_s": start_s, "stop_s": stop_s,
+                           "label": label,
+                           "probs": [1.0]})  # fmt: skip
+    for kind, rows in (("manifest", manifest), ("reps", reps), ("labels", labels)):
+        table = table_from_rows(f"racctl.{kind}/1", rows, meta)
+        write_file(folder / f"{kind}.parquet", functools.partial(_write_to, table))
+
+
+def _write_to(table, file) -> None:
+    write_table(file, table)

@@ -1,0 +1,89 @@
+"""The inner loops around the rasteriser: skinning whole clips, light, projection, and halving a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def skin_clip(rest, bones, weights, turns, places, heads):  # pragma: no cover (compiled)
+    """Linear blend skinning of P points over T frames. rest (P, 3), bones (P, B) int32, weights (P, B), turns (T, N,
+    3, 3), places and heads (T, N, 3), (N, 3) -> (T, P, 3)."""
+    out = np.zeros((turns.shape[0], rest.shape[0], 3))
+    for t in range(turns.shape[0]):
+        for v in range(rest.shape[0]):
+            for k in range(bones.shape[1]):
+                w = weights[v, k]
+                if w > 0.0:
+                    b = bones[v, k]
+                    x, y, z = rest[v, 0] - heads[b, 0], rest[v, 1] - heads[b, 1], rest[v, 2] - heads[b, 2]
+                    for i in range(3):
+                        out[t, v, i] += w * (
+                            turns[t, b, i, 0] * x + turns[t, b, i, 1] * y + turns[t, b, i, 2] * z + places[t, b, i]
+                        )
+    return out
+
+
+@njit(cache=True)
+def project(points, turn, place, focal, width, height):  # pragma: no cover (compiled)
+    """World (V, 3) -> (V, 3): x, y in pixels and depth in metres, for one camera: see `camera.View`."""
+    out = np.empty_like(points)
+    for v in range(points.shape[0]):
+        x, y, z = points[v, 0] - place[0], points[v, 1] - place[1], points[v, 2] - place[2]
+        depth = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
+        scale = focal / (depth if abs(depth) > 1e-6 else 1e-6)
+        out[v, 0] = (turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z) * scale + width / 2
+        out[v, 1] = (turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z) * scale + height / 2
+        out[v, 2] = depth
+    return out
+
+
+@njit(cache=True)
+def lit(colours, outward, light, strength, ambient, both):  # pragma: no cover (compiled)
+    """Colours (V, 3) under a lamp in the direction `light` and a sky; both: surfaces are lit from either side."""
+    out = np.empty_like(colours)
+    for v in range(colours.shape[0]):
+        facing = outward[v, 0] * light[0] + outward[v, 1] * light[1] + outward[v, 2] * light[2]
+        facing = abs(facing) if both else max(facing, 0.0)
+        shade = ambient * (0.825 + 0.175 * outward[v, 2]) + strength * facing
+        for k in range(3):
+            out[v, k] = colours[v, k] * shade
+    return out
+
+
+@njit(cache=True)
+def shrunk(image, labels, wanted, factor, gain, curve):  # pragma: no cover (compiled)
+    """The picture (H, W, 3) 0..1 averaged over squares of `factor` pixels, brightened and put through `curve` (a table
+    over 0..1), and which of its pixels show mostly the label `wanted`: (H', W', 3) float32 and (H', W') uint8."""
+    height, width = labels.shape[0] // factor, labels.shape[1] // factor
+    out, mask = np.empty((height, width, 3), np.float32), np.zeros((height, width), np.uint8)
+    last, area = curve.shape[0] - 1, factor * factor
+    for row in range(height):
+        for column in range(width):
+            red, green, blue, seen = 0.0, 0.0, 0.0, 0
+            for i in range(row * factor, row * factor + factor):
+                for j in range(column * factor, column * factor + factor):
+                    red, green, blue = red + image[i, j, 0], green + image[i, j, 1], blue + image[i, j, 2]
+                    seen += labels[i, j] == wanted
+            out[row, column, 0] = curve[min(last, int(red / area * gain * last))]
+            out[row, column, 1] = curve[min(last, int(green / area * gain * last))]
+            out[row, column, 2] = curve[min(last, int(blue / area * gain * last))]
+            mask[row, column] = 2 * seen >= area
+    return out, mask
+
+
+@njit(cache=True)
+def darken(image, depth, dark, turn, height_of_camera, focal, strength):  # pragma: no cover (compiled)
+    """Darken the pixels of the floor (those near height zero) by a soft shadow mask (H, W), in place."""
+    height, width = depth.shape
+    for row in range(height):
+        v = (row + 0.5 - height / 2) / focal
+        for column in range(width):
+            if dark[row, column] > 0.0:
+                u = (column + 0.5 - width / 2) / focal
+                up = turn[0, 2] * u + turn[1, 2] * v + turn[2, 2]
+                if abs(height_of_camera + depth[row, column] * up) < 0.03:
+                    shade = 1.0 - strength * dark[row, column]
+                    for k in range(3):
+                        image[row, column, k] *= shade

@@ -1,0 +1,113 @@
+"""What a movement is. The entries stand in `exercises_*.py` and `idle.py`; racctl-synth-movements(7) explains them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from racctl.errors import DataError, UsageError
+from racctl.synth.channels import Angles, pose_vector
+
+GROUPS = {
+    name: (f"left_{one}", f"right_{one}")
+    for name, one in {
+        "feet": "foot", "toes": "toes", "hands": "hand", "elbows": "elbow", "knees": "knee", "grips": "grip",
+    }.items()
+}  # fmt: skip
+CONTACTS = {*GROUPS, *(one for pair in GROUPS.values() for one in pair), "body"}
+PROPS = {"dumbbells", "barbell", "bench", "bar", "mat", "horse", "cup"}
+STANCES = {"standing", "prone", "supine", "bench", "bar", "horse"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One key pose. seconds: to get there from the pose before.  angles: what differs from the movement's start.
+    hold: seconds to stay.  touch: contacts on the way there and while holding, None for those of the movement."""
+
+    seconds: float
+    angles: Angles = field(default_factory=dict)
+    hold: float = 0.0
+    touch: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Movement:
+    """An exercise, or an idle motion.
+
+    start: angles of the pose that a repetition begins and ends in, over standing at ease (see `channels`).
+    steps: the key poses of one repetition; the last one leads back to the start.
+    counts: what one repetition is, in words.  joints: those that do the work.  touch: what stays in contact, the first
+    being what the body is placed by.  stance: what the body is held up by.  alternating: every second repetition is the
+    mirror image.  level: two contacts between which the whole body is tilted until both reach the floor.
+    props: what is held, hung from or lain on.  repeats: False for a pose that is held, whose count is 0.
+    label: the class, the name unless given ("background" for idle motion).
+    """
+
+    name: str
+    start: Angles
+    steps: tuple[Step, ...]
+    counts: str
+    joints: tuple[str, ...] = ()
+    touch: tuple[str, ...] = ("feet",)
+    stance: str = "standing"
+    alternating: bool = False
+    level: tuple[str, str] | None = None
+    props: tuple[str, ...] = ()
+    repeats: bool = True
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        touched = {*self.touch, *(name for step in self.steps for name in step.touch or ()), *(self.level or ())}
+        for kind, named, known in (("contact", touched, CONTACTS), ("prop", set(self.props), PROPS)):
+            if named - known:
+                raise DataError(
+                    f"movement '{self.name}' names the {kind} '{min(named - known)}'; expected {sorted(known)}"
+                )
+        if self.stance not in STANCES or not self.steps:
+            raise DataError(f"movement '{self.name}' needs steps and one of the stances {', '.join(sorted(STANCES))}")
+        self.keys()
+
+    @property
+    def kind(self) -> str:
+        """The class label."""
+        return self.label or self.name
+
+    def keys(self) -> np.ndarray:
+        """(1 + steps, C) degrees: the start and every key pose."""
+        start = pose_vector(self.start)
+        return np.stack([start, *(pose_vector(step.angles, start) for step in self.steps)])
+
+    def seconds(self) -> float:
+        """How long one repetition lasts at the written tempo."""
+        return sum(step.seconds + step.hold for step in self.steps)
+
+
+@cache
+def catalog() -> dict[str, Movement]:
+    """Every movement by name."""
+    from racctl.synth.exercises_floor import FLOOR
+    from racctl.synth.exercises_standing import STANDING
+    from racctl.synth.exercises_weights import WEIGHTS
+    from racctl.synth.idle import IDLE
+
+    return {movement.name: movement for movement in (*STANDING, *FLOOR, *WEIGHTS, *IDLE)}
+
+
+def exercises() -> dict[str, Movement]:
+    """The movements that are not idle."""
+    return {name: movement for name, movement in catalog().items() if movement.kind != "background"}
+
+
+def movement_named(name: str) -> Movement:
+    """The movement of that name; UsageError listing what there is."""
+    known = catalog()
+    if name not in known:
+        raise UsageError(f"no such movement '{name}'; expected one of {', '.join(known)}")
+    return known[name]
+
+
+def sides(contacts: tuple[str, ...]) -> tuple[str, ...]:
+    """Contact names with the groups spelled out: "feet" is left_foot and right_foot."""
+    return tuple(one for name in contacts for one in GROUPS.get(name, (name,)))

@@ -1,0 +1,141 @@
+"""What BlazePose makes of a body: a model of its errors, fitted to what it did on rendered clips.
+
+The numbers in `BLAZEPOSE` come from `tests/benchmarks/synth_noise.py`, which holds BlazePose's landmarks against the
+truth of rendered clips. Lengths are in torso lengths, so that they hold at any size of the person in the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import lfilter
+
+from racctl import __version__
+from racctl.contracts import Pose, step, with_step
+from racctl.topology import BLAZEPOSE33
+
+GROUPS = {
+    "face": ("nose", "eye", "ear", "mouth"), "shoulder": ("shoulder",), "elbow": ("elbow",),
+    "hand": ("wrist", "pinky", "index", "thumb"), "hip": ("hip",), "knee": ("knee",), "foot": ("ankle", "heel", "foot"),
+}  # fmt: skip
+VISIBLE = 0.5  # scores above this are of landmarks that can be seen
+
+
+@dataclass(frozen=True)
+class Errors:
+    """seen, hidden: group -> standard deviation of the slow part of the error of visible and hidden landmarks, torso
+    lengths.  steady: share of its variance that stays for the whole clip; linger: s over which the rest is forgotten.
+    jitter: of the part that is new in every frame.
+    lag: s that landmarks trail behind.  swap, swap_time: left/right swaps per minute and their mean length, s; drop,
+    drop_time: the same for frames without a person.  depth: error of z; depth_scale: factor on
+    z (BlazePose exaggerates it in the picture), world_depth: on that of the world coordinates.  score_seen,
+    score_hidden: mean and standard deviation of the visibility that it reports."""
+
+    seen: dict[str, float]
+    hidden: dict[str, float]
+    steady: float
+    jitter: float
+    linger: float
+    lag: float
+    swap: float
+    swap_time: float
+    drop: float
+    drop_time: float
+    depth: float
+    depth_scale: float
+    world_depth: float
+    score_seen: tuple[float, float]
+    score_hidden: tuple[float, float]
+
+
+BLAZEPOSE = Errors(  # from the benchmark's 100 clips, 13 minutes
+    seen={"face": 0.056, "shoulder": 0.041, "elbow": 0.054, "hand": 0.083, "hip": 0.049, "knee": 0.058, "foot": 0.058},
+    hidden={"face": 0.103, "shoulder": 0.094, "elbow": 0.14, "hand": 0.168, "hip": 0.076, "knee": 0.079, "foot": 0.08},
+    steady=0.66, jitter=0.0033, linger=0.19, lag=0.01, swap=4.03, swap_time=0.1, drop=2.69, drop_time=0.24,
+    depth=0.62, depth_scale=2.65, world_depth=0.67, score_seen=(0.915, 0.175), score_hidden=(0.746, 0.353),
+)  # fmt: skip
+
+
+def group_of(joint: str) -> str:
+    """The group of `Errors` that a landmark belongs to; the index finger's is the hand, the toe's the foot."""
+    if "foot" in joint:
+        return "foot"
+    return next(name for name, parts in GROUPS.items() if any(part in joint for part in parts))
+
+
+def torso(pose: Pose) -> np.ndarray:
+    """(T,) pixels that the trunk would span seen from the side: its metres times the pixels of a metre at the hips.
+
+    The pixels of a metre are those of the body's bones on average, which no single foreshortened bone spoils.
+    """
+    at, world, xyz = BLAZEPOSE33.index, pose.world[:, 0], pose.xyz[:, 0]
+    trunk = np.zeros_like(world[:, 0])
+    for side in ("left", "right"):
+        trunk += (world[:, at(f"{side}_shoulder")] - world[:, at(f"{side}_hip")]) / 2
+    first, second = np.array([[at(a), at(b)] for a, b in BLAZEPOSE33.edges]).T
+    flat = np.linalg.norm((xyz[:, first] - xyz[:, second])[..., :2], axis=-1).sum(1)
+    solid = np.linalg.norm((world[:, first] - world[:, second])[..., :2], axis=-1).sum(1)
+    return np.linalg.norm(trunk, axis=-1) * flat / np.maximum(solid, 1e-9)
+
+
+def estimate(pose: Pose, rng: np.random.Generator, errors: Errors = BLAZEPOSE) -> Pose:
+    """The landmarks that BlazePose might have found where `pose` (blazepose33, exact, with world) is the truth."""
+    frames, count = pose.score.shape[0], len(BLAZEPOSE33)
+    beat = float(np.median(np.diff(pose.time))) if frames > 1 else 1 / 30
+    visible = pose.score[:, 0] > VISIBLE
+    groups = [group_of(joint) for joint in BLAZEPOSE33.joints]
+    spread = np.where(visible, [errors.seen[g] for g in groups], [errors.hidden[g] for g in groups])
+    size = torso(pose)[:, None, None]
+    slow = np.sqrt(errors.steady) * rng.standard_normal((1, count, 3))
+    slow = slow + np.sqrt(1 - errors.steady) * _wander(rng, (frames, count, 3), errors.linger, beat)
+    quick = rng.standard_normal((frames, count, 3)) * errors.jitter
+    offset = (slow * spread[..., None] / np.sqrt(2) + quick) * size  # the spread is of the distance in the picture
+    offset[..., 2] = (_wander(rng, (frames, count, 1), errors.linger, beat)[..., 0] * errors.depth) * size[..., 0]
+    swapped = _spells(rng, frames, errors.swap, errors.swap_time, beat)
+    missing = _spells(rng, frames, errors.drop, errors.drop_time, beat)
+    xyz = _late(pose.xyz[:, 0].astype(np.float64), errors.lag, beat)
+    xyz[..., 2] *= errors.depth_scale
+    world = _late(pose.world[:, 0].astype(np.float64), errors.lag, beat) * [1, 1, errors.world_depth]
+    world = world + offset / size * [1, 1, errors.world_depth / errors.depth_scale] * _trunk_metres(pose)
+    xyz = xyz + offset
+    flip = BLAZEPOSE33.flip
+    xyz[swapped], world[swapped] = xyz[swapped][:, flip], world[swapped][:, flip]
+    mean, deviation = (np.where(visible, s, h) for s, h in zip(errors.score_seen, errors.score_hidden, strict=True))
+    score = np.clip(mean + deviation * _wander(rng, (frames, count, 1), errors.linger, beat)[..., 0], 0.01, 1)
+    xyz[missing], world[missing], score[missing] = np.nan, np.nan, 0
+    meta = with_step({**pose.meta, "truth": False}, step("synth-noise", __version__, like="blazepose"))
+    return Pose(
+        xyz[:, None].astype(np.float32), score[:, None].astype(np.float32), pose.frame, pose.time, pose.track, meta,
+        world[:, None].astype(np.float32),
+    ).check(pose.clip)  # fmt: skip
+
+
+def _trunk_metres(pose: Pose) -> float:
+    at, world = BLAZEPOSE33.index, pose.world[:, 0]
+    return float(np.median(np.linalg.norm(world[:, at("left_shoulder")] - world[:, at("left_hip")], axis=-1)))
+
+
+def _wander(rng: np.random.Generator, shape: tuple[int, ...], linger: float, beat: float) -> np.ndarray:
+    """Noise of unit variance over axis 0 that forgets itself over `linger` seconds."""
+    keep = np.exp(-beat / linger)
+    steps = rng.standard_normal(shape)
+    steps[1:] *= np.sqrt(1 - keep**2)
+    return lfilter([1.0], [1.0, -keep], steps, axis=0)
+
+
+def _spells(rng: np.random.Generator, frames: int, per_minute: float, seconds: float, beat: float) -> np.ndarray:
+    """(T,) bool: spells that begin at random."""
+    out = np.zeros(frames, bool)
+    for start in np.flatnonzero(rng.random(frames) < per_minute / 60 * beat):
+        out[start : start + max(1, round(rng.exponential(seconds) / beat))] = True
+    return out
+
+
+def _late(values: np.ndarray, lag: float, beat: float) -> np.ndarray:
+    """Values (T, ...) as they were `lag` seconds before."""
+    share = lag / beat
+    whole = int(share)
+    rows = np.arange(len(values))
+    first, second = np.maximum(rows - whole, 0), np.maximum(rows - whole - 1, 0)
+    return values[first] * (1 - (share - whole)) + values[second] * (share - whole)

@@ -1,0 +1,269 @@
+"""Everything about one clip, drawn from one seed and written down: `plan_clip(seed, number)` is the whole variation.
+
+The draws use only numpy's PCG64 integers and doubles and are rounded to four places, so a plan is the same on every
+machine, and `Plan.record()` is the document from which a clip can be made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from racctl.errors import UsageError
+from racctl.synth.motion import Bout, Repetition
+from racctl.synth.movements import Movement, catalog, movement_named
+
+Colour = tuple[float, float, float]
+SPEEDS = {"slow": (0.85, 0.12), "fast": (1.75, 0.2), "mixed": (1.2, 0.35), "any": (1.25, 0.5)}  # tempo: mean, spread
+SKINS = (
+    (0.95, 0.78, 0.67),
+    (0.87, 0.67, 0.53),
+    (0.76, 0.56, 0.42),
+    (0.6, 0.42, 0.3),
+    (0.42, 0.28, 0.2),
+    (0.28, 0.18, 0.13),
+)
+HAIRS = (
+    (0.08, 0.06, 0.05),
+    (0.22, 0.14, 0.08),
+    (0.4, 0.26, 0.13),
+    (0.68, 0.52, 0.3),
+    (0.5, 0.48, 0.46),
+    (0.45, 0.18, 0.08),
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who. phenotype: anny's values.  sleeve: how far down the arm the shirt goes (0 shoulder, 1 elbow, 2 wrist);
+    leg: how far down the trousers go (1 knee, 2 ankle).  hair_length: 0 bald to 1 down to the neck.  thickness: m of
+    cloth."""
+
+    phenotype: dict[str, float]
+    skin: Colour
+    hair: Colour
+    shirt: Colour
+    trousers: Colour
+    shoes: Colour
+    sleeve: float
+    leg: float
+    hair_length: float
+    thickness: float
+
+
+@dataclass(frozen=True)
+class Camera:
+    """azimuth: degrees, 0 in front of the person, 90 on their left.  height: m.  distance: m, set so that the person
+    fills the share `fill` of the picture.  focal: in picture heights.  shift: of the aim, in picture heights.  pan:
+    degrees/s.  shake: degrees.  roll: degrees."""
+
+    azimuth: float
+    height: float
+    fill: float
+    focal: float
+    shift: tuple[float, float]
+    pan: float
+    shake: float
+    roll: float
+
+
+@dataclass(frozen=True)
+class Room:
+    """style: plain, textured or gym.  colours of floor and walls.  light: azimuth and elevation in degrees, strength
+    and ambient 0..1.  clutter, distractors, occluders: how many.  size: m, wall to wall."""
+
+    style: str
+    floor: Colour
+    wall: Colour
+    light: tuple[float, float, float, float]
+    clutter: int
+    distractors: int
+    occluders: int
+    size: float
+    texture: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """width, height: pixels.  fps: frames/s.  crf: H.264's.  blur: pixels.  noise: 0..1.  gamma, gain: of the camera.
+    dropped: share of the frames that are missing."""
+
+    width: int
+    height: int
+    fps: float
+    crf: int
+    blur: float
+    noise: float
+    gamma: float
+    gain: float
+    dropped: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One clip. seed, number: what it was drawn from."""
+
+    seed: int
+    number: int
+    label: str
+    speed: float
+    bouts: tuple[Bout, ...]
+    person: Person
+    camera: Camera
+    room: Room
+    picture: Picture
+    other: Person | None = None
+    other_bout: Bout | None = None
+
+    def record(self) -> dict:
+        """The plan as JSON."""
+        return asdict(self)
+
+
+def generator(*key: int) -> np.random.Generator:
+    """A stream of its own for each purpose, so that one more draw in one place changes no other."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(list(key))))
+
+
+def plan_clip(
+    seed: int, number: int, movement: str, *, speed: str = "any", size: tuple[int, int] = (320, 320), fps: float = 30.0,
+    repetitions: tuple[int, int] = (3, 10), clean: bool = False, alone: bool = False, tempo: float | None = None,
+) -> Plan:  # fmt: skip
+    """Draw one clip of one exercise: idle, a set, idle. clean: only full repetitions, without pauses. alone: nobody
+    else. tempo: factor on the written speed, instead of one drawn for `speed` (slow, fast, mixed, any)."""
+    if speed not in SPEEDS:
+        raise UsageError(f"no such speed '{speed}'; expected one of {', '.join(SPEEDS)}")
+    exercise = movement_named(movement)
+    rng = generator(seed, number, 0)
+    pace = _tempo(rng, speed) if tempo is None else tempo
+    count = int(rng.integers(repetitions[0], repetitions[1] + 1))
+    bouts = [draw_bout(rng, exercise, count, pace, clean=clean, errors=speed == "fast")]
+    if exercise.stance == "standing" and exercise.kind != "background" and not clean:
+        around = [draw_idle(rng) if rng.random() < 0.45 else None for _ in range(2)]
+        bouts = [bout for bout in (around[0], bouts[0], around[1]) if bout]
+    other = None if alone or rng.random() > 0.12 else draw_person(generator(seed, number, 5))
+    return Plan(
+        seed, number, exercise.kind, r(pace), tuple(bouts), draw_person(generator(seed, number, 1)),
+        draw_camera(generator(seed, number, 2), exercise), draw_room(generator(seed, number, 3), alone),
+        draw_picture(generator(seed, number, 4), size, fps), other, draw_idle(rng) if other else None,
+    )  # fmt: skip
+
+
+def r(value: float) -> float:
+    """Rounded for the record."""
+    return round(float(value), 4)
+
+
+def _tempo(rng: np.random.Generator, speed: str) -> float:
+    mean, spread = SPEEDS[speed]
+    return r(np.clip(mean * np.exp(spread * rng.standard_normal()), 0.4, 4.0))
+
+
+def draw_bout(
+    rng: np.random.Generator, movement: Movement, count: int, tempo: float, *, clean: bool = False, errors: bool = False
+) -> Bout:
+    """A set of `count` counted repetitions, with drift, jitter, fatigue, pauses, and shallow and aborted ones."""
+    drift = rng.normal(0, 0.02 if clean else 0.05)
+    jitter = 0.04 if clean else rng.uniform(0.04, 0.2 if errors else 0.12)
+    fatigue = 0 if clean else max(0.0, rng.normal(0.02, 0.03))
+    depth = rng.uniform(0.9, 1.0) if clean else rng.uniform(0.72, 1.0)
+    repetitions: list[Repetition] = []
+    while sum(x.kind != "aborted" for x in repetitions) < count:
+        k = len(repetitions)
+        pace = 1 / tempo * np.exp(drift * k / 3 + fatigue * k / 2 + jitter * rng.standard_normal())
+        kind, own = "full", np.clip(depth * (1 - fatigue * k / 4) + rng.normal(0, 0.03), 0.62, 1.0)
+        chance = rng.random()
+        if not clean and movement.repeats and movement.stance != "horse":
+            if chance < (0.04 if errors else 0.02):
+                kind, own = "aborted", rng.uniform(0.12, 0.3)
+            elif chance < (0.14 if errors else 0.06):
+                kind, own = "partial", rng.uniform(0.55, 0.7)
+        rest = rng.exponential(1.2) if not clean and rng.random() < 0.06 else 0.0
+        repetitions.append(Repetition(r(np.clip(pace, 0.2, 4)), r(own), kind, r(min(rest, 4))))
+        if len(repetitions) > 4 * count + 8:
+            break
+    ease = float(np.clip(np.exp(rng.normal(0, 0.05 if clean else 0.18)), 0.6, 1.7))
+    return Bout(
+        movement.name, tuple(repetitions), r(rng.normal(0, 0.02 if clean else 0.04)), bool(rng.random() < 0.5), r(ease)
+    )
+
+
+def draw_idle(rng: np.random.Generator) -> Bout:
+    """One idle motion, played once."""
+    names = [name for name, movement in catalog().items() if movement.kind == "background"]
+    name = names[int(rng.integers(len(names)))]
+    return Bout(
+        name,
+        (Repetition(r(rng.uniform(0.8, 1.4)), r(rng.uniform(0.8, 1))),),
+        r(rng.normal(0, 0.03)),
+        bool(rng.random() < 0.5),
+    )
+
+
+def draw_person(rng: np.random.Generator) -> Person:
+    """Shape, skin, hair and clothes."""
+    phenotype = {
+        "gender": r(np.clip(rng.choice([0.08, 0.92]) + rng.normal(0, 0.08), 0, 1)), "age": r(rng.uniform(0.52, 0.85)),
+        "muscle": r(rng.uniform(0.3, 0.85)), "weight": r(np.clip(rng.normal(0.48, 0.17), 0.1, 0.95)),
+        "height": r(np.clip(rng.normal(0.5, 0.17), 0.1, 0.9)), "proportions": r(rng.uniform(0.3, 0.9)),
+    }  # fmt: skip
+    skin = np.array(SKINS[int(rng.integers(len(SKINS)))]) * rng.uniform(0.9, 1.08)
+    hair = np.array(HAIRS[int(rng.integers(len(HAIRS)))]) * rng.uniform(0.7, 1.2)
+    sleeve = rng.choice([0.0, 0.45, 0.6, 0.75, 1.9], p=[0.2, 0.25, 0.25, 0.1, 0.2])
+    leg = rng.choice([0.45, 0.8, 1.2, 1.85], p=[0.2, 0.25, 0.1, 0.45])
+    long = rng.choice([0.0, 0.35, 0.6, 1.0], p=[0.08, 0.42, 0.25, 0.25])
+    return Person(
+        phenotype, _colour(skin), _colour(hair), _cloth(rng), _cloth(rng, 0.7), _cloth(rng), r(sleeve), r(leg), r(long),
+        r(rng.uniform(0.004, 0.014)),
+    )  # fmt: skip
+
+
+def _colour(value: np.ndarray) -> Colour:
+    return tuple(r(v) for v in np.clip(value, 0.02, 0.97))  # type: ignore[return-value]
+
+
+def _cloth(rng: np.random.Generator, dark: float = 1.0) -> Colour:
+    grey = rng.uniform(0.05, 0.92)
+    colour = np.full(3, grey) if rng.random() < 0.4 else rng.uniform(0.05, 0.9, 3)
+    return _colour(colour * dark)
+
+
+def draw_camera(rng: np.random.Generator, movement: Movement) -> Camera:
+    """Any side; near eye height mostly; handheld now and then. Lying people are seldom filmed from head or feet."""
+    low = movement.stance in ("prone", "supine", "bench")
+    azimuth = rng.uniform(-180, 180)
+    if low and rng.random() < 0.75:
+        azimuth = rng.choice([-90, 90]) + rng.uniform(-50, 50)
+    return Camera(
+        r(azimuth), r(rng.uniform(0.35, 1.9) if rng.random() < 0.85 else rng.uniform(1.9, 2.8)),
+        r(rng.uniform(0.55, 0.9)),
+        r(np.exp(rng.uniform(np.log(0.8), np.log(2.2)))), (r(rng.normal(0, 0.04)), r(rng.normal(0, 0.03))),
+        r(rng.normal(0, 1.5) if rng.random() < 0.15 else 0.0),
+        r(abs(rng.normal(0, 0.5)) if rng.random() < 0.3 else 0.0),
+        r(rng.normal(0, 2.0) if rng.random() < 0.3 else 0.0),
+    )  # fmt: skip
+
+
+def draw_room(rng: np.random.Generator, alone: bool) -> Room:
+    """Walls, floor, light and what stands about."""
+    style = str(rng.choice(["plain", "textured", "gym"], p=[0.3, 0.35, 0.35]))
+    light = (r(rng.uniform(-180, 180)), r(rng.uniform(35, 80)), r(rng.uniform(0.35, 0.75)), r(rng.uniform(0.35, 0.6)))
+    clutter = int(rng.integers(3, 9)) if style == "gym" else int(rng.integers(0, 3))
+    distractors = 0 if alone else int(rng.random() < 0.12)
+    occluders = 0 if alone else int(rng.random() < 0.1)
+    floor, wall = (
+        _colour(rng.uniform(low, high) * rng.uniform(0.75, 1.1, 3)) for low, high in ((0.25, 0.85), (0.4, 0.95))
+    )
+    return Room(
+        style, floor, wall,
+        light, clutter, distractors, occluders, r(rng.uniform(9, 15)), int(rng.integers(1 << 30)),
+    )  # fmt: skip
+
+
+def draw_picture(rng: np.random.Generator, size: tuple[int, int], fps: float) -> Picture:
+    """What camera and coder do to it."""
+    crf, blur, noise = int(rng.integers(18, 33)), max(0.0, rng.normal(0.2, 0.35)), abs(rng.normal(0, 0.015))
+    gamma, gain = rng.uniform(0.8, 1.25), rng.uniform(0.75, 1.2)
+    dropped = rng.uniform(0.01, 0.06) if rng.random() < 0.1 else 0.0
+    return Picture(size[0], size[1], r(fps), crf, r(blur), r(noise), r(gamma), r(gain), r(dropped))

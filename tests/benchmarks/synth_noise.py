@@ -1,0 +1,167 @@
+"""Fit the model of BlazePose's errors (`racctl.synth.noise.Errors`) to a folder made by synth_realism.py --folder.
+
+python tests/benchmarks/synth_noise.py FOLDER
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from racctl.contracts import Pose
+from racctl.io.npz import read_pose
+from racctl.synth.noise import GROUPS, VISIBLE, _late, group_of, torso
+from racctl.topology import BLAZEPOSE33
+
+GROUP = np.array([group_of(joint) for joint in BLAZEPOSE33.joints])
+PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+LIMBS = BLAZEPOSE33.indices(f"{side}_{part}" for side in ("left", "right") for part in PARTS)
+
+
+def pairs(folder: Path) -> list[tuple[Pose, Pose]]:
+    """(truth, found) of every clip that has both."""
+    out = []
+    for record in sorted((folder / "parameters").glob("*.json")):
+        name = json.loads(record.read_text())["summary"]["clip"]
+        found = folder / f"found/{name}.pose.npz"
+        if found.exists():
+            with open(folder / f"pose/{name}.npz", "rb") as one, open(found, "rb") as two:
+                out.append((read_pose(one, name), read_pose(two, name)))
+    return out
+
+
+def spells(flags: np.ndarray) -> tuple[int, int]:
+    """Number of runs of True and of frames in them."""
+    return int((np.diff(flags.astype(int), prepend=0) == 1).sum()), int(flags.sum())
+
+
+def slope(found: np.ndarray, true: np.ndarray) -> float:
+    """The factor that makes the most of `true` out of it."""
+    return float((found * true).sum() / max(float((true**2).sum()), 1e-9))
+
+
+def best_lag(clips: list[tuple[Pose, Pose]]) -> float:
+    """Seconds by which the truth must be delayed to fit best."""
+    lags = np.arange(0, 0.21, 0.01)
+    cost = np.zeros(len(lags))
+    for true, found in clips:
+        beat = float(np.median(np.diff(true.time)))
+        for k, lag in enumerate(lags):
+            gap = np.linalg.norm(
+                found.xyz[:, 0, LIMBS, :2] - _late(true.xyz[:, 0].astype(float), lag, beat)[:, LIMBS, :2], axis=-1
+            )
+            cost[k] += np.nanmean(np.minimum(gap / torso(true)[:, None], 0.3))
+    return float(lags[cost.argmin()])
+
+
+@dataclass
+class Sums:
+    """What is gathered over the clips; lists of one entry, or of one array, for each."""
+
+    seen: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in GROUPS})
+    hidden: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in GROUPS})
+    quick: list[np.ndarray] = field(default_factory=list)
+    steady: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    depth: list[float] = field(default_factory=list)
+    scale: list[float] = field(default_factory=list)
+    flat: list[float] = field(default_factory=list)
+    marks_seen: list[np.ndarray] = field(default_factory=list)
+    marks_hidden: list[np.ndarray] = field(default_factory=list)
+    swaps: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    drops: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    seconds: float = 0.0
+
+
+def measure(true: Pose, found: Pose, lag: float, sums: Sums) -> None:
+    """Add one clip."""
+    beat = float(np.median(np.diff(true.time)))
+    sums.seconds += beat * len(true.time)
+    size = torso(true)[:, None]
+    late = _late(true.xyz[:, 0].astype(float), lag, beat)
+    there = found.score[:, 0].max(1) > 0
+    direct = np.linalg.norm(found.xyz[:, 0, LIMBS, :2] - late[:, LIMBS, :2], axis=-1)
+    turned = np.linalg.norm(found.xyz[:, 0][:, BLAZEPOSE33.flip][:, LIMBS, :2] - late[:, LIMBS, :2], axis=-1)
+    near, far = (np.nanmean(np.where(there[:, None], gap, 9e9), 1) for gap in (turned, direct))
+    swapped = there & (near < 0.6 * far)
+    for kind, flags in (("drops", ~there), ("swaps", swapped)):
+        runs, frames = spells(flags)
+        setattr(sums, kind, getattr(sums, kind) + np.array([runs, frames * beat]))
+    good = there & ~swapped & (np.nan_to_num(direct.mean(1) / size[:, 0], nan=9) < 0.5)
+    if good.sum() < 5:
+        return
+    visible, inside = true.score[:, 0] > VISIBLE, true.score[:, 0] > 0
+    spread_of_errors((found.xyz[:, 0, :, :2] - late[..., :2]) / size[..., None], good, visible, inside, beat, sums)
+    sums.flat.append(slope(found.world[good, 0, :, 2], true.world[good, 0, :, 2]))
+    z, real = found.xyz[good, 0, :, 2] / size[good], late[good, :, 2] / size[good]
+    sums.scale.append(slope(z, real))
+    sums.depth.append(float(np.median(np.abs(z - sums.scale[-1] * real)) * 1.48))
+    sums.marks_seen.append(found.score[:, 0][good[:, None] & visible])
+    sums.marks_hidden.append(found.score[:, 0][good[:, None] & ~visible & inside])
+
+
+def spread_of_errors(
+    error: np.ndarray, good: np.ndarray, visible: np.ndarray, inside: np.ndarray, beat: float, sums: Sums
+) -> None:
+    """Add the errors (T, 33, 2) of one clip, in torso lengths, to their spreads, and how they hang together in time."""
+    for name in GROUPS:
+        mine = name == GROUP
+        for rows, into in ((visible, sums.seen), (~visible & inside, sums.hidden)):
+            into[name].append(np.linalg.norm(error, axis=-1)[good[:, None] & rows & mine])
+    second = error[2:] - 2 * error[1:-1] + error[:-2]
+    sums.quick.append(second[good[2:] & good[1:-1] & good[:-2]].ravel() / np.sqrt(6))
+    seen = np.where((good[:, None] & visible)[..., None], error, np.nan)
+    sums.steady.append(float(np.nanmean(np.nanmean(seen, 0) ** 2) / np.nanmean(seen**2)))
+    centred = error - np.nanmean(error, 0)
+    shift = max(1, round(0.3 / beat))
+    use = (good[shift:] & good[:-shift])[:, None] & visible[shift:] & visible[:-shift]
+    product, square = (centred[shift:] * centred[:-shift])[use].sum(), (centred[:-shift][use] ** 2).sum()
+    sums.memory.append(float(product / max(square, 1e-9)))
+
+
+def spread(parts: dict[str, list[np.ndarray]]) -> dict[str, float]:
+    """Group -> standard deviation in the picture, from the median distance, so that failures do not count."""
+    whole = {name: np.concatenate(rows) for name, rows in parts.items()}
+    return {name: round(float(np.sqrt(np.median(rows**2) / np.log(2))), 3) for name, rows in whole.items()}
+
+
+def mean(parts: list[np.ndarray]) -> tuple[float, float]:
+    """Mean and standard deviation of everything."""
+    every = np.concatenate(parts)
+    return round(float(every.mean()), 3), round(float(every.std()), 3)
+
+
+def main() -> None:
+    """Print the arguments of `Errors`."""
+    clips = pairs(Path(sys.argv[1]))
+    lag, sums = best_lag(clips), Sums()
+    for true, found in clips:
+        measure(true, found, lag, sums)
+    kept = float(np.clip(np.median(sums.memory), 0.05, 0.97))
+    minutes = sums.seconds / 60
+    numbers = {
+        "seen": spread(sums.seen),
+        "hidden": spread(sums.hidden),
+        "steady": round(float(np.nanmedian(sums.steady)), 2),
+        "jitter": round(float(np.median(np.abs(np.concatenate(sums.quick))) * 1.48), 4),
+        "linger": round(-0.3 / float(np.log(kept)), 2),
+        "lag": round(lag, 2),
+        "depth": round(float(np.median(sums.depth)), 2),
+        "depth_scale": round(float(np.median(sums.scale)), 2),
+        "world_depth": round(float(np.median(sums.flat)), 2),
+        "score_seen": mean(sums.marks_seen),
+        "score_hidden": mean(sums.marks_hidden),
+    }
+    for kind, (runs, seconds) in (("swap", sums.swaps), ("drop", sums.drops)):
+        numbers[kind], numbers[f"{kind}_time"] = round(runs / minutes, 2), round(seconds / max(runs, 1), 2)
+    print(f"{len(clips)} clips, {minutes:.1f} minutes")
+    for name, value in numbers.items():
+        print(f"    {name}={value},")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The generator from end to end: bodies stand on the floor, truth fits the pictures, a seed gives the same clips."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the generator is the extra racctl[synth]")
+pytest.importorskip("torch", reason="the generator is the extra racctl[synth]")
+if importlib.util.find_spec("anny") is None:
+    pytest.skip("the generator is the extra racctl[synth]", allow_module_level=True)
+
+from racctl.errors import UsageError
+from racctl.io.npz import read_npz, read_pose
+from racctl.io.parquet import read_table
+from racctl.synth.ask import parse_split, read_request
+from racctl.synth.body import make_body
+from racctl.synth.clip import play, render_clip
+from racctl.synth.dataset import generate, plans
+from racctl.synth.ground import lowest, stand
+from racctl.synth.motion import Bout, Repetition, timeline
+from racctl.synth.movements import catalog, movement_named
+from racctl.synth.noise import estimate
+from racctl.synth.plan import generator, plan_clip
+from racctl.synth.protocol import divergence, protocol_jobs, shares
+from racctl.synth.sequence import pose_clip, sequences
+from racctl.topology import BLAZEPOSE33
+from racctl.video.decode import probe
+
+SIZE = {"size": (96, 96), "fps": 10.0, "repetitions": (2, 2)}
+FLOOR = 0.03  # m that a fingertip or a toe may sink in
+SLIDE = 0.06  # m that a foot on the floor may move
+
+
+@pytest.fixture(scope="module")
+def body():
+    return make_body({"gender": 0.1, "age": 0.6})
+
+
+def standing(body, name: str, repetitions: int = 2):
+    moves = timeline([Bout(name, (Repetition(),) * repetitions)], 20.0, generator(3))
+    return moves, stand(body, moves.track)
+
+
+@pytest.mark.parametrize("name", list(catalog()))
+def test_nobody_sinks_into_the_floor(body, name):
+    _, placed = standing(body, name)
+    low = lowest(body, body.hull, placed.turns, placed.places)
+    assert low.min() > -FLOOR
+    assert np.isfinite(placed.places).all()
+
+
+PLANTED = [name for name, m in catalog().items() if m.touch == ("feet",) and not any(step.touch for step in m.steps)]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_feet_stay(body, name):
+    _, placed = standing(body, name)
+    for side in ("left", "right"):
+        ankle = placed.places[:, body.bones.joint[f"{side}_foot"], :2]
+        assert np.ptp(ankle, axis=0).max() < SLIDE
+
+
+@pytest.mark.parametrize("name", ["push_up", "wide_push_up", "diamond_push_up", "pike_push_up", "pull_up"])
+def test_hands_stay_where_they_are_put(body, name):
+    _, placed = standing(body, name)
+    hand = "fingers" if name == "pull_up" else "hand"
+    for side in ("left", "right"):
+        assert np.ptp(placed.places[:, body.bones.joint[f"{side}_{hand}"]], axis=0).max() < SLIDE
+
+
+def test_bones_keep_their_lengths(body):
+    _, placed = standing(body, "burpee")
+    for first, second in (("left_thigh", "left_shin"), ("left_shin", "left_foot"), ("right_upperarm", "right_forearm")):
+        a, b = body.bones.joint[first], body.bones.joint[second]
+        gap = np.linalg.norm(placed.places[:, a] - placed.places[:, b], axis=-1)
+        assert np.ptp(gap) < 0.012
+
+
+def test_repetitions_are_those_that_were_planned():
+    bout = Bout("squat", (Repetition(), Repetition(depth=0.2, kind="aborted"), Repetition(pace=2.0, rest=1.0)))
+    moves = timeline([Bout("stand", (Repetition(),)), bout], 30.0, generator(0))
+    own = [row for row in moves.reps if row[2] == "squat"]
+    assert [kind for *_, kind in own] == ["full", "aborted", "full"]
+    assert own[2][1] - own[2][0] == pytest.approx(2 * movement_named("squat").seconds())
+    assert all(stop > start for start, stop, *_ in moves.reps)
+
+
+def test_a_rendered_clip_agrees_with_itself(tmp_path):
+    clip = render_clip(plan_clip(5, 1, "squat", clean=True, alone=True, **SIZE), "one")
+    assert clip.count == 2 and len(clip.reps) == 2
+    (tmp_path / "one.mp4").write_bytes(clip.video)
+    with open(tmp_path / "one.mp4", "rb") as file:
+        video = probe(file, "one.mp4")
+    assert (video.frames, video.width, video.height) == (len(clip.pose.frame), 96, 96)
+    assert video.sha256 == clip.pose.meta["source"]["sha256"]
+    assert clip.mask.shape == (video.frames, 96, 96) and set(np.unique(clip.mask)) <= {0, 1}
+    inside = clip.pose.score[:, 0] > 0.5
+    at = np.clip(clip.pose.xyz[:, 0, :, :2].astype(int), 0, 95)
+    on = np.take_along_axis(clip.mask.reshape(len(at), -1), at[..., 1] * 96 + at[..., 0], 1)
+    assert on[inside].mean() > 0.9  # what is visible lies on the person
+
+
+def test_a_clip_is_the_same_to_the_last_byte():
+    plan = plan_clip(3, 1, "burpee", **SIZE)
+    assert render_clip(plan, "x").video == render_clip(plan, "x").video
+
+
+def test_world_is_the_picture_seen_through_the_camera():
+    played = play(plan_clip(5, 2, "push_up", **SIZE))
+    seen = np.einsum("tij,tpj->tpi", played.view.turns, played.world - played.view.places[:, None])
+    flat = seen[..., :2] / seen[..., 2:] * played.view.focal + 48
+    assert np.allclose(flat, played.pixels[..., :2])
+
+
+def test_the_same_seed_gives_the_same_plan_and_truth():
+    one, two = (plan_clip(7, 3, "lunge", speed="fast", **SIZE) for _ in range(2))
+    assert one == two and json.dumps(one.record())
+    assert plan_clip(8, 3, "lunge", **SIZE).person != one.person
+    first, second = (pose_clip(one, "x").pose for _ in range(2))
+    assert np.array_equal(first.xyz, second.xyz, equal_nan=True) and first.meta == second.meta
+
+
+def test_noise_leaves_gaps_as_the_contract_wants_them():
+    pose = pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", noisy=False).pose
+    found = estimate(pose, generator(1))
+    gone = ~np.isfinite(found.xyz).all(-1)
+    assert (found.score[gone] == 0).all()
+    error = np.linalg.norm((found.xyz - pose.xyz)[..., :2], axis=-1)[:, 0, BLAZEPOSE33.index("left_hip")]
+    assert 0 < np.nanmedian(error) < 10
+
+
+def test_sequences_go_on_for_ever():
+    some = itertools.islice(sequences(["squat", "lunge"], 0, shapes=1, **SIZE), 3)
+    assert [clip.plan.label for clip in some] == ["squat", "lunge", "squat"]
+
+
+def test_a_data_set_is_made_once_and_completed(tmp_path):
+    jobs = plans(["squat", "plank"], 4, parse_split("train=1,test=1"), 0, "pose", **SIZE)
+    rows = generate(jobs, tmp_path, 1)
+    kept = (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns
+    (tmp_path / "pose/plank_00001.npz").unlink()
+    assert generate(jobs, tmp_path, 1) == rows
+    assert (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns == kept
+    with open(tmp_path / "manifest.parquet", "rb") as file:
+        meta, table = read_table(file, "manifest")
+    assert meta["schema"] == "racctl.manifest/1"
+    assert sorted(table["split"].to_pylist()) == ["test", "test", "train", "train"]
+    assert dict(zip(table["label"].to_pylist(), table["count"].to_pylist(), strict=True))["plank"] == 0
+    with open(tmp_path / "reps.parquet", "rb") as file:
+        assert set(read_table(file, "reps")[1]["label"].to_pylist()) == {"squat"}
+    with open(tmp_path / "joints25/squat_00000.npz", "rb") as file:
+        assert read_pose(file, "25").topology == "d2stx25"
+
+
+def test_masks_are_contracts(tmp_path):
+    generate(plans(["push_up"], 1, {"all": 1.0}, 2, clean=True, alone=True, **SIZE), tmp_path, 1)
+    with open(tmp_path / "mask/push_up_00000.npz", "rb") as file:
+        meta, arrays = read_npz(file, "mask")
+    assert meta["schema"] == "racctl.mask/1" and 0 < meta["coverage"] < 0.6
+    assert arrays["mask"].shape[0] == len(arrays["frame"])
+
+
+def test_the_protocol_has_its_class_distribution():
+    assert divergence(shares(False), shares(True)) == pytest.approx(0.08, abs=0.01)
+    jobs, remarks = protocol_jobs(2, 60.0, 0, "pose", (96, 96), 10.0)
+    assert {job.split for job in jobs} == {"train", "test", "test_0_5x", "test_1x", "test_1_5x", "test_3x", "test_4x"}
+    assert "nats" in remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": "flying"}, "no such movement"), ({"split": "train"}, "cannot read the split"),
+        ({"size": "97x96"}, "odd side"), ({"reps": "9-3"}, "backwards"), ({"exact": True}, "--pose-only"),
+    ],
+)  # fmt: skip
+def test_requests_that_make_no_sense_are_refused(change, message):
+    asked = {"classes": "squat", "split": "all=1", "size": "96x96", "reps": "2", "pose_only": False, "exact": False}
+    with pytest.raises(UsageError, match=message):
+        read_request(**{**asked, "protocol": False, **change})

@@ -1,0 +1,60 @@
+"""Movements as data: every entry is sound, and the classes that data sets need are there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from racctl.errors import DataError, UsageError
+from racctl.synth.channels import CHANNELS, HIGH, INDEX, LOW, pose_vector, swap_sides
+from racctl.synth.movements import Movement, Step, catalog, exercises, movement_named, sides
+
+MM_FIT = {"squat", "lunge", "bicep_curl", "sit_up", "push_up", "tricep_extension", "dumbbell_row", "jump_jack",
+          "dumbbell_shoulder_press", "lateral_shoulder_raise"}  # fmt: skip
+REPCOUNT = {"bench_pressing", "front_raise", "pull_up", "sit_up", "squat", "jump_jack", "push_up", "pommel_horse"}
+PUSH_UPS = {"push_up", "wide_push_up", "diamond_push_up", "knee_push_up", "pike_push_up"}
+
+
+def test_the_classes_of_the_data_sets_are_there():
+    classes = {movement.kind for movement in exercises().values()}
+    assert len(exercises()) >= 24
+    assert classes >= MM_FIT | REPCOUNT | PUSH_UPS | {"plank", "burpee"}
+    assert sum(movement.kind == "background" for movement in catalog().values()) >= 6
+
+
+def test_labels_are_those_of_the_project():
+    from racctl.data.labels import exercise
+
+    for movement in exercises().values():
+        assert exercise(movement.kind) == movement.kind
+
+
+@pytest.mark.parametrize("name", list(catalog()))
+def test_a_movement_ends_where_it_began_and_keeps_to_the_joints_limits(name):
+    keys = catalog()[name].keys()
+    assert np.array_equal(keys[0], keys[-1])
+    assert (keys >= LOW).all() and (keys <= HIGH).all()
+    assert all(step.seconds > 0 for step in catalog()[name].steps)
+
+
+def test_an_entry_that_cannot_be_is_refused():
+    with pytest.raises(DataError, match="no such joint angle 'knees'"):
+        Movement("x", {}, (Step(1, {"knees": 90}), Step(1)), "never")
+    with pytest.raises(DataError, match="beyond the joint's limits"):
+        Movement("x", {}, (Step(1, {"knee": 190}), Step(1)), "never")
+    with pytest.raises(DataError, match="contact 'nose'"):
+        Movement("x", {}, (Step(1),), "never", touch=("nose",))
+    with pytest.raises(UsageError, match="no such movement 'flying'"):
+        movement_named("flying")
+
+
+def test_a_mirror_image_twice_is_the_pose_itself():
+    pose = pose_vector({"left_knee": 90, "yaw": 20, "chest_side": 5, "right_elbow": 40})
+    other = swap_sides(pose)
+    assert other[INDEX["right_knee"]] == 90 and other[INDEX["yaw"]] == -20 and other[INDEX["left_elbow"]] == 40
+    assert np.array_equal(swap_sides(other), pose)
+    assert len(CHANNELS) == len(pose)
+
+
+def test_contact_groups_are_spelled_out():
+    assert sides(("feet", "left_hand")) == ("left_foot", "right_foot", "left_hand")

@@ -1,0 +1,113 @@
+"""racctl synth: labelled exercise clips from a generator.
+
+WHAT IS WRITTEN
+In the directory named with --out:
+
+  video/CLIP.mp4        H.264, with the timestamps that the truth is given in
+  pose/CLIP.npz         racctl.pose/1, the 33 landmarks: pixels, metres, score 1 for what is seen, 0.2 for what
+                        is behind something and 0 for what lies outside the picture (coordinates are known there too)
+  joints25/CLIP.npz     the same as the 25 joints of D2-STX
+  mask/CLIP.npz         racctl.mask/1, the person's pixels
+  parameters/CLIP.json  everything that was drawn: person, clothes, camera (per frame where it moves), room, picture,
+                        each repetition with its tempo and depth, aborted ones too; a digest, by which a clip is known
+  manifest.parquet, reps.parquet, labels.parquet
+
+A repetition that was turned back early is in parameters only; shallow ones count. With --pose-only there is no video
+and no mask, and pose/ holds what BlazePose would find, after a model of its errors (--exact: the truth).
+
+THE PROTOCOL
+With --protocol: long sessions, one person each, 16 exercises and background; a slow training set, a test set at twice
+its tempo with shallow, aborted and uneven repetitions, and test sets at 0.5, 1, 1.5, 3 and 4 times the training
+tempo. The distribution of classes is printed; few or short sessions cannot come near it.
+
+The first run on a machine takes two minutes more, in which anny prepares its data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from racctl.cli.options import Jobs, Seed
+
+Out = Annotated[
+    str,
+    typer.Option(
+        "--out", metavar="DIR", show_default=False, help="Write the data set here; what is there already is kept."
+    ),
+]
+Clips = Annotated[
+    int, typer.Option("--clips", metavar="N", min=1, help="How many clips; with --protocol, sessions in each split.")
+]
+Classes = Annotated[str, typer.Option("--classes", metavar="A,B,...", help="Movements, or 'all'; see --list.")]
+Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
+Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any", help="Tempo of the movements.")]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar="WIDTHxHEIGHT",
+        show_default=False,
+        help="Pixels of the picture. Default: 320x320, with --protocol 304x400.",
+    ),
+]
+Fps = Annotated[float, typer.Option("--fps", metavar="N", min=1, help="Frames per second.")]
+Reps = Annotated[str, typer.Option("--reps", metavar="LOW-HIGH", help="Repetitions in a clip.")]
+Clean = Annotated[
+    bool, typer.Option("--clean", help="Full, even repetitions only, and nothing before or after the set.")
+]
+PoseOnly = Annotated[bool, typer.Option("--pose-only", help="No pictures: landmarks as BlazePose would find them.")]
+Exact = Annotated[bool, typer.Option("--exact", help="With --pose-only: the true landmarks, without noise.")]
+Protocol = Annotated[
+    bool, typer.Option("--protocol", help="The 17-class speed-shift protocol: slow training, fast test sets.")
+]
+Seconds = Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="Length of a session with --protocol.")]
+List = Annotated[bool, typer.Option("--list", help="Print the movements and what counts as one repetition, and exit.")]
+
+
+def synth(
+    out: Out = "",
+    clips: Clips = 20,
+    classes: Classes = "all",
+    split: Split = "train=0.7,val=0.1,test=0.2",
+    speed: Speed = "any",
+    size: Size = "",
+    fps: Fps = 30.0,
+    reps: Reps = "3-10",
+    clean: Clean = False,
+    pose_only: PoseOnly = False,
+    exact: Exact = False,
+    protocol: Protocol = False,
+    seconds: Seconds = 120.0,
+    listing: List = False,
+    seed: Seed = 0,
+    jobs: Jobs = 0,
+) -> None:
+    """Make a data set of people exercising, with exact truth: repetitions, classes, landmarks, masks, camera.
+
+    Writes video/, pose/, joints25/, mask/ and parameters/ with one file for each clip, and manifest, reps and labels as
+    Parquet. Everything follows from --seed; a run that was interrupted goes on where it stopped. Needs racctl[synth].
+
+    Example: racctl synth --out clips --clips 200 --classes squat,push_up --speed slow
+    """
+    from racctl.cli.batch import cores
+    from racctl.cli.console import note, progress
+    from racctl.errors import UsageError
+    from racctl.synth.ask import listed, read_request
+
+    if listing:
+        print(listed())
+        return
+    if not out:
+        raise UsageError("where to? name a directory with '--out DIR'")
+    request = read_request(classes, split, size, reps, pose_only, exact, protocol)
+    wanted, remarks = request.jobs(clips, seed, speed=speed, fps=fps, clean=clean, seconds=seconds)
+    for line in remarks:
+        note(line)
+    from racctl.synth.dataset import generate
+
+    with progress("synth", "clips") as report:
+        made = generate(wanted, Path(out), jobs or cores(), report)
+    note(f"{len(made)} clips, {sum(row['frames'] for row in made)} frames in '{out}'")
