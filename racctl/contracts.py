@@ -84,7 +84,8 @@ SUFFIXES = (
 
 def clip_stem(name: str) -> str:
     """The name that clips are matched by: without folder and media suffix, in Unicode's composed form."""
-    stem = unicodedata.normalize("NFC", name.strip()).replace("\\", "/").rsplit("/", 1)[-1]
+    readable = name.encode("utf-8", "replace").decode()  # a file name that is no UTF-8
+    stem = unicodedata.normalize("NFC", readable.strip()).replace("\\", "/").rsplit("/", 1)[-1]
     if stem[:1] == "'" and stem[1:2] in ("=", "+", "-", "@"):
         stem = stem[1:]  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
     while stem.lower().endswith(SUFFIXES) and not stem.startswith("."):
@@ -117,23 +118,36 @@ def with_step(meta: Meta, entry: Meta) -> Meta:
 
 def dump_meta(meta: Meta) -> bytes:
     """Canonical UTF-8 JSON (sorted keys, no spaces): equal documents give equal bytes."""
-    return json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
+        "utf-8", "replace"
+    )
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _are_objects(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def load_meta(raw: bytes, where: str) -> Meta:
     """Parse a meta document; DataError when it is not a JSON object."""
     try:
-        meta = json.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        meta = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        json.dumps(meta, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # also bad UTF-8, half characters and endless integers
         raise DataError(f"'{where}' has a damaged meta document ({error})") from None
     if not isinstance(meta, dict):
         raise DataError(f"'{where}' has a meta document that is not a JSON object")
-    steps = meta.get("steps", [])
-    if not isinstance(steps, list) or not all(isinstance(s, dict) for s in steps):
-        raise DataError(f"'{where}' has damaged provenance: 'steps' is not a list of objects")
     for key, kind in {"source": dict, "clip": str, "topology": str, "clips": dict}.items():
         if not isinstance(meta.get(key, kind()), kind):
             raise DataError(f"'{where}' has a damaged meta document: '{key}' is not a {kind.__name__}")
+    for document in [meta, *meta.get("clips", {}).values()]:
+        if not isinstance(document, dict) or not _are_objects(document.get("steps", [])):
+            raise DataError(f"'{where}' has damaged provenance: 'steps' is not a list of objects")
+        if not all(_are_objects(entry.get("weights", [])) for entry in document.get("steps", [])):
+            raise DataError(f"'{where}' has damaged provenance: 'weights' is not a list of objects")
     return meta
 
 
@@ -207,5 +221,7 @@ def check_clock(frame: np.ndarray, time: np.ndarray, where: str) -> None:
     """Frames and times must be finite and strictly ascending."""
     if not np.isfinite(time).all():
         raise DataError(f"'{where}': 'time' holds values that are not finite")
-    if (np.diff(frame) <= 0).any() or (np.diff(time) <= 0).any() or (len(frame) and frame[0] < 0):
+    if len(frame) and (frame[0] < 0 or frame[-1] >= 1 << 53):
+        raise DataError(f"'{where}': 'frame' holds numbers that no video has")
+    if (np.diff(frame) <= 0).any() or (np.diff(time) <= 0).any():
         raise DataError(f"'{where}': 'frame' and 'time' must be ascending, from frame 0 on")

@@ -6,9 +6,11 @@ side; an unfinished last repetition does not count.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,15 +23,15 @@ from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import model_file
 from racctl.estimators.workers import Workers
 from racctl.io.current import is_current, recorded_meta
-from racctl.io.npz import read_pose
+from racctl.io.npz import pose_bytes, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.periodicity import Repetitions, count_repetitions
-from racctl.pose import estimate_pose, pose_step
+from racctl.pose import check_part, estimate_pose, pose_step
 from racctl.progress import Report, silent
-from racctl.topology import TOPOLOGIES
+from racctl.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Options:
             raise UsageError(f"'--alternating {self.alternating}' means nothing; expected each or pair")
         if self.person not in ("main", "all") and not self.person.isdecimal():
             raise UsageError(f"'--person {self.person}' means nothing; expected main, all or a track number")
+        check_part(self.start, self.stop)
         return self
 
     def pose_step(self) -> Meta:
@@ -106,12 +109,12 @@ class Counted:
 
 def count_pose(pose: Pose, options: Options) -> list[Counted]:
     """Count every person that `options.person` asks for; rows in the order of the tracks."""
-    pose = cut(pose, options)
-    if pose.topology not in TOPOLOGIES:
-        raise DataError(f"clip '{pose.clip}' has the unknown topology '{pose.topology}'")
-    topology = TOPOLOGIES[pose.topology]
+    topology = topology_of(pose)
+    if not pose.xyz.size:
+        raise DataError(f"clip '{pose.clip}' holds nobody: {len(pose.frame)} frames, {len(pose.track)} people")
     pairs = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
-    meta = with_step(pose.meta, options.count_step())
+    digest = hashlib.sha256(pose_bytes(pose)).hexdigest()
+    meta = with_step({**pose.meta, "pose_sha256": digest}, options.count_step())
     counted = []
     for m in people(pose, options.person):
         found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
@@ -158,11 +161,14 @@ def count_file(
     kind = sniff(file)
     if kind in ("video", "unknown"):
         pose = estimate_pose(file, source, workers, options.pose_step(), report)
-    elif kind == "npz":
-        pose = _named(_pose_from(file, where), source)
-    else:
+        return pose, count_pose(pose, options)
+    if kind != "npz":
         raise DataError(f"'{where}' is {kind}, expected {EXPECTED}; 'racctl remap-joints' reads other poses")
-    return pose, count_pose(pose, options)
+    whole = _named(_pose_from(file, where), source)
+    pose = cut(whole, options)
+    counted = count_pose(pose, options)
+    digest = sha256(file)  # of what was read, which a cut pose no longer is
+    return pose, [replace(c, meta={**c.meta, "pose_sha256": digest}) for c in counted]
 
 
 def count_source(
@@ -170,15 +176,17 @@ def count_source(
 ) -> list[Counted]:
     """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video `film` (the input itself
     where that is a video) and write it there."""
-    if overlay:
-        check_target(Path(overlay), film or source)
     with open_input(source) as file:
+        if overlay:
+            check_target(Path(overlay), film or source)
+            if sniff(file) == "npz" and not film:
+                raise UsageError(f"'{display_name(source)}' is a pose; name the video to draw on with '--video FILE'")
         pose, counted = count_file(file, source, options, workers, report)
         if overlay:
             if len(counted) != 1:
                 raise UsageError(f"'--overlay' shows one person and {len(counted)} are counted; choose with '--person'")
             with _film(file, source, film) as (video, name):
-                write_overlay(video, name, Path(overlay), cut(pose, options), *counted[0].frames(), report)
+                write_overlay(video, name, Path(overlay), pose, *counted[0].frames(), report)
     return counted
 
 
@@ -187,8 +195,6 @@ def _film(file: IO[bytes], source: str, film: str) -> Iterator[tuple[IO[bytes], 
     if film:
         with open_input(film) as video:
             yield video, film
-    elif sniff(file) == "npz":
-        raise UsageError(f"'{display_name(source)}' is a pose; name the video to draw on with '--video FILE'")
     else:
         yield file, display_name(source)
 
@@ -201,8 +207,8 @@ def _pose_from(file: IO[bytes], where: str) -> Pose:
 
 
 def _named(pose: Pose, source: str) -> Pose:
-    """A pose without a clip name gets its file's."""
-    if not pose.clip:
+    """A pose without a clip name of its own gets its file's."""
+    if pose.clip in ("", "stdin"):
         pose.meta = {**pose.meta, "clip": clip_name(source)}
     return pose
 
@@ -231,7 +237,10 @@ def reps_table(counted: list[Counted]) -> pa.Table:
 
 def _joint_meta(counted: list[Counted]) -> Meta:
     """The provenance of a table: one clip's own, or each clip's under its name."""
-    keep = ("clip", "source", "steps")
+    twice = [key for key, times in Counter((c.clip, c.person) for c in counted).items() if times > 1]
+    if twice:
+        raise DataError(f"two inputs are both called '{twice[0][0]}' by their own account; count them one by one")
+    keep = ("clip", "source", "steps", "pose_sha256")
     metas = {c.clip: {key: c.meta[key] for key in keep if key in c.meta} for c in counted}
     if len(metas) == 1:
         return next(iter(metas.values()))
@@ -242,15 +251,16 @@ def save_count(source: str, folder: Path, reps: bool, options: Options, workers:
     """Write FOLDER/<clip>.counts.parquet (or .reps.parquet) unless it is there and up to date."""
     target = folder / f"{clip_name(source)}.{'reps' if reps else 'counts'}.parquet"
     with open_input(source) as file:
-        if not is_current(target, *_recipe(file, source, options)):
+        if not _is_counted(target, file, source, options):
             counted = count_file(file, source, options, workers)[1]
             table = (reps_table if reps else counts_table)(counted)
             write_file(target, lambda out: write_table(out, table))
 
 
-def _recipe(file: IO[bytes], source: str, options: Options) -> tuple[str, list[Meta]]:
-    """The source digest and the steps that counting this input will record."""
-    if sniff(file) == "npz":
-        meta = recorded_meta(source)
-        return meta.get("source", {}).get("sha256", ""), [*meta.get("steps", []), options.count_step()]
-    return sha256(file), [options.pose_step(), options.count_step()]
+def _is_counted(target: Path, file: IO[bytes], source: str, options: Options) -> bool:
+    """Whether `target` holds the count of these very bytes, by these options and this version."""
+    if sniff(file) != "npz":
+        return is_current(target, sha256(file), [options.pose_step(), options.count_step()])
+    made = recorded_meta(target)
+    steps = [*recorded_meta(source).get("steps", []), options.count_step()]
+    return made.get("pose_sha256") == sha256(file) and made.get("steps") == steps

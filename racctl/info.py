@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from racctl.contracts import TABLES, Meta
+from racctl.contracts import TABLES, Meta, load_meta
 from racctl.errors import DataError
 from racctl.io.npz import read_npz
 from racctl.io.sniff import sniff
@@ -25,13 +25,14 @@ def describe(source: str) -> dict[str, Any]:
         kind = sniff(file)
         if kind not in DESCRIBERS:
             raise DataError(f"'{where}' is {kind}, expected a racctl npz, Parquet or safetensors file, or a video")
-        return {"file": where, "sha256": sha256(file), **DESCRIBERS[kind](file, where)}
+        own = {"file": where, "sha256": sha256(file), "kind": kind.replace("unknown", "video")}
+        return {**own, **DESCRIBERS[kind](file, where), **own}
 
 
 def _npz(file: IO[bytes], where: str) -> dict[str, Any]:
     meta, arrays = read_npz(file, where)
     contents = {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
-    return {"kind": "npz", **_document(meta), "contents": contents, **_coverage(meta["schema"], arrays)}
+    return {**_document(meta), "contents": contents, **_coverage(meta["schema"], arrays)}
 
 
 def _coverage(schema: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def _parquet(file: IO[bytes], where: str) -> dict[str, Any]:
     extra = [name for name in table.column_names if name not in TABLES[meta["schema"]]]
     contents = {field.name: str(field.type) for field in table.schema}
     more = {"extra_columns": extra} if extra else {}
-    return {"kind": "parquet", **_document(meta), "rows": table.num_rows, "contents": contents, **more}
+    return {**_document(meta), "rows": table.num_rows, "contents": contents, **more}
 
 
 def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
@@ -70,10 +71,11 @@ def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
         parameters = sum(int(np.prod(entry["shape"], dtype=object)) for entry in header.values())
         if 8 + size + max((entry["data_offsets"][1] for entry in header.values()), default=0) != whole:
             raise ValueError("cut short or padded")
-        meta = json.loads(words["racctl"]) if "racctl" in words else dict(words)
+        meta = load_meta(words["racctl"].encode(), where) if "racctl" in words else dict(words)
+        licences(meta)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise DataError(f"'{where}' is not a whole safetensors file ({error})") from None
-    return {"kind": "safetensors", **_document(meta), "parameters": parameters, "contents": tensors}
+    return {**_document(meta), "parameters": parameters, "contents": tensors}
 
 
 def _video(file: IO[bytes], where: str) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _video(file: IO[bytes], where: str) -> dict[str, Any]:
     video = probe(file, where)
     about = {key: value for key, value in video.source().items() if key not in ("name", "sha256")}
     lost = {"missing": f"{video.missing:g} s at the end: the file is cut short"} if video.missing else {}
-    return {"kind": "video", **about, "seconds": round(video.duration, 3), "audio": video.audio, **lost}
+    return {**about, "seconds": round(video.duration, 3), "audio": video.audio, **lost}
 
 
 DESCRIBERS = {"npz": _npz, "parquet": _parquet, "safetensors": _safetensors, "video": _video, "unknown": _video}

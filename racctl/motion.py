@@ -38,6 +38,13 @@ class Motion:
         return Motion(self.time[cut], self.known[cut], tuple(twin[cut] for twin in self.twins))
 
 
+def without_long_gaps(time: np.ndarray) -> np.ndarray:
+    """(T,) s -> (T,) s in which no step is much longer than `LONGEST_GAP`: nothing is known in there, however long it
+    is, and a clip that jumps by days would need days of samples."""
+    steps = np.minimum(np.diff(time), 2 * LONGEST_GAP)
+    return time[:1].sum() + np.concatenate([[0.0], np.cumsum(steps)])[: len(time)]
+
+
 def resample(xyz: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(T, V, 3) at any times -> time (N,), pose (N, V, 3) without holes, known (N,)."""
     flat = xyz.reshape(len(time), -1).astype(np.float64)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import find_peaks
 
-from racctl.motion import RATE, Motion, Pairs, View, motion, view
+from racctl.motion import RATE, Motion, Pairs, View, motion, view, without_long_gaps
 
 VIEWS = ((0, 1, 2), (1,))  # the whole body; its vertical axis alone
 PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move
@@ -301,7 +301,10 @@ def count_repetitions(
     """
     if alternating not in ("each", "pair"):
         raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")
-    time = np.asarray(time, np.float64)
+    time = without_long_gaps(np.asarray(time, np.float64))
+    xyz = np.array(xyz)
+    flat = np.isfinite(xyz[..., :2]).all(-1) & np.isnan(xyz[..., 2])  # poses without depth
+    xyz[flat, 2] = 0
     if np.isfinite(xyz).all(2).any(1).sum() < 2:
         empty = np.empty(0, np.int64)
         return Repetitions(empty, empty, 0.0, 0, 0, np.full(len(time), np.nan), np.nan, 0.0, False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step
-from racctl.errors import DataError
+from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import BlazePose, model_record
 from racctl.estimators.workers import LONG_SIDE, Workers
 from racctl.io.current import is_current
@@ -51,8 +51,18 @@ def save_pose(source: str, folder: Path, workers: Workers, made_by: Meta) -> Non
             write_file(target, lambda out: write_pose(out, pose))
 
 
+def check_part(start: float | None, stop: float | None) -> None:
+    """UsageError unless start and stop, in seconds, are numbers and in order."""
+    for name, value in (("--start", start), ("--stop", stop)):
+        if value is not None and not np.isfinite(value):
+            raise UsageError(f"'{name} {value}' is no time; expected seconds")
+    if start is not None and stop is not None and stop <= start:
+        raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
+
+
 def pose_step(model: str, people: int, start: float | None, stop: float | None, stride: int) -> Meta:
     """The provenance entry of a pose made with these options."""
+    check_part(start, stop)
     record = model_record(model)
     entry = step("pose", __version__, model=record["name"], people=people, start=start, stop=stop, stride=stride)
     return {**entry, "weights": [record]}

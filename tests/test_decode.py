@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -141,3 +142,80 @@ def test_times_ascend_where_the_container_repeats_one(tmp_path):
     times = [time for _, time in listed(path)]
     assert len(times) == 40
     assert all(a < b for a, b in itertools.pairwise(times))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.ts", "libx264"), ("a.wmv", "wmv2"), ("a.nut", "libx264"), ("a.avi", "mpeg4")],
+)
+@pytest.mark.parametrize("start", [-1, 0.2, 0.7, 1.3, 1.9])
+def test_seeking_keeps_numbers_where_it_lands_elsewhere(tmp_path, name, codec, start):
+    path = write_clip(tmp_path / name, plain(50), codec=codec)
+    with open(path, "rb") as file:
+        whole = [(frame.number, frame.time) for frame in frames(file, "x")]
+        part = [(frame.number, frame.time) for frame in frames(file, "x", start=start)]
+    assert [number for number, _ in whole] == list(range(50))
+    assert part == [x for x in whole if x[1] >= start]
+
+
+def test_a_frame_that_cannot_be_decoded_keeps_its_number(tmp_path):
+    import av
+
+    path = write_clip(tmp_path / "a.mp4", plain(50), gop=10)
+    with av.open(str(path)) as container:
+        hole = [(p.pos, p.size) for p in container.demux(video=0) if p.size and 20 <= p.pts * p.time_base * 25 < 30]
+    data = bytearray(path.read_bytes())
+    for at, size in hole:
+        data[at : at + size] = bytes(size)
+    path.write_bytes(data)
+    whole = listed(path)
+    assert 0 < len(whole) < 50
+    assert whole[-1] == (49, 1.96)
+    assert all(time == round(number / 25, 3) for number, time in whole)
+    assert listed(path, start=1.3) == [x for x in whole if x[1] >= 1.3]
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.ts"])
+def test_a_clip_that_begins_late_is_whole(tmp_path, name):
+    path = write_clip(tmp_path / name, plain(100), [5000 + 40 * k for k in range(100)])
+    assert looked_at(path).missing == 0
+
+
+def test_a_raw_stream_is_timed_by_its_rate(tmp_path):
+    path = write_clip(tmp_path / "a.h264", plain(30))
+    whole = [(k, round(k / 25, 3)) for k in range(30)]
+    assert listed(path) == whole
+    assert listed(path, start=0.5, stop=0.9) == [x for x in whole if 0.5 <= x[1] < 0.9]
+    video = looked_at(path)
+    assert (video.frames, video.fps, video.start_time) == (30, 25, 0)
+
+
+@pytest.mark.parametrize("start", [None, 0.8])
+def test_times_that_start_over_are_an_error(tmp_path, start):
+    path = write_clip(tmp_path / "a.ts", plain(30))
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(DataError, match=r"a\.ts' has timestamps that start over at frame 30; remux it$"):
+        listed(path, start=start)
+
+
+ONE = 1 << 16
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rotation"),
+    [
+        ((0, 0, 0, 0), 0),
+        ((63302, 16962, -16962, 63302), 0),  # 15 degrees
+        ((16962, 63302, -63302, 16962), 270),  # 75 degrees clockwise
+        ((-ONE, 0, 0, ONE), 0),  # left and right changed over: still upright
+        ((ONE, 0, 0, -ONE), 180),  # upside down
+        ((0, ONE, ONE, 0), 90),
+    ],
+)
+def test_odd_display_matrices(tmp_path, matrix, rotation):
+    path = write_clip(tmp_path / "a.mp4", plain(3))
+    data = bytearray(path.read_bytes())
+    a, b, c, d = matrix
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    assert looked_at(path).rotation == rotation

@@ -87,7 +87,15 @@ def count(
 
     Example: racctl count squats.mp4
     """
-    from racctl.cli.batch import check_sources, folder_target, lanes, refuse_several, report_failures, run_batch
+    from racctl.cli.batch import (
+        check_sources,
+        folder_target,
+        lanes,
+        refuse_overwriting,
+        refuse_several,
+        report_failures,
+        run_batch,
+    )
     from racctl.cli.streams import emit_table, table_format
     from racctl.count import Options, count_source, counts_table, reps_table, save_count
     from racctl.plot import plot_counts, plot_kind
@@ -96,9 +104,10 @@ def count(
     options = Options(model, alternating, person, start, stop, stride, pose_model, download).check()
     sources = check_sources(files)
     folder = folder_target(output, sources)
-    refuse_several(sources, folder, {"--overlay": overlay, "--plot": folder and plot})
+    refuse_several(sources, folder, {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format})
     if not folder:
         table_format(output, format)  # refuses a bad target before the work
+    refuse_overwriting([*sources, video], "" if folder else output, plot, overlay)
     if plot:
         plot_kind(plot)
     width, each = lanes(jobs, len(sources))
@@ -112,7 +121,7 @@ def count(
             else:
                 counted[source] = count_source(source, options, workers[lane], report, overlay, video)
 
-        failures = run_batch(sources, work, width, "counting")
+        failures = run_batch(sources, work, width, "counting", lambda: [lane.abort() for lane in workers])
     rows = [row for source in sources for row in counted.get(source, [])]
     if plot and rows:
         plot_counts(plot, [row.curve() for row in rows])

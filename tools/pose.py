@@ -32,7 +32,15 @@ def pose(
 
     Example: racctl pose squats.mp4 -o squats.pose.npz
     """
-    from racctl.cli.batch import check_sources, folder_target, lanes, one_of, report_failures, run_batch
+    from racctl.cli.batch import (
+        check_sources,
+        folder_target,
+        lanes,
+        one_of,
+        refuse_overwriting,
+        report_failures,
+        run_batch,
+    )
     from racctl.cli.streams import emit, refuse_terminal
     from racctl.estimators.blazepose import model_file
     from racctl.io.npz import write_pose
@@ -43,6 +51,7 @@ def pose(
     if not folder:
         one_of(sources, "npz")
         refuse_terminal(output, "npz")
+        refuse_overwriting(sources, output)
     made_by = pose_step(model_file(model, download), people, start, stop, stride)
     width, each = lanes(jobs, len(sources))
     found = {}
@@ -55,7 +64,7 @@ def pose(
             else:
                 found[source] = pose_source(source, workers[lane], made_by, report)
 
-        failures = run_batch(sources, work, width, "pose")
+        failures = run_batch(sources, work, width, "pose", lambda: [lane.abort() for lane in workers])
     for result in found.values():
         emit(output, lambda target: write_pose(target, result))  # noqa: B023 (called at once)
     report_failures(failures, len(sources))

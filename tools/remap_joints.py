@@ -49,7 +49,8 @@ def remap_joints(
     from racctl.cli import console
     from racctl.cli.batch import check_sources, folder_target, one_of, refuse_overwriting, report_failures, run_batch
     from racctl.cli.streams import emit, refuse_terminal
-    from racctl.io.npz import write_pose
+    from racctl.io.current import holds
+    from racctl.io.npz import pose_bytes, write_pose
     from racctl.io.pose_formats import load_pose, picture_size
     from racctl.io.spool import clip_name
     from racctl.remap import remap, unknown_joints
@@ -70,7 +71,8 @@ def remap_joints(
                 f"{len(unknown)} of {pose.xyz.shape[2]} joints of {to} are unknown (NaN): {', '.join(unknown)}"
             )
         target = str(folder / f"{clip_name(source)}.pose.npz") if folder else output
-        refuse_overwriting(source, target)
-        emit(target, lambda file: write_pose(file, pose))
+        refuse_overwriting(sources, target)
+        if not (folder and holds(target, pose_bytes(pose))):
+            emit(target, lambda file: write_pose(file, pose))
 
     report_failures(run_batch(sources, work, 1, "remapping"), len(sources))

@@ -59,7 +59,10 @@ def score(
     Example: racctl score --truth test.csv counts.parquet
     """
     table_format(output, form)  # a wrong format is said before the work
+    from racctl.cli.batch import refuse_overwriting
     from racctl.score import Options, score_files
+
+    refuse_overwriting([truth, against, *sources], output)
 
     asked = Options(per_class, rounding, exclude_known_bad, resamples, seed)
     scores = score_files(truth, sources, against, asked)

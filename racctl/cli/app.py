@@ -176,7 +176,7 @@ def _explain(tool: str, error: Exception) -> int:
         message, code = f"{subject}{(error.strerror or str(error)).lower()}", 1
     else:
         message, code = f"internal error ({type(error).__name__}: {error}); run with '--debug' and report it", 1
-    print(f"{tool}: {' '.join(message.split())}", file=sys.stderr)
+    print(console.plain(f"{tool}: {' '.join(message.split())}"), file=sys.stderr)
     return code
 
 
@@ -184,7 +184,21 @@ def _terminate(number: int, _frame: object) -> NoReturn:
     sys.exit(128 + number)  # unwinds, so that temporary files go
 
 
+def _open_standard_streams() -> None:
+    """A stream that the caller closed is opened on nothing, so that no data file gets its number. What is written to
+    such a stdout is an error and not lost in silence: it is opened for reading."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)  # takes the lowest free number
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+
+
 def main() -> NoReturn:
     """The `racctl` command."""
+    _open_standard_streams()
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, _terminate)
     sys.exit(run(sys.argv[1:]))

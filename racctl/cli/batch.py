@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
@@ -46,11 +46,17 @@ def one_of(sources: list[str], kind: str) -> str:
     return sources[0]
 
 
-def refuse_overwriting(source: str, target: str) -> None:
-    """UsageError when `target` is the very file that is read."""
-    with contextlib.suppress(OSError):
-        if source != "-" and target != "-" and os.path.samefile(source, target):
-            raise UsageError(f"'{target}' is the input itself; write somewhere else")
+def refuse_overwriting(sources: Iterable[str], *targets: str) -> None:
+    """UsageError when a target is one of the files that are read, or two targets are one file."""
+    named = [target for target in targets if target not in ("", "-")]
+    for target in named:
+        for source in sources:
+            with contextlib.suppress(OSError):
+                if source not in ("", "-") and Path(target).is_file() and os.path.samefile(source, target):
+                    raise UsageError(f"'{target}' is the input itself; write somewhere else")
+    paths = [os.path.realpath(target) for target in named]
+    if len(set(paths)) != len(paths):
+        raise UsageError(f"'{named[0]}' is named for two outputs; they need a file each")
 
 
 def refuse_several(sources: list[str], folder: Path | None, options: dict[str, object]) -> None:
@@ -78,11 +84,14 @@ def lanes(jobs: int, inputs: int) -> tuple[int, int]:
     return clips, max(1, jobs // clips)
 
 
-def run_batch(sources: list[str], work: Callable[[str, int, Report], None], width: int, label: str) -> Failures:
+def run_batch(
+    sources: list[str], work: Callable[[str, int, Report], None], width: int, label: str,
+    stop: Callable[[], None] = lambda: None,
+) -> Failures:  # fmt: skip
     """Call work(source, lane, report) for every source, `width` at a time; a lane in 0..width-1 serves one at a time.
 
     A single source gets a progress bar of its own and its error is raised; of several, a RacctlError fails its clip
-    only, and the bar counts clips. Anything else ends the batch.
+    only, and the bar counts clips. An interrupt calls `stop`, which should make the work under way fail soon.
     """
     if len(sources) == 1:
         with console.progress(label) as report:
@@ -99,6 +108,8 @@ def run_batch(sources: list[str], work: Callable[[str, int, Report], None], widt
             return None
         except RacctlError as error:
             return str(error)
+        except Exception as error:
+            return f"internal error ({type(error).__name__}: {error}); run it alone with '--debug' and report it"
         finally:
             free.put(lane)
 
@@ -112,6 +123,7 @@ def run_batch(sources: list[str], work: Callable[[str, int, Report], None], widt
                 report(done, len(sources))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            stop()
             raise
     return sorted(failures)
 
@@ -122,7 +134,7 @@ def report_failures(failures: Failures, total: int) -> None:
         return
     width = max(len(source) for source, _ in failures)
     for source, reason in failures:
-        print(f"  {source:{width}}  {reason}", file=sys.stderr)
+        print(console.plain(f"  {source:{width}}  {reason}"), file=sys.stderr)
     if len(failures) == total:
         raise DataError(f"all {total} inputs failed")
     raise PartialError(f"{len(failures)} of {total} inputs failed, the others are done")

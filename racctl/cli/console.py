@@ -13,15 +13,20 @@ QUIET = False
 DEBUG = False
 
 
+def plain(text: str) -> str:
+    """The text with control characters made visible: what comes from a file must not reach the terminal as commands."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def note(message: str) -> None:
     """A line of information; silent with -q."""
     if not QUIET:
-        print(message, file=sys.stderr)
+        print(plain(message), file=sys.stderr)
 
 
 def warn(message: str) -> None:
     """A line that the user should see even with -q."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(plain(f"warning: {message}"), file=sys.stderr)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from racctl.cli.console import plain
 from racctl.errors import DataError, UsageError
 from racctl.io.output import copy_whole, write_file
 
@@ -45,6 +46,8 @@ def refuse_unknown(chosen: str, formats: tuple[str, ...]) -> None:
 def outline(about: object, depth: int = 0) -> str:
     """Nested dicts and lists as indented `key: value` lines."""
     pad = "  " * depth
+    if depth > 20:
+        return f"{pad}...\n"
     if isinstance(about, dict):
         width = max((len(str(key)) for key, value in about.items() if not isinstance(value, dict | list)), default=0)
         lines = []
@@ -52,16 +55,11 @@ def outline(about: object, depth: int = 0) -> str:
             if isinstance(value, dict | list) and value:
                 lines.append(f"{pad}{key}:\n{outline(value, depth + 1)}")
             elif not isinstance(value, dict | list):
-                lines.append(f"{pad}{key:{width}}  {_plain(value)}\n")
+                lines.append(f"{pad}{key:{width}}  {plain(str(value))}\n")
         return "".join(lines)
     if isinstance(about, list):
         return "".join(f"{pad}- {outline(entry, depth + 1).lstrip()}" for entry in about)
-    return f"{pad}{_plain(about)}\n"
-
-
-def _plain(value: object) -> str:
-    """A value on one line; control characters from a file must not reach the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    return f"{pad}{plain(str(about))}\n"
 
 
 def table_format(output: str, chosen: str) -> str:
@@ -140,4 +138,4 @@ def _short(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".") if value == value else "-"
-    return f"[{len(value)} values]" if isinstance(value, list) else _plain(value)
+    return f"[{len(value)} values]" if isinstance(value, list) else plain(str(value))

@@ -126,7 +126,8 @@ class _Task:
 
     def __init__(self, model: str, people: int) -> None:
         if not Path(model).is_file():
-            raise UsageError(_missing(model))
+            several = f"looking for {people} people takes a .task FILE: 'full' from the wheel finds one"
+            raise UsageError(several if people > 1 else _missing(model))
         self._path, self._people, self._mark = model, people, None
         self.reset()
 

@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection, wait
@@ -54,6 +55,11 @@ class Workers:
     def __exit__(self, *exc: object) -> None:
         for link in self._links:
             link.close()
+
+    def abort(self) -> None:
+        """End the processes at once; a run in another thread fails with a DataError."""
+        for link in self._links:
+            link.process.terminate()
 
     def run(
         self, frames: Iterable[Frame], total: int, rotation: int = 0, report: Report = silent
@@ -154,10 +160,10 @@ class _Run:
 
     def _allocate(self, pixels: np.ndarray) -> None:
         longest = max(np.diff([*self.begins, max(self.total, self.begins[-1] + 1)])) + WARM_UP
-        slots = 8 if len(self.links) == 1 else int(min(longest, RING_BYTES // len(self.links) // pixels.nbytes))
-        self.slots = max(2, slots)
+        room = min(RING_BYTES, _free_shared_memory() // 2) // len(self.links) // pixels.nbytes
+        self.slots = int(max(2, min(8 if len(self.links) == 1 else longest, room)))
         for _ in self.links:
-            self.memory.append(SharedMemory(create=True, size=self.slots * pixels.nbytes))
+            self.memory.append(_shared_memory(self.slots * pixels.nbytes))
         self.shape = pixels.shape
 
     def _put(self, chunk: int, pixels: np.ndarray, colour: tuple[str, int, int], time: float, keep: bool) -> None:
@@ -193,6 +199,34 @@ class _Run:
             self.chunks[message[1]] = message[2]
         elif isinstance(message[1], Exception):
             raise message[1]
+
+
+def _free_shared_memory() -> int:
+    """Bytes; Linux keeps shared memory in a file system of its own, which containers make small."""
+    try:
+        about = os.statvfs("/dev/shm")
+    except OSError:
+        return 2 * RING_BYTES
+    return about.f_bavail * about.f_frsize
+
+
+def _shared_memory(size: int) -> SharedMemory:
+    """`size` bytes that are really there: without the claim a full /dev/shm would kill the process on a later write."""
+    try:
+        memory = SharedMemory(create=True, size=size)
+        try:
+            if sys.platform == "linux":
+                os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]
+        except OSError:
+            memory.close()
+            memory.unlink()
+            raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(
+            f"cannot get {size >> 20} MiB of shared memory ({reason}); free some or use '--jobs 1'"
+        ) from None
+    return memory
 
 
 def _next_message(pipe: Connection, link: _Link) -> tuple:

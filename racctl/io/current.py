@@ -19,6 +19,14 @@ def is_current(path: str | Path, source_sha256: str, steps: list[Meta]) -> bool:
     return bool(meta) and meta.get("source", {}).get("sha256") == source_sha256 and meta.get("steps") == steps
 
 
+def holds(path: str | Path, data: bytes) -> bool:
+    """Whether the file is there with these very bytes."""
+    try:
+        return Path(path).read_bytes() == data
+    except OSError:
+        return False
+
+
 def recorded_meta(path: str | Path) -> Meta:
     """The meta document of one of our npz or Parquet files, read without the data; {} when there is none."""
     try:

@@ -44,7 +44,7 @@ def copy_whole(build: Callable[[IO[bytes]], None], target: IO[bytes]) -> None:
 
 
 def _replace(path: Path, build: Callable[[IO[bytes]], None]) -> None:
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
             build(file)

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 from racctl.contracts import clip_stem
@@ -25,21 +24,26 @@ def open_input(source: str) -> Iterator[IO[bytes]]:
         with _spool_stdin() as file:
             yield file
         return
-    try:
-        with open(source, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0 and Path(source).is_file():
+    with _opened(source) as file:
+        if file.seekable():
+            if not os.fstat(file.fileno()).st_size:
                 raise DataError(f"'{source}' is empty (0 bytes)")
-            if file.seekable():
-                yield file
-            else:
-                with _spooled(file, source) as copy:
-                    yield copy
+            yield file
+        else:
+            with _spooled(file, source) as copy:
+                yield copy
+
+
+def _opened(source: str) -> IO[bytes]:
+    try:
+        return open(source, "rb")
     except FileNotFoundError:
         raise DataError(f"'{source}' does not exist") from None
     except IsADirectoryError:
         raise UsageError(f"'{source}' is a directory, expected a file") from None
-    except PermissionError:
-        raise DataError(f"'{source}' cannot be read: permission denied") from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise DataError(f"'{source}' cannot be read: {reason}") from None
 
 
 def _spool_stdin() -> IO[bytes]:
