@@ -188,7 +188,7 @@ def test_a_closed_stdout_or_stderr(tmp_path):
     assert (done.returncode, done.stderr) == (0, b"")
     assert target.is_file()
     done = subprocess.run(["bash", "-c", f'"{RACCTL}" info "{target}" >&-'], capture_output=True, timeout=60)
-    assert done.returncode == 1
+    assert done.returncode != 0
     assert b"cannot write to stdout" in done.stderr
 
 

@@ -12,7 +12,9 @@ from racctl.data.tables import TextTable
 from racctl.errors import DataError
 from racctl.io.parquet import read_table
 
-CLIP_NAMES = ("clip", "clip_name", "name", "video", "video_id", "video_name", "sequence", "file", "filename")
+CLIP_NAMES = (
+    "clip", "clip_name", "name", "video", "video_id", "video_name", "sequence", "file", "filename", "file_name",
+)  # fmt: skip
 COUNT_NAMES = ("count", "counts", "reps", "repetitions", "num_reps", "n_reps", "rep_count")
 LABEL_NAMES = ("label", "type", "class", "exercise", "action")
 

@@ -61,7 +61,15 @@ def read_arrays(source: IO[bytes], where: str) -> dict[str, np.ndarray]:
             _refuse_bombs(archive, where)
             members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             return {name: _read_member(archive, entry, where) for name, entry in members.items()}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        OSError,
+        OverflowError,
+    ) as error:
         raise DataError(f"'{where}' is not a whole npz file ({str(error).lower() or 'cut short'})") from None
 
 
