@@ -1,0 +1,1 @@
+"""Everything that training needs: cached windows, augmentation, losses, the loop, checkpoints."""
