@@ -3,28 +3,41 @@ _racctl() {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" words=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="count info pose remap-joints score synth --help --version"
+        words="classify count info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
     case "${COMP_WORDS[1]} $before" in
+    "classify --device") words="auto cpu cuda mps" ;;
+    "classify --format") words="table parquet csv json" ;;
     "count --alternating") words="each pair" ;;
     "count --person") words="main all" ;;
     "count --pose-model") words="full lite heavy" ;;
     "count --format") words="table parquet csv json" ;;
     "info --format") words="text json" ;;
+    "mask --model") words="blazepose selfie yolov8n-seg" ;;
+    "mask --size") words="full" ;;
+    "mask --person") words="tracked largest central" ;;
     "pose --model") words="full lite heavy" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any" ;;
+    "train --input") words="both raw mask" ;;
+    "train --fusion") words="cross concat add none" ;;
+    "train --crop") words="frame person" ;;
+    "train --precision") words="auto 32 bf16" ;;
+    "train --device") words="auto cpu cuda mps" ;;
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "${COMP_WORDS[1]}" in
+        classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
         count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
+        mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
         pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
         remap-joints) words="--to --from --fps --size -o --output -q --quiet --debug --help" ;;
-        score) words="--truth --against --per-class --round --no-round --exclude-known-bad --resamples --seed -o --output --format -q --quiet --debug --help" ;;
+        score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --exact --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
+        train) words="-o --output --model --input --fusion --layers --pose --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --licence --seed --device --threads -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

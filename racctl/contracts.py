@@ -62,7 +62,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "racctl.labels/1": {
         "clip": "string", "start": "int64", "stop": "int64", "start_s": "float64", "stop_s": "float64",
-        "label": "string", "probs": "list<float32>",
+        "label": "string", "prob": "float64?", "probs": "list<float32>",
     },
     "racctl.scores/1": {
         "metric": "string", "value": "float64", "low": "float64", "high": "float64", "n": "int64", "group": "string",
@@ -204,6 +204,23 @@ class Pose:
         members = {name: getattr(self, name) for name in ARRAYS[self.schema]}
         return {name: array for name, array in members.items() if array is not None}
 
+    def chosen(self, wanted: str) -> list[int]:
+        """Places on axis M: "all", a track's number, or "main": the person seen longest and largest."""
+        if wanted == "all":
+            return list(range(len(self.track)))
+        if wanted != "main":
+            if int(wanted) not in self.track:
+                tracks = ", ".join(map(str, self.track))
+                raise DataError(f"clip '{self.clip}' has no person {wanted}; its tracks are {tracks}")
+            return [int(np.flatnonzero(self.track == int(wanted))[0])]
+        if not len(self.track):
+            return []
+        xy = self.xyz[..., :2]
+        seen = np.isfinite(xy).all(-1)
+        high = np.where(seen[..., None], xy, -np.inf).max(2) - np.where(seen[..., None], xy, np.inf).min(2)
+        size = np.where(seen.any(2), np.hypot(high[..., 0], high[..., 1]), 0.0)  # (T, M) diagonal, pixels
+        return [int(size.sum(0).argmax())]
+
     def check(self, where: str) -> Pose:
         """Raise DataError, naming `where`, unless this is a sound racctl.pose/1; returns self."""
         check_arrays(self.schema, self.arrays(), where)
@@ -215,6 +232,47 @@ class Pose:
         if len(np.unique(self.track)) != len(self.track):
             raise DataError(f"'{where}': 'track' names the same person twice")
         return self
+
+
+@dataclass
+class Mask:
+    """Where the person is, frame by frame, schema racctl.mask/1.
+
+    mask: (T, H, W) uint8, 1 on the person and 0 elsewhere, all 0 where nobody was found; H, W cover the whole upright
+    picture, at whatever size.  frame: (T,) int64 source frame numbers, ascending.  time: (T,) float64 seconds,
+    ascending.  meta: clip, source, steps.
+    """
+
+    mask: np.ndarray
+    frame: np.ndarray
+    time: np.ndarray
+    meta: Meta = field(default_factory=dict)
+
+    schema = "racctl.mask/1"
+
+    @property
+    def clip(self) -> str:
+        return self.meta.get("clip", "")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The npz members, in the schema's order."""
+        return {name: getattr(self, name) for name in ARRAYS[self.schema]}
+
+    def check(self, where: str) -> Mask:
+        """Raise DataError, naming `where`, unless this is a sound racctl.mask/1; returns self."""
+        check_arrays(self.schema, self.arrays(), where)
+        check_clock(self.frame, self.time, where)
+        if self.mask.max(initial=0) > 1:
+            raise DataError(f"'{where}': 'mask' holds values other than 0 and 1")
+        return self
+
+
+def mask_quality(filled: np.ndarray) -> dict[str, float]:
+    """The two figures of a mask's quality, from the share of the picture that each frame's mask covers, (T,):
+    `coverage`, its mean, and `empty`, the share of frames without any."""
+    if not len(filled):
+        return {"coverage": 0.0, "empty": 0.0}
+    return {"coverage": round(float(filled.mean()), 6), "empty": round(float((filled == 0).mean()), 6)}
 
 
 def check_clock(frame: np.ndarray, time: np.ndarray, where: str) -> None:

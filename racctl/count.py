@@ -116,7 +116,7 @@ def count_pose(pose: Pose, options: Options) -> list[Counted]:
     digest = hashlib.sha256(pose_bytes(pose)).hexdigest()
     meta = with_step({**pose.meta, "pose_sha256": digest}, options.count_step())
     counted = []
-    for m in people(pose, options.person):
+    for m in pose.chosen(options.person):
         found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
         counted.append(Counted(pose.clip, int(pose.track[m]), found, pose.frame, pose.time, meta))
     return counted
@@ -131,24 +131,6 @@ def cut(pose: Pose, options: Options) -> Pose:
         raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
     world = None if pose.world is None else pose.world[keep]
     return Pose(pose.xyz[keep], pose.score[keep], pose.frame[keep], pose.time[keep], pose.track, pose.meta, world)
-
-
-def people(pose: Pose, wanted: str) -> list[int]:
-    """Places on axis M: everyone, the track named, or the main person: the one seen longest and largest."""
-    if wanted == "all":
-        return list(range(len(pose.track)))
-    if wanted != "main":
-        if int(wanted) not in pose.track:
-            tracks = ", ".join(map(str, pose.track))
-            raise DataError(f"clip '{pose.clip}' has no person {wanted}; its tracks are {tracks}")
-        return [int(np.flatnonzero(pose.track == int(wanted))[0])]
-    if not len(pose.track):
-        return []
-    xy = pose.xyz[..., :2]
-    seen = np.isfinite(xy).all(-1)
-    high = np.where(seen[..., None], xy, -np.inf).max(2) - np.where(seen[..., None], xy, np.inf).min(2)
-    size = np.where(seen.any(2), np.hypot(high[..., 0], high[..., 1]), 0.0)  # (T, M) diagonal, pixels
-    return [int(size.sum(0).argmax())]
 
 
 def count_file(

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from racctl.contracts import TABLES, Meta, load_meta
+from racctl.contracts import TABLES, Mask, Meta, load_meta
 from racctl.errors import DataError
 from racctl.io.npz import read_npz
 from racctl.io.sniff import sniff
@@ -44,6 +44,10 @@ def _coverage(schema: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if schema.startswith("racctl.pose/"):
         seen = (arrays["score"] > 0).any((1, 2)).mean()
         summary["person_found"] = f"{seen:.1%} of frames"
+    if schema == Mask.schema:
+        covered = arrays["mask"].mean((1, 2)) if arrays["mask"].size else np.zeros(len(time))
+        summary["person_found"] = f"{(covered > 0).mean():.1%} of frames"
+        summary["person_covers"] = f"{covered.mean():.1%} of the picture"
     return summary
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from racctl.errors import DataError
 
 LEVEL = 0.95  # of every interval
+MOST = 1e12  # repetitions; nobody does as many, and their square is still a number
 BLOCK = 4 << 20  # resampled indices held at once; bounds the memory of a bootstrap over many clips
 
 
@@ -105,7 +106,7 @@ def bootstrap_interval(metric: str, terms: np.ndarray, *, resamples: int, seed: 
     defined = terms[~np.isnan(terms)]
     if len(defined) < 2 or resamples < 1:
         return float("nan"), float("nan")
-    return _percentiles(_finish(metric, resampled_means(defined[None], resamples, seed)[0]))
+    return percentiles(_finish(metric, resampled_means(defined[None], resamples, seed)[0]))
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,8 @@ class Difference:
 def paired_bootstrap(metric: str, first: np.ndarray, second: np.ndarray, *, resamples: int, seed: int) -> Difference:
     """Compare two counters on the same clips: every resample draws clips, and takes both counters' terms of each.
 
-    first, second: (n,) terms of one metric, in the same order of clips. The p-value is twice the smaller share of
-    resampled differences on either side of 0, counting the observed one (Davison and Hinkley 1997, 4.2), so it is
-    never 0. Interval and p are NaN with fewer than 2 clips or without resamples.
+    first, second: (n,) terms of one metric, in the same order of clips. The p-value is `bootstrap_p`'s. Interval and p
+    are NaN with fewer than 2 clips or without resamples.
     """
     if first.shape != second.shape or first.ndim != 1:
         raise DataError(f"cannot pair terms of shapes {first.shape} and {second.shape}; both must be (n,)")
@@ -136,9 +136,19 @@ def paired_bootstrap(metric: str, first: np.ndarray, second: np.ndarray, *, resa
         return Difference(observed, float("nan"), float("nan"), float("nan"), n)
     means = _finish(metric, resampled_means(both, resamples, seed))
     differences = means[0] - means[1]
-    side = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    low, high = _percentiles(differences)
-    return Difference(observed, low, high, min(1.0, 2 * (side + 1) / (resamples + 1)), n)
+    low, high = percentiles(differences)
+    return Difference(observed, low, high, bootstrap_p(differences), n)
+
+
+def bootstrap_p(differences: np.ndarray) -> float:
+    """Two-sided p-value of a difference from its (R,) resampled values: twice the smaller share on either side of 0,
+    counting the observed one (Davison and Hinkley 1997, 4.2), so it is never 0. NaN without resamples; NaN ones are
+    left out."""
+    defined = differences[~np.isnan(differences)]
+    if not len(defined):
+        return float("nan")
+    side = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (side + 1) / (len(defined) + 1))
 
 
 def resampled_means(terms: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -176,8 +186,12 @@ def _finish(metric: str, means: np.ndarray) -> np.ndarray:
     return np.sqrt(means) if metric == "RMSE" else means
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of (R,) resampled values; NaN ones are left out, (NaN, NaN) when nothing remains."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -189,6 +203,8 @@ def _checked(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.nd
         raise DataError("there are no clips to score")
     if not (np.isfinite(predicted).all() and np.isfinite(true).all()):
         raise DataError("a predicted or true count is not a finite number; count those clips again or take them out")
+    if max(np.abs(predicted).max(), true.max()) > MOST:
+        raise DataError(f"a predicted or true count is beyond {MOST:.0e}; count that clip again or take it out")
     if (true < 0).any():
         raise DataError("a true count is below 0")
     return predicted, true

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError
 from racctl.estimators.blazepose import BlazePose, model_record
 from racctl.estimators.workers import LONG_SIDE, Workers
 from racctl.io.current import is_current
@@ -21,7 +20,8 @@ from racctl.io.npz import write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.progress import Report, silent
-from racctl.video.decode import Frame, Video, frames, probe
+from racctl.video.decode import Video, probe
+from racctl.video.part import check_part, part_of
 
 
 def pose_workers(model: str, people: int, jobs: int) -> Workers:
@@ -51,15 +51,6 @@ def save_pose(source: str, folder: Path, workers: Workers, made_by: Meta) -> Non
             write_file(target, lambda out: write_pose(out, pose))
 
 
-def check_part(start: float | None, stop: float | None) -> None:
-    """UsageError unless start and stop, in seconds, are numbers and in order."""
-    for name, value in (("--start", start), ("--stop", stop)):
-        if value is not None and not np.isfinite(value):
-            raise UsageError(f"'{name} {value}' is no time; expected seconds")
-    if start is not None and stop is not None and stop <= start:
-        raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
-
-
 def pose_step(model: str, people: int, start: float | None, stop: float | None, stride: int) -> Meta:
     """The provenance entry of a pose made with these options."""
     check_part(start, stop)
@@ -76,16 +67,8 @@ def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, r
     """
     where = display_name(name)
     video = probe(file, where)
-    args = made_by["args"]
-    _refuse_cut_short(video, args.get("stop", np.inf), where)
-    clock: list[tuple[int, float]] = []
-    taken = _noting(clock, frames(file, where, args.get("start"), args.get("stop"), args["stride"]))
-    first = next(taken, None)
-    if first is None:
-        end = video.start_time + video.duration
-        raise DataError(f"'{where}' has no frame in the part asked for; it runs from {video.start_time:g} to {end:g} s")
-    taken = itertools.chain([first], taken)
-    xyz, world, score = workers.run(taken, _expected(video, args), video.rotation, report)
+    taken, clock, expected = part_of(file, video, made_by["args"], where)
+    xyz, world, score = workers.run(taken, expected, video.rotation, report)
     xyz *= _to_source(video)
     keep = _people_seen(score)
     if not keep.any():
@@ -97,26 +80,6 @@ def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, r
         frame=np.array([number for number, _ in clock], np.int64), time=np.array([time for _, time in clock]),
         track=np.arange(keep.sum(), dtype=np.int32), meta=meta,
     ).check(where)  # fmt: skip
-
-
-def _refuse_cut_short(video: Video, stop: float, where: str) -> None:
-    end = video.start_time + video.duration
-    if video.missing and stop > end:
-        raise DataError(
-            f"'{where}' is cut short: its last {video.missing:.1f} s are missing; '--stop {end:.2f}' takes the rest"
-        )
-
-
-def _noting(clock: list[tuple[int, float]], taken: Iterator[Frame]) -> Iterator[Frame]:
-    for frame in taken:
-        clock.append((frame.number, frame.time))
-        yield frame
-
-
-def _expected(video: Video, args: dict) -> int:
-    begin = max(args.get("start", video.start_time), video.start_time)
-    end = min(args.get("stop", np.inf), video.start_time + video.duration + 1 / video.fps)
-    return max(1, round(max(0.0, end - begin) * video.fps / args["stride"]))
 
 
 def _to_source(video: Video) -> np.ndarray:

@@ -6,7 +6,7 @@ whose count is missing is an error: nothing is dropped in silence, for published
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from racctl import __version__
 from racctl.contracts import Meta, step
 from racctl.data.clips import ClipTruth, quoted
 from racctl.data.known_bad import KNOWN_BAD
-from racctl.data.truth import read_clips, read_truth
+from racctl.data.predictions import Predictions, read_predictions
+from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
-from racctl.metrics import TERMS, bootstrap_interval, mcnemar_exact, paired_bootstrap, round_half_up, value
+from racctl.metrics import MOST, TERMS, bootstrap_interval, mcnemar_exact, paired_bootstrap, round_half_up, value
 
 Row = dict[str, str | int | float | None]
 
@@ -77,41 +78,52 @@ class Scores:
 
 
 def score_files(truth: str, sources: list[str], against: str = "", options: Options | None = None) -> Scores:
-    """Score the prediction files `sources`, taken as one table, against the truth file; with `against` also that
-    prediction file, and the two compared. Groups: "all", the labels, "against", "difference" (first minus second)."""
-    options = options or Options()
+    """`score_counts` of the prediction files `sources`, taken as one table, and of the file `against` if given."""
+    check_streams(truth, sources, against)
+    predictions = read_predictions(sources)
+    return score_counts(truth, predictions, read_predictions([against]) if against else None, options)
+
+
+def check_streams(truth: str, sources: list[str], against: str) -> None:
+    """UsageError when more than one of these is stdin."""
     if [truth, *sources, against].count("-") > 1:
         raise UsageError("stdin ('-') can be only one of the truth, the predictions and '--against'")
+
+
+def refuse_options(kind: str, given: dict[str, object]) -> None:
+    """UsageError for an option that means nothing for predictions of this kind."""
+    for option, asked in given.items():
+        if asked:
+            other = "labels" if kind == "counts" else "counts"
+            raise UsageError(f"'{option}' is for {other}, and the predictions are {kind}; leave it out")
+
+
+def score_counts(
+    truth: str, predictions: Predictions, against: Predictions | None = None, options: Options | None = None
+) -> Scores:  # fmt: skip
+    """Score predicted counts against the truth file; with `against` also those, and the two compared. Groups: "all",
+    the labels, "against", "difference" (first minus second)."""
+    options = options or Options()
     clips = read_truth(truth)
     reasons = KNOWN_BAD if options.exclude_known_bad else {}
     excluded = {clip.clip: reasons[clip.clip] for clip in clips if clip.clip in reasons}
     kept = [clip for clip in clips if clip.clip not in excluded]
 
-    def paired(files: list[str]) -> tuple[Pairs, list[Meta]]:
-        predictions, steps = read_predictions(files)
-        wanted = [clip for clip in predictions if clip.clip not in excluded]
-        return pair(kept, wanted, options.rounding, f"'{display_name(truth)}'", _shown(files)), steps
+    def paired(found: Predictions) -> Pairs:
+        if found.counts is None:
+            raise DataError(f"{shown(found.sources)} holds labels, expected counts; run 'racctl count'")
+        wanted = [clip for clip in found.counts if clip.clip not in excluded]
+        return pair(kept, wanted, options.rounding, f"'{display_name(truth)}'", shown(found.sources))
 
-    pairs, steps = paired(sources)
+    pairs = paired(predictions)
     rows = score(pairs, options)
     notes = _notes(display_name(truth), clips, pairs, excluded, options)
     if against:
-        other, _ = paired([against])
+        other = paired(against)
         compared = compare(pairs, other, options)
         rows += _group(other, "against", options) + compared
-        notes.append(_verdict(compared, _shown(sources), _shown([against])))
-    return Scores(rows, notes, _meta(truth, clips, pairs, excluded, steps, options))
-
-
-def read_predictions(sources: list[str]) -> tuple[list[ClipTruth], list[Meta]]:
-    """The predicted counts of all files together, and the provenance steps that led to them, each once."""
-    clips: list[ClipTruth] = []
-    steps: list[Meta] = []
-    for source in sources:
-        found, meta = read_clips(source)
-        clips += found
-        steps += [entry for entry in meta.get("steps", []) if entry not in steps]
-    return clips, steps
+        notes.append(_verdict(compared, shown(predictions.sources), shown(against.sources)))
+    return Scores(rows, notes, _meta(truth, clips, pairs, excluded, predictions.steps, options))
 
 
 def pair(
@@ -125,11 +137,14 @@ def pair(
     """
     true = _by_clip(truth, truth_name, "keep one row for each")
     predicted = _by_clip(predictions, name, "keep one count (one person) for each")
-    _same_clips(true, predicted, truth_name, name)
+    same_clips(true, predicted, truth_name, name)
     names = sorted(true)
     bad_truth = "take them out of the table; '--exclude-known-bad' does so with clips that are known for it"
-    _sound(true, names, lambda count: np.isfinite(count) and count >= 0, f"{truth_name} has no count", bad_truth)
+    _sound(true, names, np.isfinite, f"{truth_name} has no count", bad_truth)
+    _sound(true, names, lambda count: count >= 0, f"{truth_name} has a count below 0", bad_truth)
     _sound(predicted, names, np.isfinite, f"{name} has no finite count", "count them again")
+    for counts, where in ((true, truth_name), (predicted, name)):
+        _sound(counts, names, lambda count: abs(count) <= MOST, f"{where} has a count beyond {MOST:.0e}", "correct it")
     if rounding:
         _sound(true, names, float.is_integer, f"{truth_name} has no whole count", "use '--no-round' if that is meant")
     counts = np.array([predicted[clip].count for clip in names], np.float64)
@@ -151,19 +166,21 @@ def _by_clip(clips: list[ClipTruth], where: str, way_out: str) -> dict[str, Clip
             repeated[clip.clip] = f"'{first.name}', count {first.count:g}, and '{clip.name}', count {clip.count:g}"
     if repeated:
         example = next(iter(repeated.values()))
-        raise DataError(f"{where} names {_clips(repeated)} more than once (the first: {example}); {way_out}")
+        raise DataError(f"{where} names {clips_named(repeated)} more than once (the first: {example}); {way_out}")
     return found
 
 
-def _same_clips(true: dict[str, ClipTruth], predicted: dict[str, ClipTruth], truth_name: str, name: str) -> None:
-    missing, extra = sorted(true.keys() - predicted.keys()), sorted(predicted.keys() - true.keys())
+def same_clips(true: Iterable[str], predicted: Iterable[str], truth_name: str, name: str) -> None:
+    """DataError when clips are only in the truth, or only in the predictions; the names are how messages call them."""
+    true, predicted = set(true), set(predicted)
+    missing, extra = sorted(true - predicted), sorted(predicted - true)
     said = []
     if missing:
-        said.append(f"lacks {_clips(missing)} of the {len(true)} in {truth_name}")
+        said.append(f"lacks {clips_named(missing)} of the {len(true)} in {truth_name}")
     if extra:
-        said.append(f"has {_clips(extra)} that {truth_name} lacks")
+        said.append(f"has {clips_named(extra)} that {truth_name} lacks")
     if said:
-        raise DataError(f"{name} {', and '.join(said)}; give one count for each clip of the truth and no others")
+        raise DataError(f"{name} {', and '.join(said)}; predictions must be about all clips of the truth and no others")
 
 
 def _sound(
@@ -171,7 +188,7 @@ def _sound(
 ) -> None:  # fmt: skip
     bad = [name for name in names if not sound(clips[name].count)]
     if bad:
-        raise DataError(f"{what} for {_clips(bad)}; {way_out}")
+        raise DataError(f"{what} for {clips_named(bad)}; {way_out}")
 
 
 def score(pairs: Pairs, options: Options) -> list[Row]:
@@ -192,8 +209,8 @@ def _group(pairs: Pairs, group: str, options: Options) -> list[Row]:
     for metric, per_clip in TERMS.items():
         terms = per_clip(pairs.predicted, pairs.true)
         low, high = bootstrap_interval(metric, terms, resamples=options.resamples, seed=options.seed)
-        rows.append(_row(metric, value(metric, terms), low, high, int((~np.isnan(terms)).sum()), group))
-    return [*rows, _row("n_zero_truth", len(pairs.zero()), np.nan, np.nan, len(pairs.clip), group)]
+        rows.append(metric_row(metric, value(metric, terms), low, high, int((~np.isnan(terms)).sum()), group))
+    return [*rows, metric_row("n_zero_truth", len(pairs.zero()), np.nan, np.nan, len(pairs.clip), group)]
 
 
 def compare(first: Pairs, second: Pairs, options: Options) -> list[Row]:
@@ -205,25 +222,25 @@ def compare(first: Pairs, second: Pairs, options: Options) -> list[Row]:
     for metric, per_clip in TERMS.items():
         terms = per_clip(first.predicted, first.true), per_clip(second.predicted, second.true)
         found = paired_bootstrap(metric, *terms, resamples=options.resamples, seed=options.seed)
-        rows.append(_row(metric, found.value, found.low, found.high, found.n, "difference"))
+        rows.append(metric_row(metric, found.value, found.low, found.high, found.n, "difference"))
         tests = {}
         if metric == "MAE":
             tests = {"MAE_p_bootstrap": found.p}
         if metric == "OBO":
             only_first, only_second, p = mcnemar_exact(*terms)
             tests = {"OBO_only_first": only_first, "OBO_only_second": only_second, "OBO_p_mcnemar": p}
-        rows += [_row(name, number, np.nan, np.nan, found.n, "difference") for name, number in tests.items()]
+        rows += [metric_row(name, number, np.nan, np.nan, found.n, "difference") for name, number in tests.items()]
     return rows
 
 
-def _row(metric: str, number: float, low: float, high: float, n: int, group: str) -> Row:
+def metric_row(metric: str, number: float, low: float, high: float, n: int, group: str) -> Row:
     """One row; what is undefined becomes null, which CSV and JSON can say too."""
     numbers = {"value": float(number), "low": low, "high": high}
     return {"metric": metric, **{k: None if np.isnan(v) else v for k, v in numbers.items()}, "n": n, "group": group}
 
 
 def _notes(truth: str, clips: list[ClipTruth], pairs: Pairs, excluded: Meta, options: Options) -> list[str]:
-    zero = _clips(pairs.zero()) if pairs.zero() else "none"
+    zero = clips_named(pairs.zero()) if pairs.zero() else "none"
     notes = [
         f"truth: '{truth}' ({_variants(clips)}), its counts as given",
         f"clips scored: {len(pairs.clip)}; left out of MAE alone for a true count of 0: {zero}",
@@ -268,10 +285,11 @@ def _variants(clips: list[ClipTruth]) -> str:
     return ", ".join(sorted({clip.variant for clip in clips}))
 
 
-def _shown(sources: list[str]) -> str:
+def shown(sources: list[str]) -> str:
+    """How messages call several files: 'a' and 2 more."""
     return quoted([display_name(source) for source in sources], 1)
 
 
-def _clips(names: list[str] | dict[str, str]) -> str:
+def clips_named(names: list[str] | dict[str, str]) -> str:
     """'1 clip ('a')', '7 clips ('a', 'b', 'c' and 4 more)'."""
     return f"{len(names)} {'clip' if len(names) == 1 else 'clips'} ({quoted(sorted(names))})"

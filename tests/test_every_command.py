@@ -21,7 +21,7 @@ from racctl.contracts import Pose
 from racctl.io.npz import pose_bytes, write_npz
 from racctl.io.parquet import table_from_rows, write_table
 
-TOOLS = ("pose", "remap-joints", "count", "score", "info")
+TOOLS = ("pose", "mask", "remap-joints", "count", "score", "info")
 
 
 def swinging_pose(frames=150, period=30, meta=None):
@@ -208,7 +208,7 @@ def test_the_wrong_schema_says_what_it_is_and_what_was_expected(tool, data, sche
     assert "racctl.pose/1" in message
 
 
-@pytest.mark.parametrize("tool", ["pose", "remap-joints"])
+@pytest.mark.parametrize("tool", ["pose", "mask", "remap-joints"])
 def test_npz_is_refused_on_a_terminal_before_any_work(tool, tmp_path):
     path = tmp_path / "input"
     path.write_bytes(POSE)
@@ -254,7 +254,7 @@ def test_a_reader_that_goes_away(tool, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("tool", ["pose", "count"])
+@pytest.mark.parametrize("tool", ["pose", "mask", "count"])
 def test_interrupted_leaves_nothing(tool, number, tmp_path):
     clip = write_clip(tmp_path / "long.mp4", bouncing(30, 15) * 40)
     target = tmp_path / "out" / "x"
@@ -337,3 +337,4 @@ def test_clips_that_hold_little(tmp_path):
     nobody = write_clip(tmp_path / "nobody.mp4", plain(20, 128, 96))
     assert "shows no person" in one_line(racctl("count", nobody), 1)
     assert "shows no person" in one_line(racctl("pose", nobody), 1)
+    assert "shows no person" in one_line(racctl("mask", nobody), 1)

@@ -19,15 +19,16 @@ ROWS = (
     {"io"},
     {"video", "models", "remap"},
     {"estimators", "data", "synth"},
-    {"motion"},
-    {"periodicity", "plot", "training"},
+    {"motion", "classification"},
+    {"periodicity", "plot", "training", "classification_items", "classification_plot"},
     {"pose", "mask", "score", "info"},  # one function for each tool
-    {"count", "encode", "classify"},  # what stands on other pipelines
+    {"count", "encode", "classify", "classification_score"},  # what stands on other pipelines
     {"tools"},
 )
 CLI_MAY = {"cli", "io", "errors", "progress"}
 LIGHT = {"numpy"}
 HEAVY = {"numpy", "scipy", "pyarrow", "av", "torch", "torchvision", "mediapipe", "ultralytics", "matplotlib", "PIL"}
+HEAVY |= {"sklearn"}
 
 
 def part(path: Path) -> str:
@@ -92,7 +93,8 @@ def test_every_source_belongs_to_a_row():
         assert name in ("cli", "__init__") or any(name in names for names in ROWS), path
 
 
-HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in ("pose", "remap-joints", "count", "score", "info"))]
+HELPED = ("pose", "mask", "remap-joints", "count", "score", "info")
+HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in HELPED)]
 
 
 @pytest.mark.parametrize("words", HELPS)

@@ -62,6 +62,9 @@ def test_ties_round_up_not_to_even():
         ([math.nan], [1.0], "not a finite number"),
         ([1.0], [math.inf], "not a finite number"),
         ([1.0], [-1.0], "below 0"),
+        ([1e308], [1.0], "beyond"),
+        ([-1e308], [1.0], "beyond"),
+        ([1.0], [1e308], "beyond"),
     ],
 )
 @pytest.mark.parametrize("metric", [mae, mae_eps, rmse, obo, obz])
@@ -161,6 +164,12 @@ def test_pairing_finds_a_difference_that_separate_intervals_hide():
     assert found.p == pytest.approx(2 / 1000)  # no resample crossed 0
     apart = [bootstrap_interval("MAE", terms, resamples=999, seed=0) for terms in (first, second)]
     assert apart[0][0] < apart[1][1]  # the separate intervals overlap
+
+
+def test_a_p_value_leaves_undefined_resamples_out():
+    assert math.isnan(metrics.bootstrap_p(np.array([np.nan])))
+    assert metrics.bootstrap_p(np.array([1.0, 2.0, np.nan, 3.0])) == 2 / 4
+    assert metrics.percentiles(np.array([np.nan, 1.0])) == (1, 1)
 
 
 def test_swapping_the_counters_swaps_the_sign():

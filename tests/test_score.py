@@ -121,6 +121,8 @@ def test_several_prediction_files_are_one_table(files):
         (PREDICTED + "other/a.avi,2\n", r"more than once \(the first: 'a', count 2.4, and 'other/a.avi', count 2\)"),
         ("clip,count\na,2\nb,nan\nc,\nd,1\n", r"has no finite count for 2 clips \('b', 'c'\); count them again"),
         ("clip,count\na,2\nb,inf\nc,1\nd,1\n", "has no finite count for 1 clip"),
+        ("clip,count\na,2\nb,1e308\nc,1\nd,1\n", r"has a count beyond 1e\+12 for 1 clip \('b'\)"),
+        ("clip,count\na,2\nb,-1e308\nc,1\nd,1\n", "has a count beyond"),
     ],
 )
 def test_clips_are_never_dropped(files, text, message):
@@ -135,7 +137,8 @@ def test_clips_are_never_dropped(files, text, message):
     [
         (TRUTH + "b.mp4,squat,5\n", r"'truth' names 1 clip \('b'\) more than once"),
         (TRUTH.replace(",5", ","), r"'truth' has no count for 1 clip \('b'\)"),
-        (TRUTH.replace(",5", ",-5"), "'truth' has no count for 1 clip"),
+        (TRUTH.replace(",5", ",-5"), r"'truth' has a count below 0 for 1 clip \('b'\)"),
+        (TRUTH.replace(",5", ",1e308"), r"'truth' has a count beyond 1e\+12 for 1 clip \('b'\)"),
         (TRUTH.replace(",5", ",5.5"), "'truth' has no whole count for 1 clip .*'--no-round'"),
     ],
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter
 
 pytest.importorskip("numba", reason="the generator is the extra racctl[synth]")
 pytest.importorskip("torch", reason="the generator is the extra racctl[synth]")
@@ -21,12 +23,13 @@ from racctl.synth.ask import parse_split, read_request
 from racctl.synth.body import make_body
 from racctl.synth.clip import play, render_clip
 from racctl.synth.dataset import generate, plans
-from racctl.synth.ground import lowest, stand
+from racctl.synth.ground import HELD_AT, lowest, stand
 from racctl.synth.motion import Bout, Repetition, timeline
-from racctl.synth.movements import catalog, movement_named
+from racctl.synth.movements import catalog, movement_named, sides
 from racctl.synth.noise import estimate
-from racctl.synth.plan import generator, plan_clip
-from racctl.synth.protocol import divergence, protocol_jobs, shares
+from racctl.synth.plan import FRAME_RATES, SIZES, generator, plan_clip
+from racctl.synth.protocol import CLASSES, divergence, protocol_jobs, shares
+from racctl.synth.render import PERSON, actor, shots
 from racctl.synth.sequence import pose_clip, sequences
 from racctl.topology import BLAZEPOSE33
 from racctl.video.decode import probe
@@ -63,6 +66,20 @@ def test_planted_feet_stay(body, name):
     for side in ("left", "right"):
         ankle = placed.places[:, body.bones.joint[f"{side}_foot"], :2]
         assert np.ptp(ankle, axis=0).max() < SLIDE
+
+
+def test_a_gymnast_takes_hold_of_the_same_pommels_again_and_clears_the_horse(body):
+    moves, placed = standing(body, "pommel_horse", 4)
+    for side in ("left", "right"):
+        hand = placed.places[:, body.bones.joint[f"{side}_fingers"]]
+        on = np.array([f"{side}_grip" in sides(touch) for touch in moves.track.touches])[moves.track.touch]
+        held = on & np.roll(on, 4) & np.roll(on, -4)
+        assert np.ptp(hand[held], axis=0).max() < SLIDE
+    feet = placed.places[:, [body.bones.joint[f"{side}_foot"] for side in ("left", "right")]]
+    grips = [np.median(placed.places[:, body.bones.joint[f"{side}_fingers"], :2], 0) for side in ("left", "right")]
+    middle = np.mean(grips, 0)
+    over = (np.abs(feet[..., :2] - middle) < [0.8, 0.18]).all(-1)
+    assert feet[over][:, 2].min(initial=9) > HELD_AT["horse"] - 0.1
 
 
 @pytest.mark.parametrize("name", ["push_up", "wide_push_up", "diamond_push_up", "pike_push_up", "pull_up"])
@@ -170,6 +187,71 @@ def test_the_protocol_has_its_class_distribution():
     jobs, remarks = protocol_jobs(2, 60.0, 0, "pose", (96, 96), 10.0)
     assert {job.split for job in jobs} == {"train", "test", "test_0_5x", "test_1x", "test_1_5x", "test_3x", "test_4x"}
     assert "nats" in remarks[0]
+
+
+def written_shares(folder, split: str) -> dict[str, float]:
+    """Class -> share of the frames of a split, from the tables that were written."""
+    frames: dict[str, float] = {}
+    with open(folder / "manifest.parquet", "rb") as file:
+        splits = {row["clip"]: row["split"] for row in read_table(file, "manifest")[1].to_pylist()}
+    with open(folder / "labels.parquet", "rb") as file:
+        for row in read_table(file, "labels")[1].to_pylist():
+            if splits[row["clip"]] == split:
+                frames[row["label"]] = frames.get(row["label"], 0) + row["stop"] - row["start"]
+    return {name: count / sum(frames.values()) for name, count in frames.items()}
+
+
+def test_the_protocols_written_labels_are_as_far_apart_as_is_printed(tmp_path):
+    jobs, remarks = protocol_jobs(6, 180.0, 0, "truth", (96, 96), 4.0)
+    generate([job for job in jobs if job.split in ("train", "test")], tmp_path, 1)
+    train, test = (written_shares(tmp_path, split) for split in ("train", "test"))
+    assert set(train) == set(test) == set(CLASSES) and len(train) == 17
+    assert divergence(train, test) == pytest.approx(float(remarks[0].split("= ")[1].split()[0]), abs=0.01)
+    assert max(train, key=train.__getitem__) == max(test, key=test.__getitem__) == "background"
+    assert train["push_up"] == max(share for name, share in train.items() if name != "background")
+    assert sum(share < 0.03 for share in train.values()) >= 3  # several classes are rare
+
+
+def test_what_varies_is_drawn_and_recorded():
+    some = [plan_clip(3, number, "lunge") for number in range(400)]
+
+    def spread(get) -> int:
+        return len({json.dumps(get(plan)) for plan in some})
+
+    for part, least in (("person", 300), ("camera", 300), ("room", 300), ("picture", 300), ("bouts", 300)):
+        assert spread(lambda plan, part=part: plan.record()[part]) > least
+    pictures = [plan.picture for plan in some]
+    assert {p.fps for p in pictures} == set(FRAME_RATES) and {(p.width, p.height) for p in pictures} == set(SIZES)
+    assert {repetition.kind for plan in some for bout in plan.bouts for repetition in bout.repetitions} == {
+        "full", "partial", "aborted",
+    }  # fmt: skip
+    for seen in (
+        lambda p: p.other, lambda p: p.room.occluders, lambda p: p.room.distractors, lambda p: p.camera.pan,
+        lambda p: p.camera.shake, lambda p: p.camera.roll, lambda p: p.picture.dropped, lambda p: p.picture.shutter,
+        lambda p: p.picture.blur, lambda p: p.picture.noise, lambda p: p.bouts[0].asymmetry, lambda p: p.bouts[0].drift,
+        lambda p: any(r.rest for b in p.bouts for r in b.repetitions), lambda p: p.room.style == "gym",
+    ):  # fmt: skip
+        assert sum(bool(seen(plan)) for plan in some) > 0
+    assert np.ptp([plan.camera.azimuth for plan in some]) > 340
+
+
+def test_an_open_shutter_blurs_what_moves_and_nothing_else():
+    plan = plan_clip(5, 1, "jump_jack", clean=True, alone=True, **SIZE)
+    still = replace(plan, picture=replace(plan.picture, shutter=0.0, noise=0.0, blur=0.0))
+    open_ = replace(still, picture=replace(still.picture, shutter=0.9))
+    (sharp, mask), (soft, same) = (pictures(one) for one in (still, open_))
+    assert np.array_equal(mask, same)  # the truth is that of the middle of the exposure
+    apart = np.abs(sharp - soft).mean(-1)
+    near = np.stack([maximum_filter(frame, 25) for frame in mask]).astype(bool)
+    assert apart[near].mean() > 0.5 and apart[~near].max() == 0
+
+
+def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
+    """(T, H, W, 3) images before the encoder, and masks."""
+    played = play(plan, seconds=1.0)
+    actors = [actor(played.body, played.placed, plan.person, PERSON)]
+    found = list(shots(plan, actors, played.view, played.timeline.props, played.pixels))
+    return np.stack([one.image for one in found]).astype(float), np.stack([one.mask for one in found])
 
 
 @pytest.mark.parametrize(

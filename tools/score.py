@@ -1,4 +1,4 @@
-"""racctl score: MAE, RMSE, OBO and OBZ of predicted counts, with intervals."""
+"""racctl score: predicted counts (MAE, RMSE, OBO, OBZ) or labels (accuracy, macro-F1, AUC), with intervals."""
 
 from __future__ import annotations
 
@@ -12,25 +12,61 @@ from racctl.cli.streams import emit_table, table_format
 Truth = Annotated[
     str,
     typer.Option(
-        "--truth", metavar="FILE", show_default=False,
-        help="True counts: a RepCount, Countix or UCFRep annotation as published, any CSV or TSV with a clip and a "
-        "count column, or racctl's own Parquet.",
+        "--truth", metavar="FILE|DIR", show_default=False,
+        help="The truth. Counts: a RepCount, Countix or UCFRep annotation as published, any CSV or TSV with a clip and "
+        "a count column, or racctl's own Parquet. Labels: a folder of 'racctl synth' or its manifest, MM-Fit's folder, "
+        "a CSV of segments (clip, start and stop in seconds, label; without times a label is about the whole clip), or "
+        "racctl's own labels.",
     ),
 ]  # fmt: skip
 Against = Annotated[
     str,
     typer.Option(
         "--against", metavar="FILE", show_default=False,
-        help="A second set of predictions, to compare with: paired bootstrap, and McNemar's exact test on OBO.",
+        help="A second set of predictions, to compare with: paired bootstrap over clips; for counts McNemar's exact "
+        "test on OBO, for labels the exact sign test on the clips that either gets better (McNemar's for clip labels).",
     ),
 ]  # fmt: skip
-PerClass = Annotated[bool, typer.Option("--per-class", help="Also score each exercise label of the truth.")]
+PerClass = Annotated[
+    bool,
+    typer.Option("--per-class", help="Also score each label of the truth; for labels precision, recall, F1 and AUC."),
+]
 Round = Annotated[
-    bool, typer.Option("--round/--no-round", help="Round predictions half up, once, before every metric.")
-]
+    bool | None,
+    typer.Option(
+        "--round/--no-round", show_default=False,
+        help="Counts: round predictions half up, once, before every metric; the default.",
+    ),
+]  # fmt: skip
 ExcludeKnownBad = Annotated[
-    bool, typer.Option("--exclude-known-bad", help="Leave out clips with a label known to be wrong, and say which.")
+    bool, typer.Option("--exclude-known-bad", help="Counts: leave out clips known to be labelled wrong, and say which.")
 ]
+NoNull = Annotated[
+    bool,
+    typer.Option(
+        "--no-null",
+        help="Labels: leave out what is background in the truth; background predicted for the rest is an error.",
+    ),
+]
+Null = Annotated[
+    str,
+    typer.Option("--null", metavar="LABEL", help="Labels: this label means background too, in truth and predictions."),
+]
+Split = Annotated[
+    str,
+    typer.Option(
+        "--split", metavar="NAME", show_default=False,
+        help="Labels: score against this split of the truth alone, such as 'test'.",
+    ),
+]  # fmt: skip
+Confusion = Annotated[
+    str,
+    typer.Option(
+        "--confusion", metavar="FILE", show_default=False,
+        help="Labels: write the confusion matrix here, a picture (.png, .svg): a row for each class of the truth, "
+        "coloured by its shares, with the counts in its cells.",
+    ),
+]  # fmt: skip
 Resamples = Annotated[
     int, typer.Option("--resamples", metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
 ]
@@ -41,31 +77,54 @@ def score(
     sources: options.Sources = ["-"],  # noqa: B006 (typer copies it)
     against: Against = "",
     per_class: PerClass = False,
-    rounding: Round = True,
+    rounding: Round = None,
     exclude_known_bad: ExcludeKnownBad = False,
+    no_null: NoNull = False,
+    null: Null = "background",
+    split: Split = "",
+    confusion: Confusion = "",
     resamples: Resamples = 2000,
     seed: options.Seed = 0,
     output: options.Output = "-",
     form: options.Format = "",
 ) -> None:
-    """Score predicted counts against the truth.
+    """Score predicted counts or labels against the truth.
 
-    MAE (also the +0.1 variant), RMSE, OBO and OBZ, each with its 95 % bootstrap interval and the number of clips it
-    is over.
+    Counts, from 'racctl count' or any table with a clip and a count column: MAE (also the +0.1 variant), RMSE, OBO and
+    OBZ. Labels, from 'racctl classify' or a CSV: accuracy, F1 and ROC-AUC (one class against the rest), both averaged
+    over the classes in the truth, and top-3 accuracy, the last two where there are probabilities. A window counts by
+    the label at its middle frame, a segment by its frames.
 
-    Predictions are counts or repetitions from 'racctl count', or any table with a clip and a count column. Clips are
-    matched by name without folder and suffix; missing, extra and repeated ones are errors.
+    Each metric comes with its 95 % bootstrap interval, which resamples clips, because the windows of one clip are not
+    independent, and with the number of clips, windows or frames it is over. Clips are matched by name without folder
+    and suffix; missing, extra and repeated ones are errors.
 
     Example: racctl score --truth test.csv counts.parquet
     """
     table_format(output, form)  # a wrong format is said before the work
     from racctl.cli.batch import refuse_overwriting
-    from racctl.score import Options, score_files
+    from racctl.data.predictions import read_predictions
+    from racctl.score import Options, check_streams, refuse_options, score_counts
 
-    refuse_overwriting([truth, against, *sources], output)
+    refuse_overwriting([truth, against, *sources], output, confusion)
+    check_streams(truth, sources, against)
+    predictions, other = read_predictions(sources), read_predictions([against]) if against else None
+    if predictions.labels is None:
+        refuse_options(
+            "counts", {"--no-null": no_null, "--null": null != "background", "--split": split, "--confusion": confusion}
+        )
+        asked = Options(per_class, rounding is not False, exclude_known_bad, resamples, seed)
+        scores = score_counts(truth, predictions, other, asked)
+    else:
+        from racctl.classification_plot import confusion_kind, plot_confusion
+        from racctl.classification_score import LabelOptions, score_labels
 
-    asked = Options(per_class, rounding, exclude_known_bad, resamples, seed)
-    scores = score_files(truth, sources, against, asked)
+        refuse_options("labels", {"--round": rounding is not None, "--exclude-known-bad": exclude_known_bad})
+        if confusion:
+            confusion_kind(confusion)
+        scores = score_labels(truth, predictions, other, LabelOptions(per_class, no_null, null, split, resamples, seed))
+        if confusion:
+            plot_confusion(confusion, scores.items)
     for line in scores.notes:
         console.note(line)
     emit_table(scores.table(), output, form)

@@ -39,7 +39,10 @@ Out = Annotated[
     ),
 ]
 Clips = Annotated[
-    int, typer.Option("--clips", metavar="N", min=1, help="How many clips; with --protocol, sessions in each split.")
+    int,
+    typer.Option(
+        "--clips", metavar="N", min=1, max=100_000, help="How many clips; with --protocol, sessions in each split."
+    ),
 ]
 Classes = Annotated[str, typer.Option("--classes", metavar="A,B,...", help="Movements, or 'all'; see --list.")]
 Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
@@ -50,10 +53,16 @@ Size = Annotated[
         "--size",
         metavar="WIDTHxHEIGHT",
         show_default=False,
-        help="Pixels of the picture. Default: 320x320, with --protocol 304x400.",
+        help="Pixels of the picture. Default: each clip its own, with --protocol 304x400.",
     ),
 ]
-Fps = Annotated[float, typer.Option("--fps", metavar="N", min=1, help="Frames per second.")]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        "--fps", metavar="N", show_default=False,
+        help="Frames per second. Default: each clip its own, 15 to 50, with --protocol 30.",
+    ),
+]  # fmt: skip
 Reps = Annotated[str, typer.Option("--reps", metavar="LOW-HIGH", help="Repetitions in a clip.")]
 Clean = Annotated[
     bool, typer.Option("--clean", help="Full, even repetitions only, and nothing before or after the set.")
@@ -74,7 +83,7 @@ def synth(
     split: Split = "train=0.7,val=0.1,test=0.2",
     speed: Speed = "any",
     size: Size = "",
-    fps: Fps = 30.0,
+    fps: Fps = None,
     reps: Reps = "3-10",
     clean: Clean = False,
     pose_only: PoseOnly = False,
@@ -102,8 +111,8 @@ def synth(
         return
     if not out:
         raise UsageError("where to? name a directory with '--out DIR'")
-    request = read_request(classes, split, size, reps, pose_only, exact, protocol)
-    wanted, remarks = request.jobs(clips, seed, speed=speed, fps=fps, clean=clean, seconds=seconds)
+    request = read_request(classes, split, size, reps, pose_only, exact, protocol, fps)
+    wanted, remarks = request.jobs(clips, seed, speed=speed, clean=clean, seconds=seconds)
     for line in remarks:
         note(line)
     from racctl.synth.dataset import generate

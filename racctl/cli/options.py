@@ -54,6 +54,11 @@ Stop = Annotated[
 Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Take every Nth frame only.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random.")]
 
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Threads = Annotated[
+    int, typer.Option("--threads", metavar="N", min=0, show_default=False, help="Threads; default: one per core.")
+]
+
 BLAZEPOSE = "BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
 PoseModel = Annotated[str, typer.Option("--pose-model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
 Download = Annotated[bool, typer.Option("--download", help="Allow fetching the model; its sha256 is checked.")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+BACKGROUND = "background"  # no exercise at all: the null class of every data set, whatever it is called there
+
 # Keys have no separators and no case. RepCount-A alone has 16 spellings for 10 exercises ('squant' is its typo).
 ALIASES = {
     "squant": "squat", "squats": "squat", "bodyweightsquat": "squat", "bodyweightsquats": "squat",
@@ -22,6 +24,7 @@ ALIASES = {
     "ropepushdown": "rope_pushdown",
     "ropeskipping": "jump_rope", "skippingrope": "jump_rope", "jumprope": "jump_rope",
     "bicepcurls": "bicep_curl", "tricepextensions": "tricep_extension", "dumbbellrows": "dumbbell_row",
+    "nonactivity": BACKGROUND, "noactivity": BACKGROUND, "null": BACKGROUND, "idle": BACKGROUND, "rest": BACKGROUND,
     "dumbbellshoulderpress": "dumbbell_shoulder_press", "lateralshoulderraises": "lateral_shoulder_raise",
 }  # fmt: skip
 

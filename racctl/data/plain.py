@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import IO, Any
+from typing import Any
+
+import pyarrow as pa
 
 from racctl.contracts import Meta
 from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems
 from racctl.data.labels import exercise
 from racctl.data.tables import TextTable
 from racctl.errors import DataError
-from racctl.io.parquet import read_table
 
 CLIP_NAMES = (
     "clip", "clip_name", "name", "video", "video_id", "video_name", "sequence", "file", "filename", "file_name",
@@ -22,10 +23,12 @@ LABEL_NAMES = ("label", "type", "class", "exercise", "action")
 def plain_columns(table: TextTable) -> tuple[str, str, str]:
     """The columns of the clip, its count and its label, "" for each that is not there. Case, spaces and dashes in
     headers do not matter. Two columns that could be the clip, or its count, are a DataError."""
-    return _column(table, CLIP_NAMES), _column(table, COUNT_NAMES), next(iter(_candidates(table, LABEL_NAMES)), "")
+    clip, count = column_like(table, CLIP_NAMES), column_like(table, COUNT_NAMES)
+    return clip, count, next(iter(_candidates(table, LABEL_NAMES)), "")
 
 
-def _column(table: TextTable, meanings: tuple[str, ...]) -> str:
+def column_like(table: TextTable, meanings: tuple[str, ...]) -> str:
+    """The one column under any of these names, "" for none; DataError for two."""
     found = _candidates(table, meanings)
     if len(found) > 1:
         both = f"'{found[0]}' and '{found[1]}'"
@@ -51,10 +54,9 @@ def read_plain(table: TextTable) -> list[ClipTruth]:
     ]  # fmt: skip
 
 
-def read_parquet(file: IO[bytes], where: str) -> tuple[list[ClipTruth], Meta]:
-    """The clips of a racctl.counts/1 or racctl.manifest/1 (a row per clip) or a racctl.reps/1 (a row per repetition),
-    and its meta document."""
-    meta, table = read_table(file, where)
+def clips_of_table(meta: Meta, table: pa.Table, where: str) -> list[ClipTruth]:
+    """The clips of a racctl.counts/1 or racctl.manifest/1 (a row per clip) or a racctl.reps/1 (a row per repetition);
+    DataError for any other schema."""
     schema = meta["schema"]
     if schema not in ("racctl.counts/1", "racctl.manifest/1", "racctl.reps/1"):
         raise DataError(f"'{where}' holds {schema}, expected counts or repetitions; run 'racctl count' first")
@@ -64,8 +66,8 @@ def read_parquet(file: IO[bytes], where: str) -> tuple[list[ClipTruth], Meta]:
         row["name"] = row["clip"] or ""
         row["clip"] = checked_stem(row["name"], f"'{where}', row {i},")
     if schema == "racctl.reps/1":
-        return _from_repetitions(rows, meta.get("clip", "")), meta
-    return [_from_count(row, schema) for row in rows], meta
+        return _from_repetitions(rows, meta.get("clip", ""))
+    return [_from_count(row, schema) for row in rows]
 
 
 def _from_count(row: dict[str, Any], schema: str) -> ClipTruth:

@@ -97,9 +97,9 @@ class TextTable:
         return int(frame)
 
 
-def read_text(file: IO[bytes], where: str) -> TextTable:
-    """Read CSV or TSV with a header line. DataError for other encodings than UTF-8, rows wider than the header,
-    a column name that is there twice, and a table without rows."""
+def read_text(file: IO[bytes], where: str, header: tuple[str, ...] = ()) -> TextTable:
+    """Read CSV or TSV with a header line, or, with `header`, one without. DataError for other encodings than UTF-8,
+    rows wider than the header, a column name that is there twice, and a table without rows."""
     raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise DataError(f"'{where}' is larger than {MAX_BYTES >> 20} MiB, too large for an annotation table")
@@ -117,7 +117,7 @@ def read_text(file: IO[bytes], where: str) -> TextTable:
         raise DataError(f"'{where}', line {reader.line_num}, is not CSV ({error})") from None
     finally:
         csv.field_size_limit(limit)
-    return _rectangle(numbered, where)
+    return _rectangle([(0, list(header)), *numbered] if header else numbered, where)
 
 
 def _rectangle(numbered: list[tuple[int, list[str]]], where: str) -> TextTable:

@@ -8,11 +8,12 @@ from typing import IO
 from racctl.contracts import Meta
 from racctl.data.clips import ClipTruth
 from racctl.data.countix import read_seconds, read_segments
-from racctl.data.plain import plain_columns, read_parquet, read_plain
+from racctl.data.plain import clips_of_table, plain_columns, read_plain
 from racctl.data.repcount import read_fitness, read_repcount
 from racctl.data.tables import MARK, TextTable, read_text
 from racctl.data.ucfrep import MAT_MAGIC, read_folder, read_mat, read_ucfrep
 from racctl.errors import DataError
+from racctl.io.parquet import read_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import display_name, open_input
 
@@ -32,15 +33,20 @@ def read_clips(source: str) -> tuple[list[ClipTruth], Meta]:
     """Like `read_truth`, with the meta document of racctl's own Parquet; {} for any other file."""
     if source != "-" and os.path.isdir(source):
         return read_folder(source), {}
-    where = display_name(source)
     with open_input(source) as file:
-        kind = sniff(file)
-        if kind == "parquet":
-            return read_parquet(file, where)
-        if kind == "text":
-            return read_clip_table(read_text(file, where)), {}
-        if _is_mat(file):
-            return [read_mat(file, where)], {}
+        return clips_in(file, display_name(source))
+
+
+def clips_in(file: IO[bytes], where: str) -> tuple[list[ClipTruth], Meta]:
+    """Like `read_clips`, of an open file that messages call `where`."""
+    kind = sniff(file)
+    if kind == "parquet":
+        meta, table = read_table(file, where)
+        return clips_of_table(meta, table, where), meta
+    if kind == "text":
+        return read_clip_table(read_text(file, where)), {}
+    if _is_mat(file):
+        return [read_mat(file, where)], {}
     found = {"npz": "a zip or npz file", "unknown": "of an unknown kind"}.get(kind, kind)
     raise DataError(f"'{where}' is {found}, expected {EXPECTED}")
 

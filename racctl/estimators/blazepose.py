@@ -6,32 +6,23 @@ The model "full" lies in the mediapipe 0.10.21 wheel; "lite" and "heavy" are .ta
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from racctl.errors import DataError, UsageError
+from racctl.estimators.download import Bundle, fetch, weights_record
 from racctl.topology import TOPOLOGIES
 
 JOINTS = len(TOPOLOGIES["blazepose33"].joints)
 LICENCE = "Apache-2.0"
 
 Landmarks = tuple[np.ndarray, np.ndarray, np.ndarray]  # xyz (M, 33, 3) px, world (M, 33, 3) m, score (M, 33)
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A published .task file: where it is, and what it must be."""
-
-    url: str
-    size: int
-    sha256: str
 
 
 _HOST = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
@@ -54,13 +45,15 @@ BUNDLES = {
 class BlazePose:
     """Landmarks frame after frame; the person is tracked from one frame to the next until `reset`."""
 
-    def __init__(self, model: str = "full", people: int = 1) -> None:
+    def __init__(self, model: str = "full", people: int = 1, outline: bool = False) -> None:
         """model: a name whose file is here, or the path of a .task file. people: at most so many; several need a
-        .task file. Raises DataError when MediaPipe cannot start, UsageError for an unknown model."""
-        _prepare_import()
+        .task file. outline: `probability` will be asked for. Raises DataError when MediaPipe cannot start, UsageError
+        for an unknown model."""
+        prepare_import()
         model = model_file(model, download=False)
+        own = model == "full" and people == 1 and wheel_has_full()
         try:
-            self._backend = _Wheel() if model == "full" and people == 1 and wheel_has_full() else _Task(model, people)
+            self._backend = _Wheel(outline) if own else _Task(model, people, outline)
         except ImportError as error:
             raise DataError(
                 f"mediapipe cannot be imported ({error}); pip install --force-reinstall mediapipe"
@@ -73,6 +66,10 @@ class BlazePose:
     def __call__(self, rgb: np.ndarray, time: float) -> Landmarks:
         """rgb: (H, W, 3) uint8, upright. time: seconds, ascending. People not found are NaN with score 0."""
         return self._backend(rgb, time)
+
+    def probability(self, rgb: np.ndarray, time: float) -> np.ndarray | None:
+        """(H, W) float32 in 0..1, where the person is; None when nobody is found. Arguments as in a call."""
+        return self._backend.probability(rgb, time)
 
 
 def wheel_has_full() -> bool:
@@ -88,7 +85,7 @@ def _wheel_model() -> Path:
     return Path(next(iter(spec.submodule_search_locations)), "modules", "pose_landmark", "pose_landmark_full.tflite")
 
 
-def _prepare_import() -> None:
+def prepare_import() -> None:
     """Make `import mediapipe` quiet and independent of the system's graphics libraries."""
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -106,10 +103,10 @@ def _prepare_import() -> None:
 class _Wheel:
     """The graph and model "full" inside the mediapipe 0.10.21 wheel."""
 
-    def __init__(self) -> None:
+    def __init__(self, outline: bool) -> None:
         from mediapipe.python.solutions.pose import Pose
 
-        self._pose = Pose(model_complexity=1)
+        self._pose = Pose(model_complexity=1, enable_segmentation=outline, smooth_segmentation=False)
 
     def reset(self) -> None:
         self._pose.reset()
@@ -120,15 +117,18 @@ class _Wheel:
             return _stack([], [], 1, rgb.shape)
         return _stack([found.pose_landmarks.landmark], [found.pose_world_landmarks.landmark], 1, rgb.shape)
 
+    def probability(self, rgb: np.ndarray, _time: float) -> np.ndarray | None:
+        return self._pose.process(rgb).segmentation_mask
+
 
 class _Task:
     """A .task bundle through MediaPipe's Tasks interface."""
 
-    def __init__(self, model: str, people: int) -> None:
+    def __init__(self, model: str, people: int, outline: bool) -> None:
         if not Path(model).is_file():
             several = f"looking for {people} people takes a .task FILE: 'full' from the wheel finds one"
             raise UsageError(several if people > 1 else _missing(model))
-        self._path, self._people, self._mark = model, people, None
+        self._path, self._people, self._outline, self._mark = model, people, outline, None
         self.reset()
 
     def reset(self) -> None:
@@ -141,6 +141,7 @@ class _Task:
             base_options=BaseOptions(model_asset_path=self._path),
             running_mode=vision.RunningMode.VIDEO,
             num_poses=self._people,
+            output_segmentation_masks=self._outline,
         )
         try:
             self._mark, self._last = vision.PoseLandmarker.create_from_options(options), -1
@@ -148,13 +149,21 @@ class _Task:
             reason = str(error).splitlines()[0]
             raise DataError(f"'{self._path}' is not a pose model that mediapipe accepts ({reason})") from None
 
-    def __call__(self, rgb: np.ndarray, time: float) -> Landmarks:
+    def _found(self, rgb: np.ndarray, time: float) -> Any:
         import mediapipe as mp
 
         self._last = max(self._last + 1, round(time * 1000))  # milliseconds, strictly ascending
         image = mp.Image(image_format=mp.ImageFormat.SRGB, data=rgb)
-        found = self._mark.detect_for_video(image, self._last)
+        return self._mark.detect_for_video(image, self._last)
+
+    def __call__(self, rgb: np.ndarray, time: float) -> Landmarks:
+        found = self._found(rgb, time)
         return _stack(found.pose_landmarks, found.pose_world_landmarks, self._people, rgb.shape)
+
+    def probability(self, rgb: np.ndarray, time: float) -> np.ndarray | None:
+        masks = self._found(rgb, time).segmentation_masks
+        # MediaPipe 1.x gives the mask a channel axis, 0.10 does not.
+        return masks[0].numpy_view().reshape(rgb.shape[:2]).copy() if masks else None
 
 
 def _missing(model: str) -> str:
@@ -186,42 +195,15 @@ def model_file(model: str, download: bool) -> str:
         return str(Path(model))
     if model not in BUNDLES:
         raise UsageError(_missing(model))
-    cached = cache_folder() / Path(BUNDLES[model].url).name
-    if cached.is_file() and cached.stat().st_size == BUNDLES[model].size:
-        return str(cached)
-    if not download:
+    bundle = BUNDLES[model]
+    if not bundle.is_cached and not download:
         raise UsageError(_missing(model))
-    _fetch(BUNDLES[model], cached)
-    return str(cached)
+    return str(bundle.cached if bundle.is_cached else fetch(bundle))
 
 
 def model_record(model: str) -> dict[str, str]:
     """Name, sha256 and licence of the weights, for provenance. model: what `model_file` returned."""
     path = _wheel_model() if model == "full" else Path(model)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    known = any(bundle.sha256 == digest for bundle in BUNDLES.values()) or model == "full"
-    return {"name": path.name, "sha256": digest, "licence": LICENCE if known else "unknown"}
-
-
-def cache_folder() -> Path:
-    """Where downloaded models are kept: $RACCTL_CACHE, else $XDG_CACHE_HOME/racctl, else ~/.cache/racctl."""
-    if "RACCTL_CACHE" in os.environ:
-        return Path(os.environ["RACCTL_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "racctl"
-
-
-def _fetch(bundle: Bundle, target: Path) -> None:
-    """Download to `target`; DataError unless size and sha256 are the pinned ones."""
-    import urllib.request
-
-    from racctl.io.output import write_file
-
-    try:
-        with urllib.request.urlopen(bundle.url, timeout=60) as answer:
-            data = answer.read(bundle.size + 1)
-    except OSError as error:
-        raise DataError(f"cannot fetch '{bundle.url}' ({error})") from None
-    if len(data) != bundle.size or hashlib.sha256(data).hexdigest() != bundle.sha256:
-        raise DataError(f"'{bundle.url}' is not the file that was pinned (size or sha256 differ); nothing was kept")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_file(target, lambda file: file.write(data) and None)
+    record = weights_record(path, LICENCE)
+    known = any(bundle.sha256 == record["sha256"] for bundle in BUNDLES.values()) or model == "full"
+    return record if known else {**record, "licence": "unknown"}

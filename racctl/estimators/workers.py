@@ -43,10 +43,11 @@ def cuts(total: int) -> list[int]:
 
 
 class Workers:
-    """`count` processes, each with the estimator that `build` makes; use as a context manager."""
+    """`count` processes, each with the estimator that `build` makes; use as a context manager. warm_up: frames that an
+    estimator sees before those of its chunk; 0 for one that carries nothing from frame to frame."""
 
-    def __init__(self, build: Build, count: int) -> None:
-        self._build, self._count = build, max(1, count)
+    def __init__(self, build: Build, count: int, warm_up: int = WARM_UP) -> None:
+        self._build, self._count, self.warm_up = build, max(1, count), warm_up
         self._links: list[_Link] = []
 
     def __enter__(self) -> Workers:
@@ -114,7 +115,7 @@ class _Run:
         self.memory: list[SharedMemory] = []
         self.sent, self.busy = [0] * len(self.links), [0] * len(self.links)
         self.chunks: dict[int, tuple[np.ndarray, ...]] = {}
-        self.recent: deque[tuple] = deque(maxlen=WARM_UP)
+        self.recent: deque[tuple] = deque(maxlen=workers.warm_up)
         self.done = self.kept = 0
         self.reformatter = VideoReformatter()
 

@@ -7,31 +7,65 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from typing import IO
+from collections.abc import Iterator
+from typing import IO, Protocol
 
 import numpy as np
 
-from racctl.contracts import ARRAYS, Meta, Pose, check_arrays, dump_meta, known_schema, load_meta
+from racctl.contracts import (
+    ARRAYS,
+    Mask,
+    Meta,
+    Pose,
+    check_arrays,
+    check_clock,
+    dump_meta,
+    known_schema,
+    load_meta,
+    mask_quality,
+)
 from racctl.errors import DataError
 
 MAX_BYTES = 8 << 30  # of one file's arrays, unpacked
 BOMB_RATIO = 200  # unpacked : packed, allowed beyond BOMB_FLOOR bytes; numeric data never gets there
 BOMB_FLOOR = 256 << 20
+MASK_FLOOR = 2 << 30  # the same for masks, which may be mostly empty and shrink a thousandfold
 MAX_META = 16 << 20
+TRIED = 64  # frames on which a mask's layout on disk is decided
+
+
+class Frames(Protocol):
+    """(T, H, W) uint8 of 0 and 1, frame by frame: an array, or something that holds it in less memory."""
+
+    shape: tuple[int, int, int]
+
+    def __getitem__(self, t: int, /) -> np.ndarray: ...
 
 
 def write_npz(
     target: IO[bytes], schema: str, meta: Meta, arrays: dict[str, np.ndarray], *, deflate: bool = False
 ) -> None:
     """Write `arrays` after their meta document. Equal input gives equal bytes: no clocks, fixed member order."""
-    members = {"meta": np.frombuffer(dump_meta({**meta, "schema": schema}), np.uint8), **arrays}
     method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", method) as archive:
-        for name, array in members.items():
-            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980-01-01
-            entry.compress_type = method
-            with archive.open(entry, "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+        _write_members(archive, {"meta": _meta_array(schema, meta), **arrays})
+
+
+def _meta_array(schema: str, meta: Meta) -> np.ndarray:
+    return np.frombuffer(dump_meta({**meta, "schema": schema}), np.uint8)
+
+
+def _write_members(archive: zipfile.ZipFile, arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        with _member(archive, name) as stream:
+            np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A new member to write to, dated 1980-01-01."""
+    entry = zipfile.ZipInfo(f"{name}.npy")
+    entry.compress_type = archive.compression
+    return archive.open(entry, "w", force_zip64=True)
 
 
 def read_npz(source: IO[bytes], where: str) -> tuple[Meta, dict[str, np.ndarray]]:
@@ -50,6 +84,8 @@ def read_npz(source: IO[bytes], where: str) -> tuple[Meta, dict[str, np.ndarray]
     schema = known_schema(meta.get("schema"), where)
     if schema not in ARRAYS:
         raise DataError(f"'{where}' is an npz that claims to hold {schema}, which is not an array schema")
+    if schema == Mask.schema:
+        meta, arrays = _unpacked(meta, arrays, where)
     check_arrays(schema, arrays, where)
     return meta, arrays
 
@@ -82,7 +118,9 @@ def _refuse_bombs(archive: zipfile.ZipFile, where: str) -> None:
         raise DataError(f"'{where}' is a zip file with members that are not npz arrays")
     total = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)
-    if total > MAX_BYTES or (total > BOMB_FLOOR and total > BOMB_RATIO * max(packed, 1)):
+    rest = sum(entry.file_size for entry in entries if entry.filename != "mask.npy")
+    suspect = rest > BOMB_FLOOR or total > MASK_FLOOR
+    if total > MAX_BYTES or (suspect and total > BOMB_RATIO * max(packed, 1)):
         raise DataError(f"'{where}' would unpack {packed} bytes to {total}; refusing (zip bomb?)")
 
 
@@ -139,3 +177,73 @@ def pose_bytes(pose: Pose) -> bytes:
     buffer = io.BytesIO()
     write_pose(buffer, pose)
     return buffer.getvalue()
+
+
+def write_mask(target: IO[bytes], mask: Mask) -> None:
+    """Write a racctl.mask/1 npz, deflated; `coverage` and `empty` are put into its meta document."""
+    filled = mask.mask.mean((1, 2)) if mask.mask.size else np.zeros(len(mask.mask))
+    write_frames(target, {**mask.meta, **mask_quality(filled)}, mask.mask, mask.frame, mask.time)
+
+
+def write_frames(target: IO[bytes], meta: Meta, masks: Frames, frame: np.ndarray, time: np.ndarray) -> None:
+    """`write_mask` of masks that are not in memory as an array; one frame of them is held at a time.
+
+    Eight pixels of a row go into one byte where that makes a smaller file, which the first frames tell; the width is
+    then in the meta document, under `packed`, until somebody reads the file. DataError for what `read_mask` refuses.
+    """
+    check_clock(frame, time, "the mask")
+    height, width = masks.shape[1:]
+    if np.prod(masks.shape, dtype=object) > MAX_BYTES:
+        raise DataError(f"{len(frame)} masks of {width}x{height} pixels are more than one file may hold; use '--size'")
+    packed = _is_smaller_packed(masks)
+    shape = (len(frame), height, -(-width // 8) if packed else width)
+    noted = {**meta, "packed": {"width": width}} if packed else meta
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        _write_members(archive, {"meta": _meta_array(Mask.schema, noted)})
+        with _member(archive, "mask") as stream:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for mask in _each(masks):
+                stream.write((np.packbits(mask, axis=-1) if packed else mask).tobytes())
+        _write_members(archive, {"frame": frame, "time": time})
+
+
+def _each(masks: Frames, count: int | None = None) -> Iterator[np.ndarray]:
+    """(H, W) uint8 of all frames, or of `count` evenly spaced ones."""
+    total = masks.shape[0]
+    chosen = range(total) if count is None or count >= total else [total * k // count for k in range(count)]
+    for t in chosen:
+        yield np.ascontiguousarray(masks[t], np.uint8)
+
+
+def _is_smaller_packed(masks: Frames) -> bool:
+    """Whether bits deflate to less than bytes; of silhouettes usually, of very regular patterns not."""
+    sizes = []
+    for layout in (lambda mask: np.packbits(mask, axis=-1), lambda mask: mask):
+        press = zlib.compressobj()
+        sizes.append(sum(len(press.compress(layout(mask).tobytes())) for mask in _each(masks, TRIED)))
+        sizes[-1] += len(press.flush())
+    return sizes[0] < sizes[1]
+
+
+def _unpacked(meta: Meta, arrays: dict[str, np.ndarray], where: str) -> tuple[Meta, dict[str, np.ndarray]]:
+    """A mask with one byte for each pixel, whatever the layout on disk."""
+    if "packed" not in meta:
+        return meta, arrays
+    mask, note = arrays.get("mask"), meta["packed"]
+    width = note.get("width") if isinstance(note, dict) else None
+    sound = isinstance(width, int) and mask is not None and mask.dtype == np.uint8 and mask.ndim == 3
+    if not sound or mask.shape[2] != -(-width // 8) or width < 0:
+        raise DataError(f"'{where}' has a mask that is not packed the way its meta document says")
+    if mask.shape[0] * mask.shape[1] * width > MAX_BYTES:
+        raise DataError(f"'{where}' would unpack to {mask.shape[0]} masks of {width}x{mask.shape[1]} pixels; refusing")
+    kept = {key: value for key, value in meta.items() if key != "packed"}
+    return kept, {**arrays, "mask": np.unpackbits(mask, axis=-1, count=width)}
+
+
+def read_mask(source: IO[bytes], where: str) -> Mask:
+    """Read and check a racctl.mask/1 npz; DataError says what else it holds and which tool makes masks."""
+    meta, arrays = read_npz(source, where)
+    if meta["schema"] != Mask.schema:
+        raise DataError(f"'{where}' holds {meta['schema']}, expected {Mask.schema}; run 'racctl mask' first")
+    return Mask(meta=meta, **{name: arrays[name] for name in ARRAYS[Mask.schema]}).check(where)

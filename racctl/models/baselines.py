@@ -75,7 +75,8 @@ class MLP(Baseline):
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
         w = config.width
-        self.classify = nn.Sequential(nn.Linear(w, w), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(w, config.classes))
+        hidden = nn.Sequential(nn.Linear(w, w), nn.ReLU(), nn.Dropout(config.dropout))
+        self.classify = nn.Sequential(hidden, nn.Linear(w, config.classes))
 
     def over_time(self, tokens: Tensor) -> Tensor:
         return tokens.mean(1)
@@ -98,14 +99,14 @@ class TCN(Baseline):
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
+        self.layers = nn.ModuleList(self._layer(config, 2**k) for k in range(config.layers))
+        self.classify = nn.Linear(config.width, config.classes)
+
+    @staticmethod
+    def _layer(config: BaselineConfig, dilation: int) -> nn.Module:
         w = config.width
-        self.layers = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv1d(w, w, 3, padding=2**k, dilation=2**k), nn.BatchNorm1d(w), nn.ReLU(), nn.Dropout(config.dropout)
-            )
-            for k in range(config.layers)
-        )
-        self.classify = nn.Linear(w, config.classes)
+        convolution = nn.Conv1d(w, w, 3, padding=dilation, dilation=dilation)
+        return nn.Sequential(convolution, nn.BatchNorm1d(w), nn.ReLU(), nn.Dropout(config.dropout))
 
     def over_time(self, tokens: Tensor) -> Tensor:
         sequence = rearrange(tokens, "b t d -> b d t")

@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from racctl.synth.dataset import Job
 
 
-SIZE = (320, 320)
 PROTOCOL_SIZE = (304, 400)  # the paper's median of 456 x 598, at two thirds
+PROTOCOL_FPS = 30.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request. kind: what is made of each clip, see `dataset.Job`."""
+    """A checked request. size, fps: None where each clip draws its own.  kind: what is made of each clip, see
+    `dataset.Job`."""
 
     classes: list[str]
     split: dict[str, float]
-    size: tuple[int, int]
+    size: tuple[int, int] | None
+    fps: float | None
     reps: tuple[int, int]
     kind: str
     protocol: bool
 
-    def jobs(
-        self, clips: int, seed: int, *, speed: str, fps: float, clean: bool, seconds: float
-    ) -> tuple[list[Job], list[str]]:
+    def jobs(self, clips: int, seed: int, *, speed: str, clean: bool, seconds: float) -> tuple[list[Job], list[str]]:
         """The jobs, and remarks for the user. DataError where the extra racctl[synth] is not installed."""
         need_extra()
         if self.protocol:
             from racctl.synth.protocol import protocol_jobs
 
-            return protocol_jobs(clips, seconds, seed, self.kind, self.size, fps)
+            return protocol_jobs(clips, seconds, seed, self.kind, self.size or PROTOCOL_SIZE, self.fps or PROTOCOL_FPS)
         from racctl.synth.dataset import plans
 
-        more = {"speed": speed, "size": self.size, "fps": fps, "repetitions": self.reps, "clean": clean}
+        more = {"speed": speed, "size": self.size, "fps": self.fps, "repetitions": self.reps, "clean": clean}
         return plans(self.classes, clips, self.split, seed, self.kind, **more), []
 
 
@@ -51,7 +51,14 @@ def need_extra() -> None:
 
 
 def read_request(
-    classes: str, split: str, size: str, reps: str, pose_only: bool, exact: bool, protocol: bool
+    classes: str,
+    split: str,
+    size: str,
+    reps: str,
+    pose_only: bool,
+    exact: bool,
+    protocol: bool,
+    fps: float | None = None,
 ) -> Request:
     """Check the options of the command line; UsageError says what is expected instead."""
     names = list(exercises()) if classes == "all" else [name.strip() for name in classes.split(",") if name.strip()]
@@ -61,15 +68,16 @@ def read_request(
         raise UsageError(f"'--classes {classes}' names no movement, or one twice")
     if exact and not pose_only:
         raise UsageError("'--exact' goes with '--pose-only'; rendered clips come with the true landmarks anyway")
-    size = size or "x".join(map(str, PROTOCOL_SIZE if protocol else SIZE))
-    width, height = _pair(size, "x", "--size", "320x240", 32, 4096)
-    if width % 2 or height % 2:
+    pixels = _pair(size, "x", "--size", "320x240", 32, 4096) if size else None
+    if pixels and (pixels[0] % 2 or pixels[1] % 2):
         raise UsageError(f"'--size {size}' has an odd side; H.264 needs even ones")
+    if fps is not None and not 1 <= fps <= 240:
+        raise UsageError(f"'--fps {fps:g}' is out of range; expected 1 to 240")
     low, high = _pair(reps, "-", "--reps", "3-10", 1, 10000)
     if low > high:
         raise UsageError(f"'--reps {reps}' runs backwards")
     kind = ("truth" if exact else "pose") if pose_only else "render"
-    return Request(names, parse_split(split), (width, height), (low, high), kind, protocol)
+    return Request(names, parse_split(split), pixels, fps, (low, high), kind, protocol)
 
 
 def parse_split(text: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -9,9 +10,13 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +28,11 @@ from racctl.io.npz import write_npz, write_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.remap import remap
+from racctl.synth.movements import movement_named
 from racctl.synth.plan import Plan, generator, plan_clip
 
 Report = Callable[[int, "int | None"], None]
+GRACE = 1.2  # s that a worker has to take its half-written file away
 FOLDERS = ("video", "pose", "joints25", "mask", "parameters")
 
 
@@ -41,7 +48,10 @@ class Job:
 
     def digest(self) -> str:
         """Of everything that shapes the clip."""
-        content = {"plan": self.plan.record(), "kind": self.kind, "seconds": self.seconds, "version": __version__}
+        bouts = [*self.plan.bouts, *([self.plan.other_bout] if self.plan.other_bout else [])]
+        movements = {bout.movement: asdict(movement_named(bout.movement)) for bout in bouts}
+        content = {"plan": self.plan.record(), "kind": self.kind, "seconds": self.seconds, "version": __version__,
+                   "movements": movements}  # fmt: skip
         return hashlib.sha256(dump_meta(json.loads(json.dumps(content)))).hexdigest()
 
 
@@ -90,26 +100,63 @@ def _run(jobs: list[Job], folder: Path, workers: int, report: Callable[[int], No
             report(done)
         return
     context = multiprocessing.get_context("spawn")  # torch and BLAS do not survive a fork
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_alone) as pool:
-        waiting = {pool.submit(make, job, folder) for job in jobs}
-        done = 0
         try:
+            with _deaf_to_interrupts():
+                waiting = {pool.submit(make, job, folder) for job in jobs}
+            done = 0
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in ready:
                     done += 1
                     yield future.result()
                     report(done)
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            _stop([child for child in multiprocessing.active_children() if child not in others])
+            if isinstance(error, BrokenProcessPool):
+                raise DataError("a worker process was killed, for want of memory perhaps; try fewer '--jobs'") from None
             raise
 
 
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here never see Ctrl-C, not even while Python starts in them; ours waits for the end of this."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(workers: list) -> None:
+    """End worker processes within a second and a half: politely, so that half a file is taken away, then for good."""
+    for worker in workers:
+        worker.terminate()
+    end = time.monotonic() + GRACE
+    for worker in workers:
+        worker.join(max(0.0, end - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
+
+
 def _alone() -> None:
-    """One thread for each worker process: they share the cores already."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    """In a worker: one thread, since they share the cores already; the end when the parent says so or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that half a file is taken away
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(143)
 
 
 def make(job: Job, folder: Path) -> dict:

@@ -37,9 +37,9 @@ FLOOR = (
     ),
     _push_up(
         "pike_push_up",
-        {"pitch": 120, "hip": 92, "shoulder": 158, "shoulder_plane": 20, "elbow": 8, "ankle": 22, "neck": 5,
-         "toes": 45},
-        {"pitch": 126, "hip": 98, "shoulder": 118, "shoulder_plane": 58, "shoulder_turn": 22, "elbow": 112},
+        {"pitch": 120, "hip": 92, "shoulder": 158, "shoulder_plane": 20, "shoulder_turn": 22, "elbow": 14, "ankle": 22,
+         "neck": 5, "toes": 45},
+        {"pitch": 126, "hip": 80, "shoulder": 114, "shoulder_plane": 36, "elbow": 98},
     ),
     _push_up(
         "knee_push_up",
@@ -66,9 +66,9 @@ FLOOR = (
         level=("hands", "toes"), alternating=True,
     ),
     Movement(
-        "sit_up", {**LYING, "shoulder": 55, "shoulder_plane": 8, "elbow": 130, "shoulder_turn": -20},
+        "sit_up", {**LYING, "shoulder": 84, "shoulder_plane": 44, "elbow": 145, "shoulder_turn": 34},
         (
-            Step(1.1, {**SITTING, "shoulder": 50, "shoulder_plane": 8, "elbow": 125}, hold=0.1, touch=("feet",)),
+            Step(1.1, SITTING, hold=0.1, touch=("feet",)),
             Step(1.1, hold=0.15, touch=("feet",)),
         ),
         counts="up to sitting and down", joints=("hip", "waist"), stance="supine", props=("mat",),

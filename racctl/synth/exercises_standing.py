@@ -105,7 +105,7 @@ STANDING = (
         counts="heels up and down", joints=("ankle",), touch=("toes",),
     ),
     Movement(
-        "torso_twist", {"shoulder": 70, "shoulder_plane": 35, "elbow": 110, "shoulder_turn": 20, "hip_side": 10},
+        "torso_twist", {"shoulder": 62, "shoulder_plane": 70, "elbow": 132, "shoulder_turn": -40, "hip_side": 10},
         (
             Step(0.6, {"waist_turn": 22, "chest_turn": 36, "neck_turn": 10}, hold=0.05),
             Step(0.6, hold=0.05),
@@ -115,7 +115,8 @@ STANDING = (
     Movement(
         "side_bend", {"hip_side": 10, "shoulder": 8},
         (
-            Step(0.9, {"waist_side": 26, "chest_side": 20, "neck_side": 10, "right_shoulder": 165, "right_elbow": 25}),
+            Step(0.9, {"waist_side": 26, "chest_side": 20, "neck_side": 10, "left_shoulder": 42,
+                       "left_shoulder_plane": 80, "right_shoulder": 165, "right_elbow": 25}),
             Step(0.9, hold=0.1),
         ),
         counts="down to one side and up", joints=("waist",), alternating=True,

@@ -19,6 +19,8 @@ FLAT_OUT = {
     "ankle": -40,
     "grip": 85,
 }
+LEFT_HAND = {"left_shoulder": 84, "left_shoulder_plane": 88, "right_shoulder": 70, "right_shoulder_plane": 80}
+RIGHT_HAND = {"right_shoulder": 84, "right_shoulder_plane": 88, "left_shoulder": 70, "left_shoulder_plane": 80}
 
 WEIGHTS = (
     Movement(
@@ -58,8 +60,9 @@ WEIGHTS = (
         counts="weights up to the hips and down", joints=("shoulder", "elbow"), props=("dumbbells",),
     ),
     Movement(
-        "upright_row", {"shoulder": 10, "shoulder_plane": 15, "elbow": 12, "pronation": 80, **GRIP},
-        (Step(0.85, {"shoulder": 82, "shoulder_plane": 72, "shoulder_turn": -60, "elbow": 126, "shrug": 18}, hold=0.1),
+        "upright_row",
+        {"shoulder": 18, "shoulder_plane": 50, "shoulder_turn": -50, "elbow": 24, "pronation": 50, **GRIP},
+        (Step(0.85, {"shoulder": 78, "shoulder_plane": 72, "shoulder_turn": -72, "elbow": 130, "shrug": 18}, hold=0.1),
          Step(0.9, hold=0.1)),
         counts="bar up to the chest and down", joints=("shoulder", "elbow"), props=("barbell",),
     ),
@@ -101,12 +104,12 @@ WEIGHTS = (
         counts="legs up and down", joints=("hip",), stance="bar", touch=("grips",), props=("bar",),
     ),
     Movement(
-        "pommel_horse", {**FLAT_OUT, "pitch": 54, "hip": -6, "shoulder": 52},
+        "pommel_horse", {**FLAT_OUT, "pitch": 62, "hip": -6, "shoulder": 58},
         (
-            Step(0.3, {"pitch": 4, "roll": 42, "hip": 8, "shoulder": 4}),
-            Step(0.3, {"pitch": -58, "hip": 14, "shoulder": -46}),
-            Step(0.3, {"pitch": 4, "roll": -42, "hip": 8, "shoulder": 4}),
-            Step(0.3),
+            Step(0.3, {"pitch": 4, "roll": 86, "hip": 32, **LEFT_HAND}, touch=("left_grip",)),
+            Step(0.3, {"pitch": -72, "hip": 58, "shoulder": -46}, touch=("left_grip",)),
+            Step(0.3, {"pitch": 4, "roll": -86, "hip": 32, **RIGHT_HAND}, touch=("right_grip",)),
+            Step(0.3, touch=("right_grip",)),
         ),
         counts="the legs once around", joints=("hip", "shoulder"), stance="horse", touch=("grips",), props=("horse",),
     ),

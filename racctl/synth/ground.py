@@ -58,7 +58,7 @@ def stand(body: Body, track: Track) -> Placed:
     places = bone_places(body.bones, bone_rotations(body.bones, turns))
     _flatten(turns, weights)
     places = bone_places(body.bones, bone_rotations(body.bones, turns))
-    root = _root(body, track, turns, places)
+    root = _root(body, track, turns, places, weights)
     held = {}
     for name, weight in weights.items():
         if _kind(name) in ("foot", "toes", "hand", "grip"):
@@ -141,7 +141,9 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _root(body: Body, track: Track, turns: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _root(
+    body: Body, track: Track, turns: np.ndarray, places: np.ndarray, weights: dict[str, np.ndarray]
+) -> np.ndarray:
     """(T, 3) the root's place: contacts keep theirs, and the lowest point of the body touches what it rests on."""
     root = np.zeros((len(places), 3))
     root[:, :2] = _horizontal(body, track, places)
@@ -151,13 +153,23 @@ def _root(body: Body, track: Track, turns: np.ndarray, places: np.ndarray) -> np
         root[:, 2] += weight * (-lowest(body, _seat(body), whole, places) - root[:, 2])
     for name, height in HELD_AT.items():
         if (weight := track.stance.get(name)) is not None:
-            grips = places[:, [_point(body, n) for n in GROUPS["grips"]], 2].mean(1)
-            root[:, 2] += weight * (height - grips - root[:, 2])
+            held, first = _held_by(body, places, weights)
+            root[:, 2] += weight * (height - held[:, 2] - root[:, 2])
+            start = root[np.argmax(weight > 0.5), :2]
+            root[:, :2] += weight[:, None] * (start + first[:, :2] - held[:, :2] - root[:, :2])
     if (weight := track.stance.get("bench")) is not None:
         back = lowest(body, _trunk(body), whole, places)
         root[:, 2] += weight * (BENCH - back - root[:, 2])
     root[:, 2] += track.angles[:, INDEX["lift"]] / 100
     return root
+
+
+def _held_by(body: Body, places: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 3) m: the mean place of the hands that hold on, and the place that these hands had at first."""
+    names = GROUPS["grips"]
+    share = np.stack([weights.get(name, np.zeros(len(places))) for name in names], 1)[..., None] + 1e-6
+    hands = places[:, [_point(body, name) for name in names]]
+    return (hands * share).sum(1) / share.sum(1), (hands[:1] * share).sum(1) / share.sum(1)
 
 
 def _trunk(body: Body) -> np.ndarray:
@@ -206,9 +218,12 @@ def _anchor(body: Body, name: str, weight: np.ndarray, places: np.ndarray, track
     point = places[:, _point(body, name)]
     target = point.copy()
     raised = max((track.stance.get(n, np.zeros(1)).max() for n in HELD_AT), default=0) > 0.5
+    always = weight[:, None] ** 4
     for start, stop in _runs(weight > 0.02):
         firm = weight[start:stop, None] ** 4
         target[start:stop] = (point[start:stop] * firm).sum(0) / firm.sum(0)
+        if _kind(name) == "grip" and raised:  # a bar or a pommel is where it is, whenever the hand comes back to it
+            target[start:stop] = (point * always).sum(0) / always.sum(0)
         if _kind(name) != "grip":
             target[start:stop, 2] = _height(body, name)
         elif raised:

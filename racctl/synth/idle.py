@@ -5,6 +5,8 @@ from __future__ import annotations
 from racctl.synth.movements import Movement, Step
 
 CUP = {"left_grip": 75}
+REACH_DOWN = {"pitch": 52, "waist": 30, "chest": 22, "hip": 122, "knee": 112, "ankle": 26, "shoulder": 70,
+              "shoulder_plane": 25, "elbow": 4, "neck": -20, "hip_side": 12}  # fmt: skip
 
 
 def _idle(name: str, start: dict, steps: tuple[Step, ...], **more) -> Movement:
@@ -36,8 +38,10 @@ IDLE = (
     ),
     _idle(
         "drink", CUP,
-        (Step(0.9, {"left_shoulder": 48, "left_shoulder_plane": 22, "left_elbow": 132, "left_pronation": -20}),
-         Step(0.4, {"left_shoulder": 66, "left_shoulder_plane": 22, "left_elbow": 138, "neck": -18}, hold=1.0),
+        (Step(0.9, {"left_shoulder": 38, "left_shoulder_plane": 8, "left_shoulder_turn": -40, "left_elbow": 124,
+                    "left_pronation": -20}),
+         Step(0.4, {"left_shoulder": 52, "left_shoulder_plane": 0, "left_shoulder_turn": -40, "left_elbow": 130,
+                    "left_pronation": -20, "neck": -14}, hold=1.0),
          Step(0.9, hold=0.4)),
         props=("cup",),
     ),
@@ -51,12 +55,10 @@ IDLE = (
     ),
     _idle(
         "pick_up", {"grip": 60},
-        (Step(1.0, {"pitch": 48, "waist": 20, "chest": 12, "hip": 98, "knee": 78, "ankle": 20, "shoulder": 62,
-                    "shoulder_plane": 12, "elbow": 8}, hold=0.3),
+        (Step(1.0, REACH_DOWN, hold=0.3, props=("dumbbells_down",)),
          Step(1.0, {"shoulder": 16, "elbow": 20}, hold=0.8),
-         Step(1.0, {"pitch": 48, "waist": 20, "chest": 12, "hip": 98, "knee": 78, "ankle": 20, "shoulder": 62,
-                    "shoulder_plane": 12, "elbow": 8}, hold=0.2),
-         Step(0.9)),
+         Step(1.0, REACH_DOWN, hold=0.2),
+         Step(0.9, hold=0.3, props=("dumbbells_down",))),
         props=("dumbbells",),
     ),
     _idle(

@@ -1,4 +1,4 @@
-"""The inner loops around the rasteriser: skinning whole clips, light, projection, and halving a picture."""
+"""The inner loops around the rasteriser: bones, skinning whole clips, light, projection, and halving a picture."""
 
 from __future__ import annotations
 
@@ -23,6 +23,67 @@ def skin_clip(rest, bones, weights, turns, places, heads):  # pragma: no cover (
                             turns[t, b, i, 0] * x + turns[t, b, i, 1] * y + turns[t, b, i, 2] * z + places[t, b, i]
                         )
     return out
+
+
+@njit(cache=True)
+def scale(turn, share):  # pragma: no cover (compiled)
+    """Make a rotation (3, 3) a share of itself, about the same axis, in place."""
+    x, y, z = turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]
+    size = np.sqrt(x * x + y * y + z * z)
+    angle = share * np.arctan2(size, turn[0, 0] + turn[1, 1] + turn[2, 2] - 1.0)
+    size = max(size, 1e-12)
+    x, y, z = x / size, y / size, z / size
+    sin, rest = np.sin(angle), 1.0 - np.cos(angle)
+    turn[0, 0], turn[1, 1] = 1.0 - rest * (y * y + z * z), 1.0 - rest * (x * x + z * z)
+    turn[2, 2] = 1.0 - rest * (x * x + y * y)
+    turn[0, 1], turn[1, 0] = rest * x * y - sin * z, rest * x * y + sin * z
+    turn[0, 2], turn[2, 0] = rest * x * z + sin * y, rest * x * z - sin * y
+    turn[1, 2], turn[2, 1] = rest * y * z - sin * x, rest * y * z + sin * x
+
+
+@njit(cache=True)
+def blend(whole, first, second, share):  # pragma: no cover (compiled)
+    """Rotations between those of two segments: whole (T, S, 3, 3), first, second (N,) segments, share (N,) of the way
+    from one to the other -> (T, N, 3, 3)."""
+    out = np.empty((whole.shape[0], first.shape[0], 3, 3))
+    like = np.arange(first.shape[0])  # the bones of a hand turn alike: each such rotation is worked out once
+    for n in range(len(like)):
+        for m in range(n):
+            if first[m] == first[n] and second[m] == second[n] and share[m] == share[n]:
+                like[n] = m
+                break
+    turn = np.empty((3, 3))
+    for t in range(whole.shape[0]):
+        for n in range(len(like)):
+            if like[n] < n:
+                out[t, n] = out[t, like[n]]
+            elif share[n] >= 1.0:
+                out[t, n] = whole[t, second[n]]
+            else:
+                for i in range(3):
+                    for j in range(3):
+                        a, b = whole[t, first[n]], whole[t, second[n]]
+                        turn[i, j] = a[0, i] * b[0, j] + a[1, i] * b[1, j] + a[2, i] * b[2, j]
+                scale(turn, share[n])
+                for i in range(3):
+                    for j in range(3):
+                        a = whole[t, first[n]]
+                        out[t, n, i, j] = a[i, 0] * turn[0, j] + a[i, 1] * turn[1, j] + a[i, 2] * turn[2, j]
+    return out
+
+
+@njit(cache=True)
+def chain(turns, heads, parents):  # pragma: no cover (compiled)
+    """Where bones begin: turns (T, N, 3, 3), heads (N, 3) at rest, parents (N,) -> (T, N, 3), the root's at 0."""
+    places = np.zeros((turns.shape[0], turns.shape[1], 3))
+    for t in range(turns.shape[0]):
+        for n in range(1, turns.shape[1]):
+            p = parents[n]
+            x, y, z = heads[n, 0] - heads[p, 0], heads[n, 1] - heads[p, 1], heads[n, 2] - heads[p, 2]
+            for i in range(3):
+                turned = turns[t, p, i, 0] * x + turns[t, p, i, 1] * y + turns[t, p, i, 2] * z
+                places[t, n, i] = places[t, p, i] + turned
+    return places
 
 
 @njit(cache=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -39,13 +39,19 @@ class Repetition:
 @dataclass(frozen=True)
 class Bout:
     """A set of one movement, or a time of an idle one. asymmetry: the left side moves 1 + a, the right 1 - a of its
-    way. mirrored: begins with the other side.  ease: below 1 the way out is hurried, above 1 the way back."""
+    way. mirrored: begins with the other side.  ease: below 1 the way out is hurried, above 1 the way back.  tempo
+    (mean, over the written one), drift (of the logarithm in three repetitions), jitter (its standard deviation) and
+    fatigue (slowing in two repetitions): what the paces were drawn with, for the record."""
 
     movement: str
     repetitions: tuple[Repetition, ...]
     asymmetry: float = 0.0
     mirrored: bool = False
     ease: float = 1.0
+    tempo: float = 1.0
+    drift: float = 0.0
+    jitter: float = 0.0
+    fatigue: float = 0.0
 
     def record(self) -> dict:
         """JSON with what happened."""
@@ -64,6 +70,7 @@ class _Leg:
     level: tuple[str, str] | None
     repetition: int = -1
     ease: float = 1.0
+    props: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def timeline(bouts: list[Bout], fps: float, rng: np.random.Generator, seconds: f
     angles = np.clip(angles + _sway(len(time), fps, rng), LOW, HIGH)
     label = [legs[k].movement.kind if legs[k].movement else "background" for k in at]
     names = [legs[k].movement.name if legs[k].movement else "" for k in at]
-    props = [legs[k].movement.props if legs[k].movement else () for k in at]
+    props = [legs[k].props for k in at]
     reps = _repetitions(legs, edges, counted, length)
     return Timeline(time, _track(legs, at, share, angles, fps), reps, label, names, props)
 
@@ -156,14 +163,13 @@ def _play(
             goal, touch = swap_sides(goal), tuple(_other_side(name) for name in touch)
         ease = bout.ease if k < len(movement.steps) - 1 else 1 / bout.ease
         shorter = repetition.pace * (max(repetition.depth, 0.4) ** 0.5 if repetition.depth < 1 else 1)
-        legs.append(_Leg(step.seconds * shorter, goal, touch, movement, movement.stance, movement.level, number, ease))
+        props = movement.props if step.props is None else step.props
+        leg = _Leg(step.seconds * shorter, goal, touch, movement, movement.stance, movement.level, number, ease, props)
+        legs.append(leg)
         if step.hold:
-            legs.append(
-                _Leg(step.hold * repetition.pace, goal, touch, movement, movement.stance, movement.level, number)
-            )
+            legs.append(replace(leg, seconds=step.hold * repetition.pace, ease=1.0))
     if repetition.rest:
-        last = legs[-1]
-        legs.append(_Leg(repetition.rest, last.goal, last.touch, movement, movement.stance, movement.level))
+        legs.append(replace(legs[-1], seconds=repetition.rest, repetition=-1, ease=1.0))
 
 
 def _other_side(name: str) -> str:

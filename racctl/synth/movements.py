@@ -17,19 +17,21 @@ GROUPS = {
     }.items()
 }  # fmt: skip
 CONTACTS = {*GROUPS, *(one for pair in GROUPS.values() for one in pair), "body"}
-PROPS = {"dumbbells", "barbell", "bench", "bar", "mat", "horse", "cup"}
+PROPS = {"dumbbells", "dumbbells_down", "barbell", "bench", "bar", "mat", "horse", "cup"}
 STANCES = {"standing", "prone", "supine", "bench", "bar", "horse"}
 
 
 @dataclass(frozen=True)
 class Step:
     """One key pose. seconds: to get there from the pose before.  angles: what differs from the movement's start.
-    hold: seconds to stay.  touch: contacts on the way there and while holding, None for those of the movement."""
+    hold: seconds to stay.  touch: contacts on the way there and while holding; props: what is held then. None for
+    those of the movement."""
 
     seconds: float
     angles: Angles = field(default_factory=dict)
     hold: float = 0.0
     touch: tuple[str, ...] | None = None
+    props: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Movement:
 
     def __post_init__(self) -> None:
         touched = {*self.touch, *(name for step in self.steps for name in step.touch or ()), *(self.level or ())}
-        for kind, named, known in (("contact", touched, CONTACTS), ("prop", set(self.props), PROPS)):
+        props = {*self.props, *(name for step in self.steps for name in step.props or ())}
+        for kind, named, known in (("contact", touched, CONTACTS), ("prop", props, PROPS)):
             if named - known:
                 raise DataError(
                     f"movement '{self.name}' names the {kind} '{min(named - known)}'; expected {sorted(known)}"

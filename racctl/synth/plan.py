@@ -16,6 +16,9 @@ from racctl.synth.movements import Movement, catalog, movement_named
 
 Colour = tuple[float, float, float]
 SPEEDS = {"slow": (0.85, 0.12), "fast": (1.75, 0.2), "mixed": (1.2, 0.35), "any": (1.25, 0.5)}  # tempo: mean, spread
+# What is drawn from unless the user says: sizes in pixels, frames per second; the usual ones more often.
+SIZES = ((224, 224), (256, 256), (320, 320), (320, 240), (240, 320), (384, 216), (216, 384), (400, 300), (300, 400))
+FRAME_RATES = (15.0, 20.0, 24.0, 25.0, 25.0, 29.97, 30.0, 30.0, 30.0, 50.0)
 SKINS = (
     (0.95, 0.78, 0.67),
     (0.87, 0.67, 0.53),
@@ -86,14 +89,16 @@ class Room:
 
 @dataclass(frozen=True)
 class Picture:
-    """width, height: pixels.  fps: frames/s.  crf: H.264's.  blur: pixels.  noise: 0..1.  gamma, gain: of the camera.
-    dropped: share of the frames that are missing."""
+    """width, height: pixels.  fps: frames/s.  crf: H.264's.  blur: of the lens, pixels.  shutter: share of the time
+    between two frames that it is open, which blurs what moves.  noise: 0..1.  gamma, gain: of the camera.  dropped:
+    share of the frames that are missing."""
 
     width: int
     height: int
     fps: float
     crf: int
     blur: float
+    shutter: float
     noise: float
     gamma: float
     gain: float
@@ -127,11 +132,13 @@ def generator(*key: int) -> np.random.Generator:
 
 
 def plan_clip(
-    seed: int, number: int, movement: str, *, speed: str = "any", size: tuple[int, int] = (320, 320), fps: float = 30.0,
-    repetitions: tuple[int, int] = (3, 10), clean: bool = False, alone: bool = False, tempo: float | None = None,
+    seed: int, number: int, movement: str, *, speed: str = "any", size: tuple[int, int] | None = None,
+    fps: float | None = None, repetitions: tuple[int, int] = (3, 10), clean: bool = False, alone: bool = False,
+    tempo: float | None = None,
 ) -> Plan:  # fmt: skip
-    """Draw one clip of one exercise: idle, a set, idle. clean: only full repetitions, without pauses. alone: nobody
-    else. tempo: factor on the written speed, instead of one drawn for `speed` (slow, fast, mixed, any)."""
+    """Draw one clip of one exercise: idle, a set, idle. size (width, height in pixels), fps: drawn where None.
+    clean: only full repetitions, without pauses. alone: nobody else. tempo: factor on the written speed, instead of
+    one drawn for `speed` (slow, fast, mixed, any)."""
     if speed not in SPEEDS:
         raise UsageError(f"no such speed '{speed}'; expected one of {', '.join(SPEEDS)}")
     exercise = movement_named(movement)
@@ -185,8 +192,9 @@ def draw_bout(
             break
     ease = float(np.clip(np.exp(rng.normal(0, 0.05 if clean else 0.18)), 0.6, 1.7))
     return Bout(
-        movement.name, tuple(repetitions), r(rng.normal(0, 0.02 if clean else 0.04)), bool(rng.random() < 0.5), r(ease)
-    )
+        movement.name, tuple(repetitions), r(rng.normal(0, 0.02 if clean else 0.04)), bool(rng.random() < 0.5), r(ease),
+        r(tempo), r(drift), r(jitter), r(fatigue),
+    )  # fmt: skip
 
 
 def draw_idle(rng: np.random.Generator) -> Bout:
@@ -261,9 +269,13 @@ def draw_room(rng: np.random.Generator, alone: bool) -> Room:
     )  # fmt: skip
 
 
-def draw_picture(rng: np.random.Generator, size: tuple[int, int], fps: float) -> Picture:
-    """What camera and coder do to it."""
+def draw_picture(rng: np.random.Generator, size: tuple[int, int] | None, fps: float | None) -> Picture:
+    """What camera and coder do to it. size, fps: drawn where None; what is drawn else does not depend on them."""
     crf, blur, noise = int(rng.integers(18, 33)), max(0.0, rng.normal(0.2, 0.35)), abs(rng.normal(0, 0.015))
     gamma, gain = rng.uniform(0.8, 1.25), rng.uniform(0.75, 1.2)
     dropped = rng.uniform(0.01, 0.06) if rng.random() < 0.1 else 0.0
-    return Picture(size[0], size[1], r(fps), crf, r(blur), r(noise), r(gamma), r(gain), r(dropped))
+    shutter = rng.uniform(0.1, 0.9) if rng.random() < 0.75 else rng.uniform(0.0, 0.1)
+    drawn_size, drawn_fps = SIZES[int(rng.integers(len(SIZES)))], FRAME_RATES[int(rng.integers(len(FRAME_RATES)))]
+    width, height = size or drawn_size
+    rate = drawn_fps if fps is None else fps
+    return Picture(width, height, r(rate), crf, r(blur), r(shutter), r(noise), r(gamma), r(gain), r(dropped))

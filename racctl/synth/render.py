@@ -16,9 +16,13 @@ from racctl.synth.plan import Picture, Plan, generator
 from racctl.synth.shapes import Mesh
 from racctl.synth.wardrobe import dress
 
+Buffers = tuple[np.ndarray, np.ndarray, np.ndarray]  # depth (H, W), image (H, W, 3), labels (H, W)
+
 NOTHING, PERSON, OTHER, THING = range(4)
 FINE = 360  # pictures with a shorter side than this are drawn at twice the size and averaged
 SHADOW = 0.42  # how much darker
+STREAK = 1.5  # pixels of motion while the shutter is open for which one more exposure is averaged
+EXPOSURES = 5  # at most, in one frame; odd, so that one of them is the middle
 
 
 @dataclass(frozen=True)
@@ -52,27 +56,27 @@ def actor(body: Body, placed: Placed, person, label: int) -> Actor:
 def shots(
     plan: Plan, actors: list[Actor], view: View, props: list[tuple[str, ...]], points: np.ndarray
 ) -> Iterator[Shot]:
-    """Every frame of a clip. points: (T, P, 3) as `View.see` gives them. props: (T,) what the person holds."""
+    """Every frame of a clip. points: (T, P, 3) as `View.see` gives them. props: (T,) what the person holds.
+
+    What moves is blurred over the time that the shutter is open; mask, front and by are those of the middle of it.
+    """
     factor = 2 if min(view.size) <= FINE else 1
     width, height = view.size[0] * factor, view.size[1] * factor
     main = actors[0]
     held = tuple(dict.fromkeys(name for frame in props for name in frame))
     around = scene.furnish(plan.room, view, held, main.placed, main.body)
-    stage = _Stage(plan, view, around, factor)
+    stage, gear = _Stage(plan, view, around, factor), scene.Gear(props, main.body, main.placed.places)
     rng = generator(plan.seed, plan.number, 8)
     curve = np.linspace(0, 1, 4096) ** (0.8 * plan.picture.gamma)
     for t in range(len(points)):
         depth, image, labels = stage.empty(t)
-        gear = scene.gear(props[t], main.body, main.placed.places[t])
         if plan.room.distractors:
             moving = scene.passer_by(
                 around.seed, t / plan.picture.fps, around.half, view, main.placed.places[:, 0].mean(0)
             )
             stage.draw_mesh(t, moving, THING, depth, image, labels)
         stage.shade_floor(t, actors, depth, image)
-        for one in actors:
-            stage.draw_actor(t, one, depth, image, labels)
-        stage.draw_mesh(t, gear, THING, depth, image, labels)
+        stage.expose(t, actors, gear, (depth, image, labels))
         front, by = _in_front(points[t] * [factor, factor, 1], depth, labels, width, height)
         small, mask = kernels.shrunk(image, labels, PERSON, factor, plan.picture.gain, curve)
         yield Shot(_develop(small, plan.picture, rng), mask, front, by)
@@ -89,9 +93,11 @@ class _Stage:
         self.light = np.array(
             [np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)]
         )
-        self.background: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self.shutter = plan.picture.shutter
+        self.background: Buffers | None = None
+        self.known: dict[tuple[int, int], np.ndarray] = {}  # posed bodies of this frame and its neighbours
 
-    def empty(self, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def empty(self, t: int) -> Buffers:
         """Depth, image and labels of the room with what never moves in it."""
         if self.background is None or not self.view.still:
             depth, image, labels = np.empty(self.shape), np.empty((*self.shape, 3)), np.zeros(self.shape, np.uint8)
@@ -121,39 +127,73 @@ class _Stage:
     ) -> None:
         if not len(mesh.faces):
             return
-        outward = np.empty_like(mesh.vertices)
-        raster.normals(mesh.vertices, mesh.faces, outward)
-        raster.fill(
-            self.project(t, mesh.vertices),
-            mesh.faces,
-            self.lit(mesh.colours, outward, True),
-            label,
-            depth,
-            image,
-            labels,
-        )
+        lit = self.lit(mesh.colours, self.outward(mesh.vertices, mesh.faces), True)
+        raster.fill(self.project(t, mesh.vertices), mesh.faces, lit, label, depth, image, labels)
 
     def posed(self, t: int, one: Actor) -> np.ndarray:
-        turns, places = one.placed.turns[t], one.placed.places[t]
-        out = np.empty_like(one.vertices)
-        shifts = places - np.einsum("nij,nj->ni", turns, one.body.bones.head)
-        raster.skin(one.vertices, one.body.skin, one.body.weights, np.ascontiguousarray(turns), shifts, out)
-        return out
+        """(V, 3) m, in the room; not to be changed."""
+        if (t, one.label) not in self.known:
+            self.known = {key: found for key, found in self.known.items() if key[0] >= t - 2}
+            turns, places = one.placed.turns[t], one.placed.places[t]
+            out = np.empty_like(one.vertices)
+            shifts = places - np.einsum("nij,nj->ni", turns, one.body.bones.head)
+            raster.skin(one.vertices, one.body.skin, one.body.weights, np.ascontiguousarray(turns), shifts, out)
+            self.known[t, one.label] = out
+        return self.known[t, one.label]
 
-    def draw_actor(self, t: int, one: Actor, depth: np.ndarray, image: np.ndarray, labels: np.ndarray) -> None:
-        vertices = self.posed(t, one)
-        outward = np.empty_like(vertices)
-        raster.normals(vertices, one.body.faces, outward)
-        raster.fill(
-            self.project(t, vertices), one.body.faces, self.lit(one.colours, outward), one.label, depth, image, labels
-        )
+    def moment(self, t: int, offset: float, one: Actor) -> np.ndarray:
+        """(V, 3) m at `offset` frames from t, between the neighbours' places."""
+        here = self.posed(t, one)
+        if offset == 0:
+            return here
+        there = self.posed(min(max(t + (1 if offset > 0 else -1), 0), len(one.placed.turns) - 1), one)
+        return here + abs(offset) * (there - here)
+
+    def offsets(self, t: int, actors: list[Actor]) -> np.ndarray:
+        """When the frame is exposed, in frames from t: as often as the motion needs, the middle one being 0."""
+        reach = 0.0
+        for one in actors if self.shutter else ():
+            ends = [self.project(t, self.moment(t, s * self.shutter / 2, one)[one.body.hull]) for s in (-1, 1)]
+            reach = max(reach, float(np.abs(ends[0] - ends[1])[:, :2].max()) / self.factor)
+        number = int(np.clip(np.ceil(reach / STREAK), 1, EXPOSURES)) | 1
+        return (np.arange(number) - number // 2) / number * self.shutter
+
+    def expose(self, t: int, actors: list[Actor], gear: scene.Gear, buffers: Buffers) -> None:
+        """Draw what moves, averaged over the exposures; depth and labels become those of the middle one."""
+        offsets = self.offsets(t, actors)
+        shades = [self.lit(one.colours, self.outward(self.posed(t, one), one.body.faces)) for one in actors]
+        moments = []
+        for offset in offsets:
+            drawn = [
+                (self.project(t, self.moment(t, offset, one)), one.body.faces, shade, one.label)
+                for one, shade in zip(actors, shades, strict=True)
+            ]
+            held = gear.at(t, offset)
+            lit = self.lit(held.colours, self.outward(held.vertices, held.faces), True)
+            moments.append([*drawn, (self.project(t, held.vertices), held.faces, lit, THING)])
+        corner, box = _box([points for moment in moments for points, *_ in moment], self.shape)
+        clean, total = [buffer[box] for buffer in buffers], 0.0
+        for offset, moment in zip(offsets, moments, strict=True):
+            work = tuple(np.ascontiguousarray(part) if len(offsets) == 1 else part.copy() for part in clean)
+            for points, faces, shade, label in moment:
+                raster.fill(points - corner, faces, shade, label, *work)
+            total = total + work[1]
+            if offset == 0:
+                middle = work
+        buffers[0][box], buffers[1][box], buffers[2][box] = middle[0], total / len(offsets), middle[2]
+
+    def outward(self, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        """Unit normals (V, 3)."""
+        out = np.empty_like(vertices)
+        raster.normals(vertices, faces, out)
+        return out
 
     def shade_floor(self, t: int, actors: list[Actor], depth: np.ndarray, image: np.ndarray) -> None:
         """Soft shadows of the people on the floor."""
         dark = np.zeros(self.shape)
         for one in actors:
             vertices = self.posed(t, one)
-            vertices -= self.light * (vertices[:, 2:] / self.light[2])
+            vertices = vertices - self.light * (vertices[:, 2:] / self.light[2])
             raster.shadow(self.project(t, vertices), one.body.faces, dark)
         rows = np.flatnonzero(dark.any(1))
         if len(rows):
@@ -161,6 +201,15 @@ class _Stage:
             dark[part] = uniform_filter(dark[part], 5 * self.factor)
             turn, focal = self.view.turns[t], self.view.focal * self.factor
             kernels.darken(image, depth, dark, turn, self.view.places[t, 2], focal, SHADOW)
+
+
+def _box(points: list[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """The rectangle of the picture that holds all `points` (V, 3): its corner (x, y, 0), its rows and columns."""
+    near = np.concatenate([part[part[:, 2] > raster.NEAR, :2] for part in points])
+    low, high = (near.min(0), near.max(0)) if len(near) else (np.zeros(2), np.zeros(2))
+    left, top = (int(v) for v in np.clip(np.floor(low) - 1, 0, np.array(shape[::-1]) - 1))
+    right, foot = (int(v) for v in np.clip(np.ceil(high) + 1, (left + 1, top + 1), shape[::-1]))
+    return np.array([left, top, 0.0]), (slice(top, foot), slice(left, right))
 
 
 def _in_front(

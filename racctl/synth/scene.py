@@ -43,11 +43,11 @@ def furnish(room: Room, view: View, props: tuple[str, ...], placed: Placed, body
         meshes.append(
             shapes.box((middle[0] - 0.4, middle[1] - 1.0, 0), (middle[0] + 0.4, middle[1] + 1.0, MAT), colour)
         )
-    grips = placed.places[:, [body.bones.joint[f"{side}_fingers"] for side in ("left", "right")]].mean((0, 1))
+    grips = [np.median(placed.places[:, body.bones.joint[f"{side}_fingers"]], 0) for side in ("left", "right")]
     if "bar" in props:
-        meshes.append(shapes.pull_up_bar(grips, HELD_AT["bar"]))
+        meshes.append(shapes.pull_up_bar((grips[0] + grips[1]) / 2, HELD_AT["bar"]))
     if "horse" in props:
-        meshes.append(shapes.horse(grips, HELD_AT["horse"]))
+        meshes.append(shapes.horse(*grips, HELD_AT["horse"]))
     if room.occluders:
         meshes.append(_in_the_way(rng, view, middle))
     textures = np.stack([_texture(rng, room.floor, room.style, "floor"), _texture(rng, room.wall, room.style, "wall"),
@@ -85,6 +85,34 @@ def _texture(rng: np.random.Generator, colour: tuple[float, ...], style: str, ki
             top, left = rng.integers(20, 90), rng.integers(0, TEXTURE - 50)
             out[top : top + rng.integers(20, 60), left : left + rng.integers(20, 50)] = rng.uniform(0.05, 1, 3)
     return out
+
+
+@dataclass(frozen=True)
+class Gear:
+    """What the hands hold, or have laid down, over a clip. props: (T,) what.  places (T, N, 3) m of the bones."""
+
+    props: list[tuple[str, ...]]
+    body: Body
+    places: np.ndarray
+
+    def at(self, t: int, offset: float) -> Mesh:
+        """At `offset` frames from frame t, between its neighbours' places."""
+        there = min(max(t + int(np.sign(offset)), 0), len(self.places) - 1)
+        places = self.places[t] + abs(offset) * (self.places[there] - self.places[t])
+        meshes = [gear(self.props[t], self.body, places)]
+        held = [k for k, props in enumerate(self.props) if "dumbbells" in props]
+        if "dumbbells_down" in self.props[t] and held:
+            meshes.append(_laid_down(self.body, self.places[min(held, key=lambda k: abs(k - t))]))
+        return shapes.joined(meshes)
+
+
+def _laid_down(body: Body, places: np.ndarray) -> Mesh:
+    """Dumbbells on the floor below the hands as they were when they took hold or let go."""
+    meshes = []
+    for side in ("left", "right"):
+        at, along = _grip(body, side, places)
+        meshes.append(shapes.dumbbell(np.array([at[0], at[1], shapes.DISC]), along * [1, 1, 0] + [0, 1e-6, 0]))
+    return shapes.joined(meshes)
 
 
 def gear(props: tuple[str, ...], body: Body, places: np.ndarray) -> Mesh:

@@ -69,12 +69,14 @@ def rod(first: np.ndarray, last: np.ndarray, radius: float, colour: tuple[float,
     return Mesh(vertices, faces.astype(np.int32), np.tile(np.array(colour, float), (len(vertices), 1)))
 
 
+DISC = 0.055  # m, radius of a dumbbell's discs
+
+
 def dumbbell(middle: np.ndarray, along: np.ndarray) -> Mesh:
     """At `middle`, its bar in the direction `along`."""
     along = unit(along)
     ends = [
-        rod(middle + along * a, middle + along * b, 0.055, (0.12, 0.12, 0.13))
-        for a, b in ((-0.15, -0.07), (0.07, 0.15))
+        rod(middle + along * a, middle + along * b, DISC, (0.12, 0.12, 0.13)) for a, b in ((-0.15, -0.07), (0.07, 0.15))
     ]
     return joined([rod(middle - along * 0.15, middle + along * 0.15, 0.015, (0.6, 0.6, 0.62)), *ends])
 
@@ -101,16 +103,16 @@ def bench(middle: np.ndarray, height: float, heading: float) -> Mesh:
     return Mesh(turned + np.array([middle[0], middle[1], 0]), mesh.faces, mesh.colours)
 
 
-def horse(middle: np.ndarray, height: float) -> Mesh:
-    """A pommel horse with its two pommels, lengthwise to the person's left and right."""
-    x, y = middle[:2]
+def horse(left: np.ndarray, right: np.ndarray, height: float) -> Mesh:
+    """A pommel horse, lengthwise to the person's left and right; `left`, `right`: where its two pommels are held."""
+    x, y = (left + right)[:2] / 2
     body = box((x - 0.8, y - 0.18, height - 0.45), (x + 0.8, y + 0.18, height - 0.1), (0.55, 0.35, 0.2))
     legs = [
         rod(np.array([x + a, y, 0]), np.array([x + a, y, height - 0.45]), 0.04, (0.4, 0.4, 0.4)) for a in (-0.5, 0.5)
     ]
     pommels = [
         rod(np.array([x + a, y - 0.1, height - 0.02]), np.array([x + a, y + 0.1, height - 0.02]), 0.02, (0.8, 0.8, 0.8))
-        for a in (-0.25, 0.25)
+        for a in (left[0] - x, right[0] - x)
     ]
     return joined([body, *legs, *pommels])
 

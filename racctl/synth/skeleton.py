@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from racctl.synth.channels import INDEX
+from racctl.synth.kernels import blend, chain
 from racctl.synth.rotate import X, Y, Z, about, about_vector, between, mirrored, unit
 
 # Segments, parents first. The upper arm hangs on the chest: its angles are to the trunk, whatever the collar bone does.
@@ -89,12 +90,7 @@ def _limb(get) -> dict[str, np.ndarray]:
 
 def bone_rotations(bones: Bones, turns: np.ndarray) -> np.ndarray:
     """(T, S, 3, 3) -> (T, N, 3, 3), twists and the curve of the spine spread over the bones between two segments."""
-    whole = turns @ bones.neutral
-    out = whole[:, bones.second]
-    for bone in np.flatnonzero(bones.share < 1):
-        first, second = whole[:, bones.first[bone]], whole[:, bones.second[bone]]
-        out[:, bone] = first @ part(np.swapaxes(first, -1, -2) @ second, bones.share[bone])
-    return out
+    return blend(turns @ bones.neutral, bones.first, bones.second, bones.share)
 
 
 def part(rotations: np.ndarray, share: float) -> np.ndarray:
@@ -113,11 +109,7 @@ def part(rotations: np.ndarray, share: float) -> np.ndarray:
 
 def bone_places(bones: Bones, turns: np.ndarray) -> np.ndarray:
     """Rotations (T, N, 3, 3) -> heads (T, N, 3) in metres, the root's at the origin."""
-    places = np.zeros((*turns.shape[:2], 3))
-    for bone in range(1, len(bones.names)):
-        parent = bones.parent[bone]
-        places[:, bone] = places[:, parent] + turns[:, parent] @ (bones.head[bone] - bones.head[parent])
-    return places
+    return chain(np.ascontiguousarray(turns), bones.head, bones.parent)
 
 
 def reach(bones: Bones, turns: np.ndarray, places: np.ndarray, limb: tuple[str, str, str], target: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import av
 import numpy as np
@@ -51,6 +51,13 @@ def write_overlay(
         raise DataError(f"the pose of '{name}' is in units of '{scale}', expected pixels; make one with 'racctl pose'")
     video = probe(source, name)
     scene = Scene(pose, video, np.asarray(starts, np.int64), np.asarray(stops, np.int64))
+    write_scene(source, name, target, scene, report)
+
+
+def write_scene(
+    source: IO[bytes], name: str, target: str | Path, scene: Drawing, report: Report = silent
+) -> None:  # fmt: skip
+    """Write the video `source` with `scene` drawn in; as `write_overlay`."""
 
     def film(out: IO[bytes]) -> None:
         try:
@@ -59,6 +66,16 @@ def write_overlay(
             raise DataError(f"cannot write '{target}' ({(error.strerror or str(error)).lower()})") from None
 
     write_file(target, film)
+
+
+class Drawing(Protocol):
+    """What `write_scene` draws: made ready for a picture, then drawn onto the planes of its frames."""
+
+    video: Video
+
+    def prepare(self, picture: Picture) -> None: ...
+
+    def draw(self, planes: Planes, number: int, time: float) -> None: ...
 
 
 class Scene:
@@ -117,7 +134,7 @@ def _resized(pose: Pose, video: Video) -> np.ndarray:
     return np.array(factors, np.float32)
 
 
-def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Scene, report: Report) -> None:
+def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Drawing, report: Report) -> None:
     taken = frames(Cursor(source), name)
     first = next(taken)  # `probe` has seen it
     with mp4(out, first.image) as container, av.open(Cursor(source), **LENIENT) as opened:

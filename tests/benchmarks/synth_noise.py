@@ -1,4 +1,5 @@
-"""Fit the model of BlazePose's errors (`racctl.synth.noise.Errors`) to a folder made by synth_realism.py --folder.
+"""Fit the model of BlazePose's errors (`racctl.synth.noise.Errors`) to a folder made by synth_realism.py --folder,
+and hold what the model does against what BlazePose did.
 
 python tests/benchmarks/synth_noise.py FOLDER
 """
@@ -7,14 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from racctl.contracts import Pose
 from racctl.io.npz import read_pose
-from racctl.synth.noise import GROUPS, VISIBLE, _late, group_of, torso
+from racctl.synth.noise import BLAZEPOSE, GROUPS, VISIBLE, Errors, _late, estimate, group_of, torso
+from racctl.synth.plan import generator
 from racctl.topology import BLAZEPOSE33
 
 GROUP = np.array([group_of(joint) for joint in BLAZEPOSE33.joints])
@@ -135,14 +137,12 @@ def mean(parts: list[np.ndarray]) -> tuple[float, float]:
     return round(float(every.mean()), 3), round(float(every.std()), 3)
 
 
-def main() -> None:
-    """Print the arguments of `Errors`."""
-    clips = pairs(Path(sys.argv[1]))
+def fit(clips: list[tuple[Pose, Pose]]) -> Errors:
+    """The arguments of `Errors` that describe what was found against the truth."""
     lag, sums = best_lag(clips), Sums()
     for true, found in clips:
         measure(true, found, lag, sums)
     kept = float(np.clip(np.median(sums.memory), 0.05, 0.97))
-    minutes = sums.seconds / 60
     numbers = {
         "seen": spread(sums.seen),
         "hidden": spread(sums.hidden),
@@ -156,11 +156,37 @@ def main() -> None:
         "score_seen": mean(sums.marks_seen),
         "score_hidden": mean(sums.marks_hidden),
     }
+    minutes = sums.seconds / 60
     for kind, (runs, seconds) in (("swap", sums.swaps), ("drop", sums.drops)):
         numbers[kind], numbers[f"{kind}_time"] = round(runs / minutes, 2), round(seconds / max(runs, 1), 2)
+    return Errors(**numbers)
+
+
+def compare(real: Errors, modelled: Errors) -> None:
+    """Print what BlazePose does beside what the model of it does, measured in the same way."""
+    print(f"{'':22} BlazePose  the model")
+    for name in GROUPS:
+        for kind in ("seen", "hidden"):
+            print(f"{name + ' ' + kind:22} {getattr(real, kind)[name]:9.3f}  {getattr(modelled, kind)[name]:9.3f}")
+    for field_ in fields(Errors):
+        one, two = getattr(real, field_.name), getattr(modelled, field_.name)
+        if isinstance(one, tuple):
+            print(f"{field_.name:22} {one[0]:.2f}±{one[1]:.2f}  {two[0]:.2f}±{two[1]:.2f}")
+        elif not isinstance(one, dict):
+            print(f"{field_.name:22} {one:9g}  {two:9g}")
+
+
+def main() -> None:
+    """Print the arguments of `Errors` that fit, then BlazePose beside the model in use and beside the one that fits."""
+    clips = pairs(Path(sys.argv[1]))
+    minutes = sum(true.time[-1] - true.time[0] for true, _ in clips) / 60
+    real = fit(clips)
     print(f"{len(clips)} clips, {minutes:.1f} minutes")
-    for name, value in numbers.items():
+    for name, value in asdict(real).items():
         print(f"    {name}={value},")
+    for title, errors in (("racctl.synth.noise.BLAZEPOSE", BLAZEPOSE), ("the fit above", real)):
+        print(f"\nmodelled with {title}")
+        compare(real, fit([(true, estimate(true, generator(1, k), errors)) for k, (true, _) in enumerate(clips)]))
 
 
 if __name__ == "__main__":

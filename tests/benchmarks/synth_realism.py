@@ -67,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
-        names = options.only.split(",") if options.only else [n for n, m in exercises().items() if m.repeats]
+        names = options.only.split(",") if options.only else list(exercises())
         more = {"fps": options.fps, "repetitions": (3, 6), "clean": True, "alone": True}
         jobs = plans(names, options.clips, {"test": 1.0}, 20, **more)
         summaries = generate(jobs, folder, options.jobs)

@@ -1,0 +1,192 @@
+"""Predicted labels beside the truth, as items: one for a window, for a piece of the timeline, or for a clip.
+
+* window: the truth is the label at its middle frame, start + (stop - start) // 2 (the paper's smart-middle labelling:
+  frame 8 of 16).
+* segment: every frame counts, from the first to the last that the truth or the prediction speaks of; the timeline is
+  cut into pieces on which neither changes. What no segment covers is predicted to be background.
+* clip: the truth is the label, other than background, that lasts longest in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from racctl.classification import Items
+from racctl.data.intervals import SLACK, LabelledClip, class_names, labels_at, main_label
+from racctl.data.labels import BACKGROUND
+from racctl.data.predictions import PredictedLabels
+from racctl.errors import DataError, UsageError
+
+NOWHERE = -1  # the row of a piece that no segment covers
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Items before their labels are numbered. clip: (N,) index.  true, predicted: N labels.  row: (N,) row of the
+    prediction table, NOWHERE for none.  weight: (N,)."""
+
+    clip: list[np.ndarray]
+    true: list[np.ndarray]
+    predicted: list[np.ndarray]
+    row: list[np.ndarray]
+    weight: list[np.ndarray]
+
+
+def with_null(
+    truth: list[LabelledClip], predicted: PredictedLabels, null: str
+) -> tuple[list[LabelledClip], PredictedLabels]:  # fmt: skip
+    """Both with the label `null` taken for `BACKGROUND`; where the prediction knows both, their probabilities are
+    added. UsageError when neither side has such a label."""
+    if null == BACKGROUND:
+        return truth, predicted
+    if null not in {label for clip in truth for label in clip.labels} | {*predicted.classes, *predicted.label}:
+        raise UsageError(f"'--null {null}' is no label of the truth or of the predictions")
+
+    def named(label: str) -> str:
+        return BACKGROUND if label == null else label
+
+    clips = [
+        replace(clip, intervals=[replace(i, label=named(i.label)) for i in clip.intervals]) for clip in truth
+    ]  # fmt: skip
+    classes, labels = [named(name) for name in predicted.classes], [named(name) for name in predicted.label]
+    return clips, replace(predicted, classes=classes, label=labels)
+
+
+def pair_labels(truth: list[LabelledClip], predicted: PredictedLabels) -> Items:
+    """The items of both, which are about the same clips; the clips are sorted by name, so that no file's order can move
+    an interval. Classes: the truth's (`class_names`), then those that the prediction alone knows.
+
+    DataError for what cannot be compared: overlapping segments, several rows for one clip, a truth in seconds and a
+    prediction without times.
+    """
+    clips = sorted(truth, key=lambda clip: clip.clip)
+    place = {clip.clip: k for k, clip in enumerate(clips)}
+    of_row = np.array([place[name] for name in predicted.clip], np.int64)
+    order = np.lexsort((predicted.start, of_row))
+    bounds = np.searchsorted(of_row[order], np.arange(len(clips) + 1))
+    labels = np.array(predicted.label, object)
+    found = Found([], [], [], [], [])
+    make = {"window": _windows, "segment": _pieces, "clip": _clips}[predicted.unit]
+    for k, clip in enumerate(clips):
+        rows = order[bounds[k] : bounds[k + 1]]
+        row, true, weight = make(clip, rows, predicted)
+        found.clip.append(np.full(len(row), k))
+        found.true.append(true)
+        found.row.append(row)
+        found.predicted.append(np.where(row == NOWHERE, BACKGROUND, labels[row] if len(labels) else BACKGROUND))
+        found.weight.append(np.asarray(weight, np.float64))
+    return _numbered(clips, predicted, found)
+
+
+Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # row, true label, weight
+
+
+def _windows(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Made:
+    if not len(rows):
+        raise DataError(f"{predicted.shown} has no windows of clip '{clip.clip}'; it is shorter than one, take it out")
+    start, stop = predicted.start[rows], predicted.stop[rows]
+    middle = start + (stop - start) // 2
+    start_s, stop_s = predicted.start_s[rows], predicted.stop_s[rows]
+    time = start_s + (stop_s - start_s) * (middle - start) / (stop - start)
+    true = labels_at(clip, middle, None if np.isnan(time).any() else time)
+    return rows, true, np.ones(len(rows))
+
+
+def _clips(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Made:
+    if len(rows) != 1:
+        raise DataError(f"{predicted.shown} has {len(rows)} labels for clip '{clip.clip}'; expected one for each clip")
+    return rows, np.array([main_label(clip)], object), np.ones(1)
+
+
+def _pieces(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Made:
+    start, stop = predicted.start[rows], predicted.stop[rows]
+    over = np.flatnonzero(start[1:] < stop[:-1])
+    if len(over):
+        at = f"at frame {start[over[0] + 1]}"
+        raise DataError(
+            f"{predicted.shown} has segments of clip '{clip.clip}' that overlap {at}; windows need the unit \"window\""
+        )
+    clock = _clock(clip, rows, predicted)
+    edges = np.unique(np.concatenate([start, stop, _truth_edges(clip, clock)])).astype(np.int64)
+    if len(edges) < 2:
+        raise DataError(f"clip '{clip.clip}' has no length in the truth and no segments in {predicted.shown}")
+    first, length = edges[:-1], np.diff(edges)
+    middle = first + length // 2
+    true = labels_at(clip, middle, clock.time(middle) if clock else None)
+    if not len(rows):
+        return np.full(len(first), NOWHERE), true, length
+    inside = np.searchsorted(start, first, side="right") - 1  # the last segment that starts before
+    row = np.where((inside >= 0) & (first < stop[inside]), rows[inside], NOWHERE)
+    return row, true, length
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """Frame numbers and times (n,) of one clip, both ascending, n >= 2; between and beyond them time runs evenly."""
+
+    frame: np.ndarray
+    second: np.ndarray
+
+    def time(self, frame: np.ndarray) -> np.ndarray:
+        """(n,) seconds at frames."""
+        return self._along(frame, self.frame, self.second)
+
+    def frame_at(self, time: np.ndarray) -> np.ndarray:
+        """(n,) the first frame at or after each time."""
+        return np.ceil(self._along(time - SLACK, self.second, self.frame)).astype(np.int64)
+
+    def _along(self, x: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+        rate = (values[-1] - values[0]) / (known[-1] - known[0])
+        beyond = np.minimum(x - known[0], 0) + np.maximum(x - known[-1], 0)
+        return np.interp(x, known, values) + beyond * rate
+
+
+def _clock(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Clock | None:
+    """The clip's clock as the prediction tells it; None where it does not."""
+    if not len(rows) or np.isnan(predicted.start_s[rows]).any() or np.isnan(predicted.stop_s[rows]).any():
+        return None
+    frame, first = np.unique(np.concatenate([predicted.start[rows], predicted.stop[rows]]), return_index=True)
+    second = np.concatenate([predicted.start_s[rows], predicted.stop_s[rows]])[first]
+    if (np.diff(second) <= 0).any():
+        raise DataError(f"{predicted.shown} has times of clip '{clip.clip}' that do not ascend with its frames")
+    return Clock(frame.astype(np.float64), second)
+
+
+def _truth_edges(clip: LabelledClip, clock: Clock | None) -> np.ndarray:
+    """Frames at which the truth begins or ends an interval."""
+    frames = [edge for i in clip.intervals if i.in_frames for edge in (i.start, i.stop)]
+    seconds = [edge for i in clip.intervals if not i.in_frames and i.in_seconds for edge in (i.start_s, i.stop_s)]
+    if not seconds:
+        return np.array(frames, np.int64)
+    if clock is None:
+        raise DataError(f"the truth has clip '{clip.clip}' in seconds, and the prediction has no times for it")
+    return np.maximum(clock.frame_at(np.array(seconds)), 0)
+
+
+def _numbered(clips: list[LabelledClip], predicted: PredictedLabels, found: Found) -> Items:
+    true, given = np.concatenate(found.true), np.concatenate(found.predicted)
+    known = class_names(clips)
+    more = [*predicted.classes, *sorted(set(given.tolist()))]
+    classes = list(dict.fromkeys([*known, *more]))
+    index: Callable = np.vectorize({name: k for k, name in enumerate(classes)}.__getitem__, otypes=[np.int64])
+    row = np.concatenate(found.row)
+    probs = None
+    if predicted.probs is not None:
+        probs = np.zeros((len(row), len(classes)))
+        for k, name in enumerate(predicted.classes):
+            probs[:, classes.index(name)] += np.where(row == NOWHERE, 0, predicted.probs[row, k])
+        probs[row == NOWHERE, classes.index(BACKGROUND)] = 1.0  # what is not said to be anything
+    return Items(
+        classes=classes, clips=[clip.clip for clip in clips], clip=np.concatenate(found.clip),
+        true=index(true), predicted=index(given), weight=np.concatenate(found.weight), probs=probs,
+    )  # fmt: skip
+
+
+def uncovered(items: Items, predicted: PredictedLabels) -> float:
+    """Frames that no segment covers."""
+    if predicted.unit != "segment":
+        return 0.0
+    return float(items.weight.sum() - (predicted.stop - predicted.start).sum())

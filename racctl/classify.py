@@ -1,0 +1,256 @@
+"""Which exercise when: from a video to a timeline of labelled segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from racctl import __version__
+from racctl.contracts import Mask, Meta, Pose, step, with_step
+from racctl.data.labels import BACKGROUND
+from racctl.errors import DataError, UsageError
+from racctl.io.checkpoint import digest, read_model
+from racctl.io.npz import read_mask, read_pose
+from racctl.io.output import write_file
+from racctl.io.parquet import table_from_rows, write_table
+from racctl.io.sniff import sniff
+from racctl.io.spool import clip_name, display_name, open_input
+from racctl.mask import Options as MaskOptions
+from racctl.mask import estimate_mask, mask_lanes
+from racctl.models.catalog import RECOGNISERS, built, configured
+from racctl.pose import estimate_pose, pose_lanes, pose_step
+from racctl.progress import Report, silent
+from racctl.streams import Look, Streams, gather, unpacked
+from racctl.timeline import segments, smoothed, whole
+from racctl.video.part import check_part
+from racctl.weights import embedded, names
+
+DEFAULT = "mcat"
+UNITS = ("segment", "window", "clip")
+CHUNK = 64  # windows in a batch
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to classify. model: a file, or the name of embedded weights.  unit: rows for segments, windows or the whole
+    clip.  smooth: seconds to either side over which windows are averaged, 0 for not at all.  video: the clip where the
+    input is a mask.  pose: a pose of it that is there already.  start, stop: seconds.  mask_model: of `racctl mask`."""
+
+    model: str = DEFAULT
+    unit: str = "segment"
+    smooth: float = 1.0
+    video: str = ""
+    pose: str = ""
+    start: float | None = None
+    stop: float | None = None
+    mask_model: str = "blazepose"
+    download: bool = False
+
+    def check(self) -> Options:
+        """UsageError for a value that means nothing; returns self."""
+        check_part(self.start, self.stop)
+        if not 0 <= self.smooth < 3600:
+            raise UsageError(f"'--smooth {self.smooth:g}' means nothing; expected seconds, 0 for none")
+        return self
+
+
+class Recogniser:
+    """A trained model, ready to be fed. classes: K names.  look: what it wants to see.  record: for provenance."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        """name: a file, or embedded weights. Raises DataError for a file that is no recogniser's, UsageError for a
+        name that is neither."""
+        path = Path(name) if Path(name).is_file() else embedded(name)
+        if path is None:
+            raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
+        with open(path, "rb") as file:
+            meta, tensors = read_model(file, str(path))
+        if meta["model"] not in RECOGNISERS:
+            raise DataError(f"'{path}' is a model of kind '{meta['model']}'; expected {', '.join(RECOGNISERS)}")
+        try:
+            self.model = built(meta["model"], configured(meta["model"], meta["config"]))
+            self.model.load_state_dict(tensors)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise DataError(f"'{path}' has weights that do not fit its header ({str(error).splitlines()[0]})") from None
+        self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
+        self.record = {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}
+        self.model.eval().to(device)
+
+    @property
+    def null(self) -> int | None:
+        return self.classes.index(BACKGROUND) if BACKGROUND in self.classes else None
+
+    @torch.no_grad()
+    def probabilities(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
+        """(S, K) float32 of every window, and the windows' ticks (S, T)."""
+        windows = self.look.windows
+        rows = windows.rows(windows.starts(len(streams.packed)), len(streams.packed))
+        found = []
+        for chosen in np.array_split(rows, -(-len(rows) // CHUNK)):
+            found.append(self.model(*self.inputs(streams, chosen)).float().softmax(-1).cpu().numpy())
+        return np.concatenate(found), rows
+
+    def inputs(self, streams: Streams, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """What the model is called with for windows of these ticks (S, T)."""
+        gray, mask = unpacked(streams.packed[rows], self.look.size)
+        joints = None if streams.joints is None else torch.from_numpy(streams.joints[rows]).to(self.device)
+        return (
+            torch.from_numpy(gray).to(self.device).float() / 255,
+            torch.from_numpy(mask).to(self.device).float(),
+            joints,
+        )
+
+
+@dataclass(frozen=True)
+class Classified:
+    """One clip's windows. probs: (S, K).  rows: (S, T) ticks of each window, into `streams`."""
+
+    clip: str
+    probs: np.ndarray
+    rows: np.ndarray
+    streams: Streams
+    classes: list[str]
+    meta: Meta
+
+
+class Estimators:
+    """The mask and pose models that a recogniser needs, in worker processes; both start only when used."""
+
+    def __init__(self, look: Look, options: Options, jobs: int) -> None:
+        side = look.size if look.crop == "frame" else 256
+        self.masks = MaskOptions(
+            options.mask_model, f"{side}x{side}", start=options.start, stop=options.stop, download=options.download
+        )
+        self.made_by = pose_step("full", 1, options.start, options.stop, 1)
+        self._stack = ExitStack()
+        (self.mask_workers,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
+        (self.pose_workers,) = self._stack.enter_context(pose_lanes("full", 1, 1, jobs))
+
+    def mask(self, file: IO[bytes], name: str, report: Report) -> Mask:
+        return estimate_mask(file, name, self.masks, self.mask_workers, report).mask()
+
+    def pose(self, file: IO[bytes], name: str, report: Report) -> Pose:
+        return estimate_pose(file, name, self.pose_workers, self.made_by, report)
+
+    def abort(self) -> None:
+        self.mask_workers.abort()
+        self.pose_workers.abort()
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@contextmanager
+def estimator_lanes(look: Look, options: Options, lanes: int, each: int) -> Iterator[list[Estimators]]:
+    """`lanes` sets of estimators of `each` worker processes."""
+    with ExitStack() as stack:
+        made = []
+        for _ in range(lanes):
+            made.append(Estimators(look, options, each))
+            stack.callback(made[-1].close)
+        yield made
+
+
+def classify_source(
+    source: str, recogniser: Recogniser, options: Options, estimators: Estimators, report: Report = silent
+) -> Classified:  # fmt: skip
+    """Classify a video, or a racctl.mask/1 whose video `options.video` names. source: a path, or "-" for stdin.
+
+    Raises DataError when the input is neither, or nobody is in the picture."""
+    with open_input(source) as file, ExitStack() as stack:
+        mask, name = None, source
+        if sniff(file) == "npz":
+            mask = read_mask(file, display_name(source))
+            if not options.video:
+                raise UsageError(f"'{display_name(source)}' is a mask; name its video with '--video FILE'")
+            name, file = options.video, stack.enter_context(open_input(options.video))
+            _same_clip(mask.clip, name)
+        elif options.video:
+            raise UsageError("'--video' names the clip of a mask; the input is a video itself")
+        streams, steps = _streams(file, name, mask, recogniser.look, options, estimators, report)
+    probs, rows = recogniser.probabilities(streams)
+    asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
+                 start=options.start, stop=options.stop)  # fmt: skip
+    meta = {"clip": clip_name(name), "classes": recogniser.classes, "unit": options.unit, "steps": steps}
+    meta = with_step(meta, {**asked, "weights": [recogniser.record]})
+    return Classified(clip_name(name), probs, rows, streams, recogniser.classes, meta)
+
+
+def _streams(
+    file: IO[bytes], name: str, mask: Mask | None, look: Look, options: Options, estimators: Estimators, report: Report
+) -> tuple[Streams, list[Meta]]:
+    where, steps, pose = display_name(name), [], None
+    if look.needs_mask:
+        mask = mask or estimators.mask(file, name, report)
+        steps += mask.meta.get("steps", [])
+    if look.topology:
+        pose = _given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
+        steps += pose.meta.get("steps", [])
+    return gather(file, where, look, mask, pose, options.start, options.stop, report), steps
+
+
+def _given_pose(path: str, video: str) -> Pose:
+    with open_input(path) as file:
+        pose = read_pose(file, display_name(path))
+    _same_clip(pose.clip, video)
+    return pose
+
+
+def _same_clip(clip: str, video: str) -> None:
+    if clip not in ("", "stdin", clip_name(video)) and video != "-":
+        raise DataError(f"'{display_name(video)}' is not the clip '{clip}' that the mask or pose was made of")
+
+
+def table_of(found: list[Classified], options: Options) -> pa.Table:
+    """racctl.labels/1 of these clips: segments, windows or one row each, as the options say."""
+    rows = [row for one in found for row in ROWS[options.unit](one, options)]
+    metas = {one.clip: {"steps": one.meta["steps"]} for one in found}
+    meta = found[0].meta if len(found) == 1 else {"classes": found[0].classes, "unit": options.unit, "clips": metas}
+    return table_from_rows("racctl.labels/1", rows, meta)
+
+
+def _row(one: Classified, start: int, stop: int, label: int, probs: np.ndarray) -> dict[str, Any]:
+    """start, stop: ticks, half-open."""
+    s, last = one.streams, stop >= len(one.streams.frame)
+    return {
+        "clip": one.clip, "start": int(s.frame[start]), "stop": s.stop if last else int(s.frame[stop]),
+        "start_s": float(s.time[start]), "stop_s": s.stop_s if last else float(s.time[stop]),
+        "label": one.classes[label], "prob": float(probs[label]), "probs": [float(p) for p in probs],
+    }  # fmt: skip
+
+
+def _segments(one: Classified, options: Options) -> list[dict[str, Any]]:
+    between = float(np.median(np.diff(one.streams.time))) if len(one.streams.time) > 1 else 1 / 30
+    stride = int(one.rows[1, 0] - one.rows[0, 0]) if len(one.rows) > 1 else 1
+    smooth = smoothed(one.probs, round(options.smooth / (between * stride)))
+    middle = one.rows[:, one.rows.shape[1] // 2]
+    found = segments(one.probs, smooth, middle, len(one.streams.frame))
+    return [_row(one, s.start, s.stop, s.label, s.probs) for s in found if s.stop > s.start]
+
+
+def _windows(one: Classified, options: Options) -> list[dict[str, Any]]:  # noqa: ARG001
+    return [
+        _row(one, int(rows[0]), int(rows[-1]) + 1, int(probs.argmax()), probs)
+        for rows, probs in zip(one.rows, one.probs, strict=True)
+    ]
+
+
+def _clip(one: Classified, options: Options) -> list[dict[str, Any]]:  # noqa: ARG001
+    null = one.classes.index(BACKGROUND) if BACKGROUND in one.classes else None
+    return [_row(one, 0, len(one.streams.frame), *whole(one.probs, null))]
+
+
+ROWS = {"segment": _segments, "window": _windows, "clip": _clip}
+
+
+def save_labels(source: str, folder: Path, recogniser: Recogniser, options: Options, estimators: Estimators) -> None:
+    """Write FOLDER/<clip>.labels.parquet."""
+    found = classify_source(source, recogniser, replace(options), estimators)
+    write_file(folder / f"{found.clip}.labels.parquet", lambda out: write_table(out, table_of([found], options)))

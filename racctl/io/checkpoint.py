@@ -1,0 +1,83 @@
+"""racctl.model/1: weights in safetensors, with everything that is needed to use them in the header."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from racctl.contracts import Meta, dump_meta, load_meta
+from racctl.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = "racctl.model/1"
+MAX_BYTES = 8 << 30
+NEEDED = {"model": str, "config": dict, "classes": list, "input": dict}
+
+
+def write_model(target: IO[bytes], meta: Meta, tensors: dict[str, Tensor]) -> None:
+    """Write weights and their header; equal input gives equal bytes.
+
+    meta: model (a name), config (what builds it), classes, input (what it wants to be fed), training, licence, steps.
+    """
+    from safetensors.torch import save
+
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    target.write(save(whole, {"racctl": dump_meta({**meta, "schema": SCHEMA}).decode()}))
+
+
+def read_model(file: IO[bytes], where: str) -> tuple[Meta, dict[str, Tensor]]:
+    """Header and weights; DataError when the file is cut short, is no racctl.model/1, or lacks a part of it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    file.seek(0)
+    raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise DataError(f"'{where}' is larger than {MAX_BYTES >> 30} GiB; refusing")
+    try:
+        tensors = load(raw)
+        header = _header(raw)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].lower()
+        raise DataError(f"'{where}' is not a whole safetensors file ({reason})") from None
+    return check_model(header, where), tensors
+
+
+def model_meta(path: str | Path) -> Meta:
+    """The header alone, without reading the weights."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return check_model(_header(length.to_bytes(8, "little") + file.read(min(length, 100 << 20))), str(path))
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 over names, shapes and values, which does not change with the header."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        total.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _header(raw: bytes) -> Meta:
+    import json
+
+    length = int.from_bytes(raw[:8], "little")
+    document = json.loads(raw[8 : 8 + length])
+    about = document.get("__metadata__", {}).get("racctl")
+    return load_meta(about.encode(), "the header") if about else {}
+
+
+def check_model(meta: Meta, where: str) -> Meta:
+    """DataError unless this is the header of a racctl.model/1; returns it."""
+    if not meta:
+        raise DataError(f"'{where}' holds weights without a racctl header; expected {SCHEMA} from 'racctl train'")
+    if meta.get("schema") != SCHEMA:
+        raise DataError(f"'{where}' holds {meta.get('schema')}, this version reads {SCHEMA}")
+    for key, kind in NEEDED.items():
+        if not isinstance(meta.get(key), kind):
+            raise DataError(f"'{where}' has a damaged header: '{key}' is not a {kind.__name__}")
+    return meta

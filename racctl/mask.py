@@ -1,0 +1,259 @@
+"""Video to mask: decode, outline the people, choose whose outline it is, and keep it small."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from racctl import __version__
+from racctl.contracts import Mask, Meta, mask_quality, step
+from racctl.errors import DataError, UsageError
+from racctl.estimators.silhouettes import MaskModel, Parcel, Size, mask_model, mask_workers, nearest, pack, unpack
+from racctl.estimators.workers import Workers
+from racctl.io.current import is_current, recorded_meta
+from racctl.io.npz import MAX_BYTES, write_frames
+from racctl.io.output import write_file
+from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.progress import Report, silent
+from racctl.video.decode import Video, probe
+from racctl.video.mask_overlay import write_mask_overlay
+from racctl.video.overlay import check_target
+from racctl.video.part import check_part, part_of
+
+PERSONS = ("tracked", "largest", "central")
+LOST = 1.0  # s without the person, after which the largest one is followed anew
+SIZES = (8, 8192)  # pixels of a side, least and most
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked for. model: a name or a file.  size: "full" or WIDTHxHEIGHT.  person: whose mask, of several.
+    hold: missed frames in a row that keep the mask before them.  threshold: probability from which a pixel is the
+    person's.  start, stop: seconds.  download: whether the model may be fetched."""
+
+    model: str = "blazepose"
+    size: str = "112x112"
+    person: str = "tracked"
+    hold: int = 0
+    threshold: float = 0.5
+    start: float | None = None
+    stop: float | None = None
+    stride: int = 1
+    download: bool = False
+
+    def check(self) -> Options:
+        """UsageError unless everything is sound and the model is here or may be fetched; returns self."""
+        check_part(self.start, self.stop)
+        self.pixels  # noqa: B018 (refuses what is no size)
+        if self.person not in PERSONS:
+            raise UsageError(f"no such person '{self.person}'; expected one of {', '.join(PERSONS)}")
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"'--threshold {self.threshold:g}' is no probability; expected one between 0 and 1")
+        weights = self.weights
+        if self.person != "tracked" and not weights.tells_apart:
+            raise UsageError(
+                f"'{self.model}' follows one person of its own choice; '--person {self.person}' needs 'selfie' or YOLO"
+            )
+        if self.threshold != 0.5 and weights.kind == "ultralytics":
+            raise UsageError("'--threshold' has no effect on Ultralytics, which cuts at 0.5; leave it out")
+        return self
+
+    @cached_property
+    def weights(self) -> MaskModel:
+        """The model, here."""
+        return mask_model(self.model, self.download)
+
+    @property
+    def pixels(self) -> Size | None:
+        """Height and width; None for the video's own."""
+        if self.size == "full":
+            return None
+        shape = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
+        if not shape or not all(SIZES[0] <= int(side) <= SIZES[1] for side in shape.groups()):
+            raise UsageError(f"'--size {self.size}' is no size; expected 'full' or WIDTHxHEIGHT, 8 to 8192 pixels each")
+        return int(shape[2]), int(shape[1])
+
+    @cached_property
+    def step(self) -> Meta:
+        """The provenance entry of masks made with these options."""
+        record = self.weights.record()
+        entry = step(
+            "mask", __version__, model=record["name"], size=self.size, person=self.person, hold=self.hold,
+            threshold=self.threshold, start=self.start, stop=self.stop, stride=self.stride,
+        )  # fmt: skip
+        return {**entry, "weights": [record]}
+
+
+@dataclass
+class MaskFilm:
+    """A clip's masks, each deflated. parcels: one for each frame, (1, H, W).  shape: (T, H, W).  filled: (T,) share of
+    the picture.  frame, time, meta: as in `Mask`."""
+
+    parcels: list[Parcel]
+    shape: tuple[int, int, int]
+    filled: np.ndarray
+    frame: np.ndarray
+    time: np.ndarray
+    meta: Meta
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        """(H, W) uint8."""
+        _, height, width = self.shape
+        mask = unpack(self.parcels[t])[0]
+        if mask.shape == (height, width):
+            return mask
+        return mask[np.ix_(nearest(mask.shape[0], height), nearest(mask.shape[1], width))]
+
+    def write(self, target: IO[bytes]) -> None:
+        """Write a racctl.mask/1 npz."""
+        write_frames(target, self.meta, self, self.frame, self.time)
+
+    def mask(self) -> Mask:
+        """The whole clip in memory."""
+        pixels = np.zeros(self.shape, np.uint8)
+        for t in range(len(pixels)):
+            pixels[t] = self[t]
+        return Mask(pixels, self.frame, self.time, self.meta)
+
+
+@contextmanager
+def mask_lanes(options: Options, lanes: int, each: int) -> Iterator[list[Workers]]:
+    """`lanes` sets of `each` worker processes; a process starts when it first has something to do."""
+    with ExitStack() as stack:
+        made = (mask_workers(options.weights, options.pixels, options.threshold, each) for _ in range(lanes))
+        yield [stack.enter_context(workers) for workers in made]
+
+
+def mask_source(
+    source: str, options: Options, workers: Workers, report: Report = silent, overlay: str = ""
+) -> MaskFilm:  # fmt: skip
+    """`estimate_mask` on a path, or "-" for stdin. overlay: an MP4 to write with the mask drawn in."""
+    if overlay:
+        check_target(overlay, source)
+    with open_input(source) as file:
+        film = estimate_mask(file, source, options, workers, report)
+        if overlay:
+            write_mask_overlay(file, display_name(source), overlay, film, film.frame, report)
+        return film
+
+
+def save_mask(source: str, folder: Path, options: Options, workers: Workers) -> Meta:
+    """Write FOLDER/<clip>.mask.npz for one video unless it is there already, made of the same bytes the same way.
+    Returns its meta document."""
+    target = folder / f"{clip_name(source)}.mask.npz"
+    with open_input(source) as file:
+        if is_current(target, sha256(file), [options.step]):
+            return recorded_meta(target)
+        film = estimate_mask(file, source, options, workers)
+        write_file(target, film.write)
+        return film.meta
+
+
+def estimate_mask(
+    file: IO[bytes], name: str, options: Options, workers: Workers, report: Report = silent
+) -> MaskFilm:  # fmt: skip
+    """One mask for every frame that the options ask for; workers: from `mask_lanes` with the same options.
+
+    Raises DataError when the file is no video or nobody is found in any frame.
+    """
+    where, made_by = display_name(name), options.step
+    video = probe(file, where)
+    taken, clock, expected = part_of(file, video, made_by["args"], where)
+    height, width = options.pixels or (video.height, video.width)
+    _refuse_too_large(expected, height, width, where)
+    (found,) = workers.run(taken, expected, video.rotation, report)
+    time = np.array([time for _, time in clock])
+    person = options.person if options.weights.tells_apart else "largest"  # the only one
+    parcels, held = hold(list(follow(found, time, person)), options.hold)
+    filled = np.array([unpack(parcel).mean() if parcel[0][0] else 0.0 for parcel in parcels])
+    if not filled.any():
+        raise DataError(f"'{where}' shows no person in any of its {len(clock)} frames")
+    blank = pack(np.zeros((1, height, width), bool))
+    return MaskFilm(
+        parcels=[parcel if parcel[0][0] else blank for parcel in parcels], shape=(len(clock), height, width),
+        filled=filled, frame=np.array([number for number, _ in clock], np.int64), time=time,
+        meta=_meta(name, video, made_by, filled, held),
+    )  # fmt: skip
+
+
+def _meta(name: str, video: Video, made_by: Meta, filled: np.ndarray, held: int) -> Meta:
+    about = {"clip": clip_name(name), "source": video.source(), "steps": [made_by], "resize": "nearest"}
+    return {**about, **mask_quality(filled), **({"held": held} if held else {})}
+
+
+def quality_line(meta: Meta) -> str:
+    """The figures of a mask's quality, for a person."""
+    clip, covered, empty = meta.get("clip", ""), meta.get("coverage", 0), meta.get("empty", 0)
+    held = f" ({meta['held']} had one held over)" if meta.get("held") else ""
+    return f"{clip}: masks cover {covered:.1%} of the picture, {empty:.1%} of the frames have none{held}"
+
+
+def _refuse_too_large(frames: int, height: int, width: int, where: str) -> None:
+    if frames * height * width > MAX_BYTES:
+        raise DataError(
+            f"'{where}' has about {frames} frames, whose {width}x{height} masks are more than one file may hold; "
+            "use '--size 112x112' or '--stop'"
+        )
+
+
+def follow(found: np.ndarray, time: np.ndarray, person: str) -> Iterator[Parcel]:
+    """Of each frame's people (T,) of parcels (K, H, W), at `time` (T,) seconds, the one asked for, as (1, H, W), or
+    nobody, (0, H, W).
+
+    largest, central: in every frame anew, by area and by the distance of the mask's middle from the picture's. tracked:
+    at first the largest, then whoever overlaps most with where the person was last; nobody while none does, for up to
+    LOST seconds.
+    """
+    last, seen = None, -np.inf
+    for parcel, now in zip(found, time, strict=True):
+        masks = unpack(parcel)
+        if person == "tracked":
+            last = last if now - seen <= LOST else None
+            k = _overlapping(masks, last) if last is not None else _largest(masks)
+        else:
+            k = _largest(masks) if person == "largest" else _central(masks)
+        if k is None or not masks[k].any():
+            yield (0, *parcel[0][1:]), pack(masks[:0])[1]
+            continue
+        last, seen = masks[k], now
+        yield parcel if len(masks) == 1 else pack(masks[k : k + 1])
+
+
+def _largest(masks: np.ndarray) -> int | None:
+    return int(masks.sum((1, 2)).argmax()) if len(masks) else None
+
+
+def _central(masks: np.ndarray) -> int | None:
+    if not len(masks):
+        return None
+    _, height, width = masks.shape
+    area = np.maximum(masks.sum((1, 2)), 1)
+    y = masks.sum(2) @ (np.arange(height) + 0.5) / area / height - 0.5
+    x = masks.sum(1) @ (np.arange(width) + 0.5) / area / width - 0.5
+    return int(np.where(masks.any((1, 2)), np.hypot(x, y), np.inf).argmin())
+
+
+def _overlapping(masks: np.ndarray, last: np.ndarray) -> int | None:
+    both = (masks & last).sum((1, 2))
+    share = both / np.maximum((masks | last).sum((1, 2)), 1)
+    return int(share.argmax()) if both.any() else None
+
+
+def hold(parcels: list[Parcel], most: int) -> tuple[list[Parcel], int]:
+    """Give up to `most` frames in a row without anybody the mask before them. Returns how many got one, too."""
+    kept, missed, held = [], 0, 0
+    for parcel in parcels:
+        missed = 0 if parcel[0][0] else missed + 1
+        if 0 < missed <= most and kept and kept[-1][0][0]:
+            kept.append(kept[-1])
+            held += 1
+        else:
+            kept.append(parcel)
+    return kept, held

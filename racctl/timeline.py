@@ -1,0 +1,60 @@
+"""From the probabilities of overlapping windows to a timeline of segments."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Ticks `start` to before `stop` with one label; probs: (K,) mean over its windows."""
+
+    start: int
+    stop: int
+    label: int
+    probs: np.ndarray
+
+
+def smoothed(probs: np.ndarray, windows: int) -> np.ndarray:
+    """(S, K): each window's probabilities averaged with those of the windows about it, triangular weights that end
+    `windows` windows away; 0 or 1 changes nothing. At the ends of a clip what is beyond them has no weight."""
+    if windows <= 1 or len(probs) < 2:
+        return probs
+    weights = 1 - np.abs(np.arange(-windows + 1, windows)) / windows
+    total = np.convolve(np.ones(len(probs)), weights)[windows - 1 : windows - 1 + len(probs)]
+    columns = [np.convolve(column, weights)[windows - 1 : windows - 1 + len(probs)] for column in probs.T]
+    return np.stack(columns, axis=1) / total[:, None]
+
+
+def segments(probs: np.ndarray, smooth: np.ndarray, middle: np.ndarray, end: int) -> list[Segment]:
+    """Runs of windows with the same most probable class, in ticks that cover 0..end without a gap.
+
+    probs, smooth: (S, K), plain and smoothed; the label is chosen by `smooth`, the segment's probabilities are means of
+    `probs`.  middle: (S,) ticks. Two runs meet half way between the windows on either side.
+    """
+    label = smooth.argmax(1)
+    edges = [0, *(np.flatnonzero(np.diff(label)) + 1), len(label)]
+    found = []
+    for first, last in itertools.pairwise(edges):
+        start = 0 if first == 0 else (middle[first - 1] + middle[first] + 1) // 2
+        stop = end if last == len(label) else (middle[last - 1] + middle[last] + 1) // 2
+        found.append(Segment(int(start), int(stop), int(label[first]), probs[first:last].mean(0)))
+    return found
+
+
+def whole(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:
+    """The one class of a clip and its (K,) probabilities: the mean over windows, each weighted by how surely it is not
+    the null class. The null class itself only where it is the most probable in every window."""
+    if null is None:
+        mean = probs.mean(0)
+        return int(mean.argmax()), mean
+    if (probs.argmax(1) == null).all():
+        return null, probs.mean(0)
+    weight = 1 - probs[:, null] + 1e-9
+    mean = (probs * weight[:, None]).sum(0) / weight.sum()
+    others = mean.copy()
+    others[null] = -1
+    return int(others.argmax()), mean

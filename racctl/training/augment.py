@@ -1,0 +1,69 @@
+"""Augmentation of clips, the same for all frames of one (section 4.2): geometry on pictures and masks, light on
+pictures only. On whatever device the clips are on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The paper's ranges. tempo and drop are this project's own: windows played faster or slower by a factor from that
+    range (the paper has none), and a chance that one of the streams is blank in a window."""
+
+    flip: float = 0.5
+    scale: tuple[float, float] = (0.8, 1.0)  # of the area
+    aspect: tuple[float, float] = (0.9, 1.1)
+    light: tuple[float, float] = (0.8, 1.2)  # brightness, contrast; saturation changes nothing in grayscale
+    tempo: tuple[float, float] = (1.0, 1.0)
+    drop: float = 0.0
+
+    def __call__(
+        self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """gray, mask: (b, t, h, w) in 0..1.  joints: (b, t, v, 3) or None.  mirror: (v,) left-right order of joints."""
+        b = len(gray)
+        flip = torch.rand(b, device=gray.device) < self.flip
+        grid = self._grid(gray, flip)
+        gray = F.grid_sample(gray, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        mask = F.grid_sample(mask, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+        if joints is not None:
+            mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0])
+            joints = torch.where(flip[:, None, None, None], mirrored, joints)
+        return self._dropped(self._lit(gray), mask, joints)
+
+    def _grid(self, clips: Tensor, flip: Tensor) -> Tensor:
+        """(b, h, w, 2): for each clip one crop of random place, area and aspect, maybe mirrored."""
+        b, _, h, w = clips.shape
+        area = _uniform(b, self.scale, clips)
+        aspect = _uniform(b, (self.aspect[0], self.aspect[1]), clips)
+        wide, high = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+        x, y = ((1 - side) * _uniform(b, (-1, 1), clips) for side in (wide, high))
+        zero = torch.zeros_like(x)
+        wide = torch.where(flip, -wide, wide)
+        theta = torch.stack([wide, zero, x, zero, high, y], dim=1).view(b, 2, 3)
+        return F.affine_grid(theta, (b, 1, h, w), align_corners=False)
+
+    def _lit(self, gray: Tensor) -> Tensor:
+        b = len(gray)
+        brightness, contrast = (_uniform(b, self.light, gray)[:, None, None, None] for _ in range(2))
+        gray = gray * brightness
+        mean = gray.mean((1, 2, 3), keepdim=True)
+        return ((gray - mean) * contrast + mean).clamp(0, 1)
+
+    def _dropped(self, gray: Tensor, mask: Tensor, joints: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        if self.drop:
+            lost = torch.rand(len(gray), device=gray.device)
+            which = torch.randint(3 if joints is not None else 2, (len(gray),), device=gray.device)
+            keep = [1 - ((lost < self.drop) & (which == k)).float()[:, None, None, None] for k in range(3)]
+            gray, mask = gray * keep[0], mask * keep[1]
+            joints = joints if joints is None else joints * keep[2]
+        return gray, mask, joints
+
+
+def _uniform(count: int, between: tuple[float, float], like: Tensor) -> Tensor:
+    return torch.rand(count, device=like.device, dtype=like.dtype) * (between[1] - between[0]) + between[0]

@@ -1,0 +1,131 @@
+"""Clips as a recogniser sees them, decoded once and kept as packed uint8, so that decoding never starves the training.
+
+One file per clip: (N, size, size + size / 8) uint8 at the look's rate, grayscale and the mask's bits side by side, read
+through a memory map; windows that overlap share its frames. It is made again when video, mask, pose or look change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from racctl.data.intervals import LabelledClip, labels_at
+from racctl.errors import DataError, RacctlError
+from racctl.io.npz import read_mask, read_pose
+from racctl.io.output import write_file
+from racctl.progress import Report, silent
+from racctl.streams import Look, Streams, gather
+
+
+@dataclass
+class StoredClip:
+    """packed: (N, size, size + size / 8) uint8, memory-mapped.  joints: (N, V, 3) float32 or None.  labels: (N,) str
+    objects at each tick."""
+
+    name: str
+    split: str
+    packed: np.ndarray
+    joints: np.ndarray | None
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+
+def store(
+    clips: list[LabelledClip], folder: Path, look: Look, threads: int, report: Report = silent,
+    skipped: Callable[[str, str], None] | None = None,
+) -> list[StoredClip]:  # fmt: skip
+    """Every clip from the cache in `folder`, made first where it is not there.
+
+    A clip that cannot be read is a DataError, or with `skipped` is passed over and told to it, (clip, reason).
+    """
+    _make(folder)
+    kept: dict[str, StoredClip] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        futures = {pool.submit(_stored, clip, folder, look): clip for clip in clips}
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                clip = futures[future]
+                try:
+                    kept[clip.clip] = future.result()
+                except RacctlError as error:
+                    if skipped is None:
+                        raise
+                    skipped(clip.clip, str(error))
+                report(done, len(clips))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if not kept:
+        raise DataError("not one clip of the data set could be read")
+    return [kept[clip.clip] for clip in clips if clip.clip in kept]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+
+
+def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
+    base = folder / f"{clip.clip}.{_key(clip, look)}"
+    pictures, rest = base.with_name(base.name + ".npy"), base.with_name(base.name + ".npz")
+    if not (pictures.is_file() and rest.is_file()):
+        streams = _read(clip, look)
+        arrays = {"frame": streams.frame, "time": streams.time}
+        arrays |= {} if streams.joints is None else {"joints": streams.joints}
+        write_file(pictures, lambda file: np.save(file, streams.packed, allow_pickle=False))
+        write_file(rest, lambda file: np.savez(file, **arrays))
+    try:
+        packed = np.load(pictures, mmap_mode="r", allow_pickle=False)
+        with np.load(rest, allow_pickle=False) as rows:
+            frame, time, joints = rows["frame"], rows["time"], rows.get("joints")
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise DataError(f"'{pictures}' is a damaged cache file ({str(error).lower()}); delete it") from None
+    return StoredClip(clip.clip, clip.split, packed, joints, labels_at(clip, frame, time))
+
+
+def _key(clip: LabelledClip, look: Look) -> str:
+    """Of the files' names, sizes and times of change, and of the look; as Make would."""
+    files = [clip.video, clip.mask if look.needs_mask else None, clip.pose if look.topology else None]
+    stats = [
+        [path.name, path.stat().st_size, path.stat().st_mtime_ns] if path and path.exists() else None for path in files
+    ]
+    shape = {key: value for key, value in look.header().items() if key not in ("window", "stride")}
+    return hashlib.sha256(json.dumps([stats, shape], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(clip: LabelledClip, look: Look) -> Streams:
+    mask = pose = None
+    if look.needs_mask:
+        mask = _part(clip.mask, clip, "mask", read_mask)
+    if look.topology:
+        pose = _part(clip.pose, clip, "pose", read_pose)
+    if clip.video is None:
+        raise DataError(f"clip '{clip.clip}' has no video")
+    with _opened(clip.video) as file:
+        return gather(file, str(clip.video), look, mask, pose)
+
+
+def _part(path: Path | None, clip: LabelledClip, kind: str, read: Callable):
+    if path is None:
+        raise DataError(
+            f"clip '{clip.clip}' has no {kind}; 'racctl {kind} -o DIR' makes them, '--{kind}s DIR' names them"
+        )
+    with _opened(path) as file:
+        return read(file, str(path))
+
+
+def _opened(path: Path):
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise DataError(f"cannot open '{path}': {(error.strerror or str(error)).lower()}") from None

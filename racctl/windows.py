@@ -1,0 +1,58 @@
+"""Fixed windows over a clip: which frames at which rate, where windows begin, and which label one carries.
+
+Mask Cross-Attention Transformer paper, section 4.2: T = 16 frames at 30 frames/s, stride 8, and the label of the frame
+in the middle ("smart-middle", frame floor(T / 2) = 8 counted from 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RATE = 30.0  # frames per second
+
+
+@dataclass(frozen=True)
+class Windows:
+    """length, stride: frames at `rate` frames per second."""
+
+    length: int = 16
+    stride: int = 8
+    rate: float = RATE
+
+    @property
+    def middle(self) -> int:
+        return self.length // 2
+
+    def starts(self, frames: int) -> np.ndarray:
+        """(S,) int64: first frame of every whole window of a clip; a clip shorter than one window has one, whose
+        missing frames repeat the last (see `rows`)."""
+        return np.arange(0, max(frames - self.length, 0) + 1, self.stride) if frames else np.zeros(0, np.int64)
+
+    def rows(self, starts: np.ndarray, frames: int) -> np.ndarray:
+        """(S, length) int64: the frames of each window."""
+        return np.minimum(starts[:, None] + np.arange(self.length), frames - 1)
+
+
+def resampled(time: np.ndarray, rate: float = RATE) -> np.ndarray:
+    """(N,) int64: for every tick of a clock at `rate` from the first frame to the last, the frame nearest in time.
+
+    time: (T,) ascending seconds. Frames are repeated or left out, never blended: a blend of two postures is a posture
+    that nobody took. Of two equally near, the earlier.
+    """
+    if not len(time):
+        return np.zeros(0, np.int64)
+    ticks = time[0] + np.arange(int((time[-1] - time[0]) * rate + 1e-6) + 1) / rate
+    after = np.searchsorted(time, ticks).clip(0, len(time) - 1)
+    before = (after - 1).clip(0)
+    return np.where(ticks - time[before] <= time[after] - ticks + 1e-9, before, after)
+
+
+def retimed(middle: np.ndarray, tempo: np.ndarray, length: int, frames: np.ndarray) -> np.ndarray:
+    """(n, length) int64: windows about `middle` frames, played `tempo` times as fast; both (n,).
+
+    Beyond the ends of a clip of `frames` (n,) frames the first or last is repeated. Tempo 1 gives plain windows.
+    """
+    offsets = (np.arange(length) - length // 2) * np.asarray(tempo)[:, None]
+    return (np.asarray(middle)[:, None] + np.rint(offsets).astype(np.int64)).clip(0, np.asarray(frames)[:, None] - 1)

@@ -1,0 +1,540 @@
+"""Video to mask: the silhouette of the person in the picture, the choice among several, the file that holds it."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import bouncing, plain, portrait, write_clip
+from commands import one_line, racctl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from racctl.contracts import Mask
+from racctl.errors import DataError, UsageError
+from racctl.estimators import selfie, yolo
+from racctl.estimators.silhouettes import MaskModel, Silhouettes, mask_model, nearest, pack, unpack
+from racctl.info import describe
+from racctl.io.npz import read_arrays, read_mask, write_frames, write_mask, write_npz
+from racctl.mask import MaskFilm, Options, follow, hold, mask_lanes, mask_source, quality_line, save_mask
+
+TFLITE = Path(os.environ.get("RACCTL_TEST_DATA", ""), "weights", "yolov8n-seg_int8.tflite")
+needs_tflite = pytest.mark.skipif(
+    "RACCTL_TEST_DATA" not in os.environ or not TFLITE.is_file(), reason="RACCTL_TEST_DATA names no YOLO model"
+)
+needs_litert = pytest.mark.skipif(not importlib.util.find_spec("ai_edge_litert"), reason="racctl[litert] is missing")
+
+
+def estimate(path, jobs=1, **asked) -> MaskFilm:
+    options = Options(**asked).check()
+    with mask_lanes(options, 1, jobs) as (workers,):
+        return mask_source(str(path), options, workers)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("mask") / "bounce.mp4", bouncing(130, 26))
+
+
+@pytest.fixture(scope="module")
+def film(clip):
+    return estimate(clip)
+
+
+def written(film) -> bytes:
+    out = io.BytesIO()
+    film.write(out)
+    return out.getvalue()
+
+
+def test_shapes_clock_provenance_and_quality(film):
+    mask = film.mask().check("film")
+    assert mask.mask.shape == (130, 112, 112)
+    assert mask.frame.tolist() == list(range(130))
+    np.testing.assert_allclose(mask.time, np.arange(130) / 25, atol=1e-6)
+    (step,) = mask.meta["steps"]
+    assert step["args"]["model"] == "pose_landmark_full.tflite"
+    assert step["weights"][0]["licence"] == "Apache-2.0" and len(step["weights"][0]["sha256"]) == 64
+    assert mask.meta["coverage"] == pytest.approx(mask.mask.mean(), abs=1e-6)
+    assert (mask.meta["empty"], mask.meta["resize"]) == (0, "nearest")
+    assert quality_line({"clip": "a", "coverage": 0.183, "empty": 0.021}) == (
+        "a: masks cover 18.3% of the picture, 2.1% of the frames have none"
+    )
+
+
+@pytest.mark.parametrize("model", ["blazepose", "selfie"])
+def test_the_person_is_where_she_is(clip, film, model):
+    """In matplotlib's portrait the nose is at 0.53 of the width and 0.38 of the height; above it there is a flag."""
+    mask = (film if model == "blazepose" else estimate(clip, model=model, stop=0.4)).mask().mask
+    for t in (0, 5):
+        drop = 0.12 * (1 - np.cos(2 * np.pi * t / 26)) / 2
+        assert mask[t, int(112 * (0.38 + drop)), int(112 * 0.53)] == 1
+        assert mask[t, int(112 * (0.8 + drop)), int(112 * 0.5)] == 1
+        assert not mask[t, :5, :20].any()
+    assert 0.3 < mask.mean() < 0.9
+
+
+def test_any_number_of_workers_gives_the_same_bytes(clip, film):
+    for jobs in (2, 3):
+        assert written(estimate(clip, jobs)) == written(film)
+
+
+def test_full_size_is_the_videos_and_agrees_with_the_small_one(clip, film):
+    full = estimate(clip, size="full", stop=0.2)
+    height, width = film.meta["source"]["height"], film.meta["source"]["width"]
+    assert full.shape == (5, height, width)
+    small = full.mask().mask[:, nearest(height, 112)][:, :, nearest(width, 112)]
+    np.testing.assert_array_equal(small, film.mask().mask[:5])
+    assert estimate(clip, size="40x24", stop=0.1).shape == (3, 24, 40)
+
+
+def test_odd_and_large_pictures_have_masks_of_their_size(tmp_path):
+    wide = [np.ascontiguousarray(np.kron(image, np.ones((6, 7, 1), np.uint8))) for image in bouncing(2, 26)]
+    film = estimate(write_clip(tmp_path / "wide.mp4", wide), size="full")
+    assert film.shape == (2, *wide[0].shape[:2])
+    assert film.mask().mask.shape == film.shape
+    odd = [image[:239, :203] for image in bouncing(2, 26)]
+    path = write_clip(tmp_path / "odd.mp4", odd, pixels="yuv444p")
+    assert estimate(path, size="full").mask().mask.shape == (2, 239, 203)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_clip_gives_the_upright_mask(tmp_path, film, rotation):
+    pictures = [np.rot90(image, -rotation // 90) for image in bouncing(6, 26)]
+    turned = estimate(write_clip(tmp_path / "turned.mp4", pictures, rotation=rotation)).mask().mask
+    upright = film.mask().mask[:6]
+    assert (turned & upright).sum() / (turned | upright).sum() > 0.93
+
+
+def test_times_are_the_containers_own(tmp_path):
+    stamps = [0, 40, 60, 200, 210, 500]
+    film = estimate(write_clip(tmp_path / "uneven.mp4", bouncing(6, 26), stamps))
+    np.testing.assert_allclose(film.time, np.array(stamps) / 1000, atol=1e-6)
+    part = estimate(tmp_path / "uneven.mp4", start=0.05, stop=0.4, stride=2)
+    assert part.frame.tolist() == [2, 4]
+
+
+def test_nobody_at_all_is_an_error_and_somebody_who_leaves_is_not(tmp_path):
+    path = write_clip(tmp_path / "empty.mp4", plain(5, 128, 96))
+    with pytest.raises(DataError, match="shows no person in any of its 5 frames"):
+        estimate(path)
+    there = bouncing(10, 26)
+    height, width = there[0].shape[:2]
+    gone = write_clip(tmp_path / "leaves.mp4", there + plain(60, width, height))
+    film = estimate(gone)
+    seen = film.mask().mask.any((1, 2))
+    assert seen[:10].all() and not seen[-30:].any()
+    assert film.meta["empty"] == pytest.approx(1 - seen.mean(), abs=1e-6)
+    held = estimate(gone, hold=3)
+    assert held.mask().mask.any((1, 2)).sum() == seen.sum() + 3 and held.meta["held"] == 3
+
+
+# Made-up people: squares on an empty ground.
+
+
+def square(y, x, side, height=40, width=60):
+    mask = np.zeros((height, width), bool)
+    mask[y : y + side, x : x + side] = True
+    return mask
+
+
+def parcels(*frames):
+    cells = np.empty(len(frames), object)
+    for t, people in enumerate(frames):
+        cells[t] = pack(np.array(people, bool).reshape(-1, 40, 60))
+    return cells
+
+
+def chosen(frames, person, fps=10):
+    found = list(follow(parcels(*frames), np.arange(len(frames)) / fps, person))
+    return [unpack(parcel)[0].astype(bool) if parcel[0][0] else None for parcel in found]
+
+
+def test_largest_and_central_choose_in_every_frame():
+    near, far = square(0, 0, 12), square(15, 25, 8)
+    for frame in ([near, far], [far, near]):
+        assert (chosen([frame], "largest")[0] == near).all()
+        assert (chosen([frame], "central")[0] == far).all()
+    for person in ("largest", "central", "tracked"):
+        assert chosen([[]], person) == [None]
+        assert chosen([[square(0, 0, 0)]], person) == [None]
+
+
+def test_tracked_stays_with_the_first_person():
+    walk = [square(10, x, 8) for x in range(0, 40, 4)]
+    other = square(28, 40, 11)
+    frames = [[walk[0]], *([other, step] for step in walk[1:])]
+    for got, step in zip(chosen(frames, "tracked"), walk, strict=True):
+        assert (got == step).all()
+    assert (chosen([[other, walk[0]]], "tracked")[0] == other).all()
+
+
+def test_tracked_waits_a_second_for_a_person_who_is_gone():
+    me, other = square(10, 0, 8), square(28, 40, 11)
+    frames = [[me], *[[other]] * 15, [me, other]]
+    got = chosen(frames, "tracked")
+    assert [one is None for one in got] == [False, *[True] * 10, *[False] * 6]
+    assert (got[-1] == other).all()
+    assert (chosen([[me], [other], [other, me]], "tracked")[2] == me).all()
+
+
+def test_hold_fills_short_gaps():
+    one, nobody = pack(square(0, 0, 5)[None]), pack(np.zeros((0, 40, 60), bool))
+    clip = [nobody, one, nobody, nobody, nobody, one, nobody]
+    for most, expected in ((0, "0100010"), (1, "0110011"), (2, "0111011"), (9, "0111111")):
+        kept, held = hold(clip, most)
+        assert "".join(str(parcel[0][0]) for parcel in kept) == expected
+        assert held == expected.count("1") - 2
+
+
+def test_people_are_told_apart_by_what_hangs_together():
+    two = square(5, 5, 12) | square(20, 40, 18)
+    found = selfie.apart(two)
+    assert len(found) == 2
+    assert (found[0] == square(20, 40, 18)).all() and (found[1] == square(5, 5, 12)).all()
+    cut = square(5, 5, 20)
+    cut[:, 12:15] = False  # a bar in front
+    assert len(selfie.apart(cut)) == 1
+    assert selfie.apart(np.zeros((40, 60), bool)).shape == (0, 40, 60)
+
+
+@given(st.integers(1, 3000), st.integers(1, 500))
+def test_nearest_takes_the_pixel_whose_middle_is_nearest(length, wanted):
+    at = nearest(length, wanted)
+    middle = (np.arange(wanted) + 0.5) * length / wanted
+    assert (np.abs(at + 0.5 - middle) <= 0.5).all() and at.min() >= 0 and at.max() < length
+
+
+# The file.
+
+
+@st.composite
+def masks(draw):
+    shape = draw(st.tuples(st.integers(0, 5), st.integers(0, 20), st.integers(0, 40)))
+    pixels = draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
+    frame = np.cumsum(draw(hnp.arrays(np.int64, shape[0], elements=st.integers(1, 9)))) - 1
+    return Mask(pixels, frame, frame / 30.0, {"clip": draw(st.text(max_size=5)), "steps": []})
+
+
+@given(masks())
+@settings(max_examples=80, deadline=None)
+def test_a_mask_comes_back_as_it_went(mask):
+    out, again = io.BytesIO(), io.BytesIO()
+    write_mask(out, mask)
+    back = read_mask(out, "x")
+    for name, array in mask.arrays().items():
+        assert getattr(back, name).dtype == array.dtype
+        np.testing.assert_array_equal(getattr(back, name), array)
+    assert "packed" not in back.meta
+    assert back.meta["coverage"] == pytest.approx(mask.mask.mean() if mask.mask.size else 0, abs=1e-6)
+    write_mask(again, back)
+    assert again.getvalue() == out.getvalue()
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 20))))
+def test_a_parcel_comes_back_as_it_went(people):
+    np.testing.assert_array_equal(unpack(pack(people)), people)
+
+
+def noted(data) -> bytes:
+    """The meta document as it is on disk."""
+    return read_arrays(io.BytesIO(data), "x")["meta"].tobytes()
+
+
+def test_silhouettes_are_packed_and_what_packs_badly_is_not(film):
+    data = written(film)
+    assert b'"packed":{"width":112}' in noted(data)
+    plain_ = io.BytesIO()
+    write_npz(plain_, Mask.schema, film.meta, film.mask().arrays(), deflate=True)
+    assert len(data) < len(plain_.getvalue())
+    np.testing.assert_array_equal(read_mask(plain_, "x").mask, read_mask(io.BytesIO(data), "x").mask)
+    empty, frame = io.BytesIO(), np.arange(2)
+    write_mask(empty, Mask(np.zeros((2, 4, 4), np.uint8), frame, frame / 30.0))
+    assert b'"packed"' not in noted(empty.getvalue())
+
+
+def test_a_mostly_empty_mask_is_no_zip_bomb():
+    count = 30_000
+    pixels = np.zeros((1, 112, 112), np.uint8)
+    pixels[0, 50:60, 50:60] = 1
+
+    class Still:
+        shape = (count, 112, 112)
+
+        def __getitem__(self, t):
+            return pixels[0] * (t < 100)
+
+    out, frame = io.BytesIO(), np.arange(count)
+    write_frames(out, {"clip": "still"}, Still(), frame, frame / 30)
+    assert len(out.getvalue()) < 1 << 20
+    assert read_mask(out, "x").mask.sum() == 100 * 100
+
+
+@pytest.mark.parametrize(
+    ("note", "shape", "message"),
+    [
+        ({"width": 99}, (2, 4, 1), "not packed the way"),
+        ({"width": "8"}, (2, 4, 1), "not packed the way"),
+        ("8", (2, 4, 1), "not packed the way"),
+        ({"width": -8}, (2, 4, 0), "not packed the way"),
+        ({"width": 8}, (2, 1), "not packed the way"),
+    ],
+)
+def test_a_damaged_packing_is_a_data_error(note, shape, message):
+    out, frame = io.BytesIO(), np.arange(2)
+    arrays = {"mask": np.zeros(shape, np.uint8), "frame": frame, "time": frame / 30}
+    write_npz(out, Mask.schema, {"packed": note}, arrays)
+    with pytest.raises(DataError, match=message):
+        read_mask(out, "x")
+
+
+def test_unsound_masks_are_data_errors():
+    frame = np.arange(2)
+    twos, out = Mask(np.full((2, 3, 3), 2, np.uint8), frame, frame / 30), io.BytesIO()
+    write_npz(out, Mask.schema, {}, twos.arrays())
+    with pytest.raises(DataError, match="other than 0 and 1"):
+        read_mask(out, "x")
+    with pytest.raises(DataError, match="ascending"):
+        Mask(np.zeros((2, 3, 3), np.uint8), frame[::-1].copy(), frame / 30).check("x")
+    pose = io.BytesIO()
+    write_npz(pose, "racctl.features/1", {}, {"start": frame, "stop": frame})
+    with pytest.raises(DataError, match=r"holds racctl.features/1, expected racctl.mask/1; run 'racctl mask' first"):
+        read_mask(pose, "x")
+
+
+def test_info_tells_what_a_mask_is(tmp_path, film):
+    (tmp_path / "m.npz").write_bytes(written(film))
+    about = describe(str(tmp_path / "m.npz"))
+    assert about["contents"]["mask"] == "uint8 (130, 112, 112)"
+    assert about["person_found"] == "100.0% of frames"
+    assert about["person_covers"] == f"{film.meta['coverage']:.1%} of the picture"
+
+
+# What may be asked for.
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"model": "huge"}, "no such mask model 'huge'; expected blazepose, "),
+        ({"model": "blazepose-heavy"}, "'heavy' does not come with the installation"),
+        ({"model": "yolov8n-seg"}, r"'yolov8n-seg' \(AGPL-3.0\) is not here; use '--download'"),
+        ({"size": "tiny"}, "'--size tiny' is no size; expected 'full' or WIDTHxHEIGHT"),
+        ({"size": "4x112"}, "is no size"),
+        ({"person": "left"}, "no such person 'left'; expected one of tracked, largest, central"),
+        ({"person": "central"}, "'blazepose' follows one person of its own choice; '--person central' needs"),
+        ({"threshold": 1.0}, "'--threshold 1' is no probability"),
+        ({"start": 2.0, "stop": 1.0}, "'--stop 1' is not after '--start 2'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(monkeypatch, tmp_path, asked, message):
+    monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
+    with pytest.raises(UsageError, match=message):
+        Options(**asked).check()
+
+
+def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path):
+    import urllib.request
+
+    monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: io.BytesIO(b"something else"))
+    with pytest.raises(DataError, match="is not the file that was pinned"):
+        mask_model("yolov8n-seg", download=True)
+
+
+def test_too_many_full_masks_are_refused_before_the_work(monkeypatch, clip):
+    monkeypatch.setattr("racctl.mask.MAX_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="more than one file may hold; use '--size 112x112'"):
+        estimate(clip, size="full")
+
+
+# The command.
+
+
+def test_stdin_to_stdout_and_the_figures_on_stderr(clip, film):
+    done = racctl("mask", stdin=clip.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.decode().startswith("stdin: masks cover ")
+    found = read_mask(io.BytesIO(done.stdout), "stdout")
+    np.testing.assert_array_equal(found.mask, film.mask().mask)
+    assert racctl("mask", "-q", "--stop", "0.1", clip).stderr == b""
+
+
+def test_many_clips_a_bad_one_and_resume(tmp_path):
+    for k in range(2):
+        write_clip(tmp_path / f"c{k}.mp4", bouncing(6, 6 + k))
+    (tmp_path / "bad.mp4").write_bytes(b"nonsense")
+    words = ["mask", *sorted(tmp_path.glob("*.mp4")), "-o", tmp_path / "out", "--jobs", "2"]
+    done = racctl(*words)
+    assert done.returncode == 3
+    assert b"bad.mp4" in done.stderr and b"1 of 3 inputs failed" in done.stderr
+    assert done.stderr.count(b"masks cover") == 2
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert sorted(path.name for path in made) == ["c0.mask.npz", "c1.mask.npz"]
+    again = racctl(*words)
+    assert again.stderr.count(b"masks cover") == 2
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == made
+
+
+def test_a_saved_mask_is_made_anew_with_other_options(tmp_path, clip):
+    options, other = (Options(stop=0.2, hold=n).check() for n in (0, 1))
+    with mask_lanes(options, 1, 1) as (workers,):
+        first = save_mask(str(clip), tmp_path, options, workers)
+        target = tmp_path / "bounce.mask.npz"
+        made = target.stat().st_mtime_ns
+        kept = save_mask(str(clip), tmp_path, options, workers)
+        assert target.stat().st_mtime_ns == made and quality_line(kept) == quality_line(first)
+        save_mask(str(clip), tmp_path, other, workers)
+        assert target.stat().st_mtime_ns != made
+
+
+def test_an_overlay_shows_the_person_tinted(tmp_path, clip):
+    import av
+
+    target = tmp_path / "o.mp4"
+    assert racctl("mask", clip, "--stop", "0.4", "--overlay", target, "-o", tmp_path / "m.npz").returncode == 0
+    with av.open(str(target)) as container:
+        drawn = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(drawn) == 130
+    height, width = drawn[0].shape[:2]
+    at = int(0.8 * height), int(0.5 * width)
+    gap = np.abs(drawn[0][at].astype(int) - bouncing(130, 26)[0][at]).max()
+    assert gap > 30
+    assert np.abs(drawn[60].astype(int) - bouncing(130, 26)[60]).mean() < 6  # beyond --stop: untouched
+    assert "takes one clip" in one_line(racctl("mask", clip, "--overlay", target, "-o", f"{tmp_path}/out/"), 2)
+    assert "end it in .mp4" in one_line(racctl("mask", clip, "--overlay", "x.avi", "-o", tmp_path / "n.npz"), 2)
+
+
+# YOLO.
+
+
+def anchors(*people, count=6):
+    """(count, 4 + 80 + 32): each (cx, cy, w, h, class, score); the coefficients pick the prototype of that number."""
+    found = np.zeros((count, 116), np.float32)
+    for k, (*box, kind, score) in enumerate(people):
+        found[k, :4] = box
+        found[k, 4 + kind] = score
+        found[k, 84 + k] = 1
+    return found
+
+
+def test_people_are_the_sure_ones_of_their_class_and_each_once():
+    found = anchors(
+        (100, 100, 50, 80, 0, 0.5), (101, 100, 50, 80, 0, 0.9), (300, 300, 40, 40, 0, 0.3), (300, 100, 9, 9, 7, 0.9),
+        (500, 500, 40, 40, 0, 0.2),
+    )  # fmt: skip
+    boxes, weights = yolo.people(found, (640, 640))
+    np.testing.assert_allclose(boxes, [[76, 60, 126, 140], [280, 280, 320, 320]])
+    assert weights.argmax(1).tolist() == [1, 2]
+    found[:, :4] /= 640
+    np.testing.assert_allclose(yolo.people(found, (640, 640))[0], boxes, atol=1e-3)
+    assert len(yolo.people(anchors(), (640, 640))[0]) == 0
+
+
+def test_a_letterbox_and_its_masks_lead_back_to_the_picture():
+    rgb = np.zeros((50, 100, 3), np.uint8)
+    rgb[10:30, 20:60] = 255
+    image, scale, top, left = yolo.letterbox(rgb, (320, 320))
+    assert (image[:80] == yolo.GREY).all() and (image[-80:] == yolo.GREY).all()
+    assert (scale, top, left) == (3.2, 80, 0)
+    prototypes = np.zeros((32, 80, 80), np.float32)
+    prototypes[0] = np.where(image[::4, ::4, 0] == 255, 9, -9)
+    y, x = (np.arange(50) + 0.5) * scale + top, (np.arange(100) + 0.5) * scale + left
+    boxes, weights = np.array([[0, 0, 320, 320.0]]), np.eye(1, 32)
+    (mask,) = yolo.outlines(boxes, weights, prototypes, (320, 320), y, x, 0.5)
+    truth = rgb[..., 0] > 0
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.9
+    (cut,) = yolo.outlines(np.array([[0, 0, 96, 320.0]]), weights, prototypes, (320, 320), y, x, 0.5)
+    assert not cut[:, 31:].any() and (cut[:, :29] == mask[:, :29]).all()
+
+
+def test_a_file_that_is_no_model(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
+    model = mask_model(str(tmp_path / "a.tflite"), download=False)
+    assert model.kind == "litert"
+    with pytest.raises((DataError, UsageError)) as caught:
+        Silhouettes(model, None, 0.5)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(UsageError, match="no such mask model"):
+        mask_model(str(tmp_path / "a.txt"), download=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "message"),
+    [
+        ("litert", "ai_edge_litert.interpreter", r"a .tflite model needs LiteRT; pip install 'racctl\[litert\]'"),
+        ("ultralytics", "ultralytics", r"needs Ultralytics \(AGPL-3.0\); pip install 'racctl\[yolo\]'"),
+    ],
+)
+def test_a_missing_extra_says_what_to_install(monkeypatch, kind, module, message):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=message):
+        Silhouettes(MaskModel(kind, "m"), None, 0.5)
+
+
+def test_ultralytics_is_imported_in_one_place_only():
+    root = Path(__file__).parent.parent
+    users = [path.name for path in (root / "racctl").rglob("*.py") if "ultralytics import" in path.read_text()]
+    assert users == ["yolo.py"]
+
+
+@needs_tflite
+@needs_litert
+def test_the_real_yolo_model_finds_her_too(clip, film):
+    found = estimate(clip, model=str(TFLITE), stop=0.2)
+    (weights,) = found.meta["steps"][0]["weights"]
+    assert weights["licence"] == "AGPL-3.0" and weights["name"] == TFLITE.name
+    mask, other = found.mask().mask, film.mask().mask[:5]
+    assert (mask & other).sum() / (mask | other).sum() > 0.85
+    assert written(estimate(clip, 2, model=str(TFLITE), stop=0.2)) == written(found)
+
+
+@needs_tflite
+@needs_litert
+def test_the_real_yolo_model_tells_two_people_apart(tmp_path):
+    one = bouncing(1, 26)[0]
+    two = np.concatenate([one[::2, ::2], one[::2, ::2]], 1)
+    two = np.concatenate([np.full_like(two, 200), two])
+    clip = write_clip(tmp_path / "two.mp4", [two] * 3)
+    mask = estimate(clip, model=str(TFLITE)).mask().mask
+    halves = mask[..., :56].sum(), mask[..., 56:].sum()
+    assert max(halves) > 20 * min(halves)
+
+
+def outlining_yolo(folder):
+    """A YOLOv8n-seg with random weights that takes everything for a person."""
+    pytest.importorskip("ultralytics", reason="racctl[yolo] is not installed")
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError) as error:  # PyPI's torchvision does not import on a CPU build of torch
+        pytest.skip(f"torchvision does not import here ({str(error).splitlines()[0]})")
+    yolo._prepare_import()
+    from ultralytics import YOLO
+
+    model = YOLO("yolov8n-seg.yaml")
+    model.model.names = {k: "person" if k == 0 else str(k) for k in range(80)}
+    for branch in model.model.model[-1].cv3:
+        branch[-1].bias.data[0] = 5.0
+    model.save(str(folder / "random.pt"))
+    return folder / "random.pt"
+
+
+def test_a_model_of_ultralytics_runs_offline(monkeypatch, tmp_path):
+    monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
+    path = outlining_yolo(tmp_path)
+    look = Silhouettes(mask_model(str(path), download=False), (56, 84), 0.5)
+    (cell,) = look(portrait(), 0.0)
+    people = unpack(cell[()])
+    assert people.shape == (8, 56, 84) and people.any()
+    with pytest.raises(UsageError, match="'--threshold' has no effect on Ultralytics"):
+        Options(model=str(path), threshold=0.4).check()
+    (tmp_path / "bad.pt").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="is not a model that ultralytics loads"):
+        Silhouettes(mask_model(str(tmp_path / "bad.pt"), download=False), None, 0.5)

@@ -1,0 +1,114 @@
+"""racctl classify: video to a timeline of exercises.
+
+TIMELINE
+The model sees windows of half a second, every quarter of a second. Their probabilities are averaged with those of the
+windows about them, with weights that fall off over --smooth seconds to either side; runs of windows with the same most
+probable class become segments, which meet half way between windows. --smooth 0 leaves the windows as they are, and
+--windows prints them.
+
+The frame intervals are half-open and in the video's own numbering; times are its own timestamps. Several clips go into
+one table; with -o DIR/ each gets a file.
+
+The embedded model was trained on rendered people only; its card, with what it gets right and wrong on real clips, is
+in the package (racctl/weights).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from racctl.cli.options import Device, Download, Format, Jobs, OutputMany, Sources, Start, Stop, Threads
+
+Model = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help="Embedded weights or 'racctl train' output.")]
+Windows = Annotated[bool, typer.Option("--windows", help="One row per window, not smoothed.")]
+Whole = Annotated[bool, typer.Option("--whole", help="One row per clip: the exercise that it shows most surely.")]
+Smooth = Annotated[float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this; 0: not at all.")]
+Film = Annotated[
+    str, typer.Option("--video", metavar="FILE", show_default=False, help="The clip, where the input is its mask.")
+]
+PoseFile = Annotated[
+    str, typer.Option("--pose", metavar="FILE", show_default=False, help="Its pose, where that is there already.")
+]
+MaskModel = Annotated[str, typer.Option("--mask-model", metavar="NAME|FILE", help="As --model of 'racctl mask'.")]
+Explain = Annotated[
+    str,
+    typer.Option("--explain", metavar="DIR", show_default=False, help="Pictures of what the model looks at, here."),
+]
+
+
+def classify(
+    files: Sources = [],  # noqa: B006 (typer copies it)
+    model: Model = "mcat",
+    windows: Windows = False,
+    whole: Whole = False,
+    smooth: Smooth = 1.0,
+    start: Start = None,
+    stop: Stop = None,
+    video: Film = "",
+    pose: PoseFile = "",
+    mask_model: MaskModel = "blazepose",
+    explain: Explain = "",
+    download: Download = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+    jobs: Jobs = 0,
+    output: OutputMany = "-",
+    format: Format = "",
+) -> None:
+    """Say which exercise is done when.
+
+    Prints a timeline of segments with label and probability; with --windows the windows behind it, with --whole one
+    row per clip. Reads videos, or one clip's mask with --video.
+
+    Example: racctl classify workout.mp4
+    """
+    from racctl.cli.batch import (
+        check_sources,
+        cores,
+        folder_target,
+        lanes,
+        refuse_overwriting,
+        refuse_several,
+        report_failures,
+        run_batch,
+    )
+    from racctl.cli.streams import emit_table, table_format
+    from racctl.errors import UsageError
+
+    if windows and whole:
+        raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
+    sources = check_sources(files)
+    folder = folder_target(output, sources)
+    one_clip = {"--video": video, "--pose": pose, "--explain": explain, "--format": folder and format}
+    refuse_several(sources, folder, one_clip)
+    if not folder:
+        table_format(output, format)
+    refuse_overwriting([*sources, video, pose], "" if folder else output)
+    from racctl.classify import Options, Recogniser, classify_source, estimator_lanes, save_labels, table_of
+    from racctl.training.loop import pick_device, set_threads
+
+    unit = "window" if windows else "clip" if whole else "segment"
+    options = Options(model, unit, smooth, video, pose, start, stop, mask_model, download).check()
+    set_threads(threads or cores())
+    recogniser = Recogniser(model, pick_device(device))
+    width, each = lanes(jobs, len(sources))
+    found = {}
+
+    with estimator_lanes(recogniser.look, options, width, each) as estimators:
+
+        def work(source: str, lane: int, report) -> None:
+            if folder:
+                save_labels(source, folder, recogniser, options, estimators[lane])
+            else:
+                found[source] = classify_source(source, recogniser, options, estimators[lane], report)
+
+        failures = run_batch(sources, work, width, "classifying", lambda: [lane.abort() for lane in estimators])
+    if explain and found:
+        from racctl.explain import explain_clip
+
+        explain_clip(next(iter(found.values())), recogniser, explain)
+    if found:
+        emit_table(table_of([found[source] for source in sources if source in found], options), output, format)
+    report_failures(failures, len(sources))

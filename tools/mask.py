@@ -1,0 +1,128 @@
+"""racctl mask: video to one person's silhouette per frame.
+
+MODELS
+blazepose, the default: the outline that BlazePose gives with its landmarks. It cuts one person out of the picture,
+looks at them closely and follows them, so it sees whole bodies far from the camera, standing or lying. Apache-2.0,
+comes with the installation; blazepose-lite and blazepose-heavy need --download.
+
+selfie: MediaPipe's selfie segmenter, five times as fast, made for people near the camera. It marks everybody; people
+are told apart by what hangs together, so two who touch are one. Apache-2.0, comes with the installation.
+
+FILE.tflite: a YOLO segmentation model with COCO's classes, through LiteRT (racctl[litert]). FILE.pt, FILE.onnx,
+yolov8n-seg, yolov8s-seg, yolov8m-seg: through Ultralytics (racctl[yolo], AGPL-3.0); the names are fetched with
+--download. These tell several people apart.
+
+QUALITY
+Two figures are printed and kept in the file: the mean share of the picture that the masks cover, and the share of
+frames without any mask. They say when something is wrong, not that all is right: they are no comparison with a truth.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from racctl.cli.options import Download, Jobs, OutputMany, Sources, Start, Stop, Stride
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="blazepose|selfie|yolov8n-seg|FILE",
+        help="What finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO segmentation "
+        "model (.tflite, .onnx, .pt) or a .task file.",
+    ),
+]
+Size = Annotated[
+    str,
+    typer.Option(
+        "--size",
+        metavar="WIDTHxHEIGHT|full",
+        help="Pixels of the masks, by nearest neighbour; 'full' is the video's own size. The default is what the "
+        "exercise recogniser takes.",
+    ),
+]
+Person = Annotated[
+    str,
+    typer.Option(
+        "--person",
+        metavar="tracked|largest|central",
+        help="Whose mask where several people are seen: one person throughout, or in every frame anew the largest or "
+        "the most central one.",
+    ),
+]
+Hold = Annotated[
+    int, typer.Option("--hold", metavar="N", min=0, help="Keep the last mask over up to N frames without any.")
+]
+Threshold = Annotated[
+    float, typer.Option("--threshold", metavar="P", help="Probability from which a pixel is the person's.")
+]
+Overlay = Annotated[
+    str,
+    typer.Option("--overlay", metavar="FILE.mp4", show_default=False, help="Write the clip with the mask drawn in."),
+]
+
+
+def mask(
+    videos: Sources = [],  # noqa: B006 (typer copies it)
+    model: Model = "blazepose",
+    size: Size = "112x112",
+    person: Person = "tracked",
+    hold: Hold = 0,
+    threshold: Threshold = 0.5,
+    start: Start = None,
+    stop: Stop = None,
+    stride: Stride = 1,
+    overlay: Overlay = "",
+    jobs: Jobs = 0,
+    download: Download = False,
+    output: OutputMany = "-",
+) -> None:
+    """Cut the person out of every frame of a video.
+
+    Writes racctl.mask/1: one binary mask per frame, with frame numbers and the container's own times. A frame without
+    a person is all 0. The mean share of the picture that is covered and the share of empty masks are printed.
+
+    Example: racctl mask squats.mp4 -o squats.mask.npz
+    """
+    from racctl.cli.batch import (
+        check_sources,
+        folder_target,
+        lanes,
+        one_of,
+        refuse_overwriting,
+        refuse_several,
+        report_failures,
+        run_batch,
+    )
+    from racctl.cli.console import note
+    from racctl.cli.streams import emit, refuse_terminal
+    from racctl.mask import Options, mask_lanes, mask_source, quality_line, save_mask
+
+    sources = check_sources(videos)
+    folder = folder_target(output, sources)
+    refuse_several(sources, folder, {"--overlay": overlay})
+    if not folder:
+        one_of(sources, "npz")
+        refuse_terminal(output, "npz")
+    refuse_overwriting(sources, "" if folder else output, overlay)
+    options = Options(model, size, person, hold, threshold, start, stop, stride, download).check()
+    width, each = lanes(jobs, len(sources))
+    films, metas = [], {}
+
+    with mask_lanes(options, width, each) as workers:
+
+        def work(source: str, lane: int, report) -> None:
+            if folder:
+                metas[source] = save_mask(source, folder, options, workers[lane])
+            else:
+                films.append(mask_source(source, options, workers[lane], report, overlay))
+                metas[source] = films[0].meta
+
+        failures = run_batch(sources, work, width, "mask", lambda: [lane.abort() for lane in workers])
+    for film in films:
+        emit(output, film.write)
+    for source in sorted(metas):
+        note(quality_line(metas[source]))
+    report_failures(failures, len(sources))

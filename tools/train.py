@@ -1,0 +1,130 @@
+"""racctl train: labelled clips to a model.
+
+DATA
+A folder that 'racctl synth' wrote, MM-Fit's folder with your own videos (--videos), or a CSV of segments with columns
+clip, start, stop, label and perhaps split, beside its videos. Masks and poses come with synth's sets; for others make
+them first and name their folders: 'racctl mask -o masks/ *.mp4', 'racctl pose -o poses/ *.mp4'. Without a split, 15 %
+of the clips are kept apart for validation.
+
+WHAT IS WRITTEN
+DIR/model.safetensors, the weights of the epoch with the best macro-F1 on the validation clips (of the last epoch where
+there are none), with everything in its header that 'racctl classify --model' needs. DIR/resume.pt, history.json,
+TensorBoard logs (with racctl[train]) and the cache of decoded clips. The same command goes on with a run that was
+interrupted, and ends with the same weights as one that was not.
+
+MODELS
+mcat is the Mask Cross-Attention Transformer; --input, --fusion and --layers are its paper's ablations. mlp, lstm, tcn,
+transformer and vivit are the paper's baselines. --pose gives mcat the joints as a second prior, --tempo plays windows
+faster and slower, --crop person cuts out the person first: these three are not in the paper.
+
+SEVERAL GPUS OR MACHINES
+torchrun --nproc-per-node 4 -m racctl.cli train DATA -o DIR
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from racctl.cli.options import Device, Seed, Threads
+
+Data = Annotated[str, typer.Argument(metavar="DATA", show_default=False, help="Labelled clips: a folder or a table.")]
+Out = Annotated[
+    str, typer.Option("-o", "--output", metavar="DIR", show_default=False, help="Write model, logs and state here.")
+]
+Model = Annotated[str, typer.Option("--model", metavar="NAME", help="mcat, mlp, lstm, tcn, transformer or vivit.")]
+Input = Annotated[str, typer.Option("--input", metavar="both|raw|mask", help="Grayscale and mask, or one of them.")]
+Fusion = Annotated[str, typer.Option("--fusion", metavar="cross|concat|add|none", help="How mcat joins its streams.")]
+Layers = Annotated[int, typer.Option("--layers", metavar="N", min=1, max=64, help="Transformer or TCN layers.")]
+Pose = Annotated[bool, typer.Option("--pose", help="Joints as a second prior.")]
+Crop = Annotated[str, typer.Option("--crop", metavar="frame|person", help="The whole picture, or about the person.")]
+Size = Annotated[int, typer.Option("--size", metavar="PIXELS", help="Side of the square pictures.")]
+Window = Annotated[int, typer.Option("--window", metavar="N", min=2, max=512, help="Frames in a window.")]
+Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Frames from window to window.")]
+Tempo = Annotated[
+    str, typer.Option("--tempo", metavar="LOW-HIGH", help="Play training windows this many times as fast.")
+]
+Drop = Annotated[float, typer.Option("--drop", metavar="P", min=0, max=1, help="Chance that a stream is blank.")]
+TrainSplit = Annotated[str, typer.Option("--train-split", metavar="NAME", help="Split to train on.")]
+ValSplit = Annotated[str, typer.Option("--val-split", metavar="NAME", help="Split to validate on.")]
+Null = Annotated[bool, typer.Option("--null/--no-null", help="Background as a class, or left out.")]
+Epochs = Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="Passes over the windows.")]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Windows in a batch, of each process.")]
+Rate = Annotated[float, typer.Option("--rate", metavar="X", help="Learning rate at the start, then a cosine.")]
+Decay = Annotated[float, typer.Option("--weight-decay", metavar="X", help="Of AdamW.")]
+Patience = Annotated[
+    int, typer.Option("--patience", metavar="N", min=0, help="Stop after N epochs no better; 0: never.")
+]
+Precision = Annotated[str, typer.Option("--precision", metavar="auto|32|bf16", help="auto: bf16 on CUDA.")]
+Videos = Annotated[
+    str, typer.Option("--videos", metavar="DIR", show_default=False, help="Where the clips' videos are.")
+]
+Masks = Annotated[str, typer.Option("--masks", metavar="DIR", show_default=False, help="Where their masks are.")]
+Poses = Annotated[str, typer.Option("--poses", metavar="DIR", show_default=False, help="Where their poses are.")]
+Cache = Annotated[
+    str, typer.Option("--cache", metavar="DIR", show_default=False, help="Keep decoded clips here, for several runs.")
+]
+Licence = Annotated[str, typer.Option("--licence", metavar="NAME", help="Of the weights, for their header.")]
+
+
+def train(
+    data: Data,
+    output: Out,
+    model: Model = "mcat",
+    inputs: Input = "both",
+    fusion: Fusion = "cross",
+    layers: Layers = 4,
+    pose: Pose = False,
+    crop: Crop = "frame",
+    size: Size = 112,
+    window: Window = 16,
+    stride: Stride = 8,
+    tempo: Tempo = "1-1",
+    drop: Drop = 0.0,
+    train_split: TrainSplit = "train",
+    val_split: ValSplit = "val",
+    null: Null = True,
+    epochs: Epochs = 30,
+    batch: Batch = 32,
+    rate: Rate = 3e-4,
+    weight_decay: Decay = 1e-4,
+    patience: Patience = 0,
+    precision: Precision = "auto",
+    videos: Videos = "",
+    masks: Masks = "",
+    poses: Poses = "",
+    cache: Cache = "",
+    licence: Licence = "unstated",
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Train an exercise recogniser on labelled clips.
+
+    The defaults are those of the Mask Cross-Attention Transformer paper: windows of 16 frames of 112x112 pixels, AdamW,
+    30 epochs, classes weighted by their effective number. A run that was interrupted goes on where it stopped.
+
+    Example: racctl train clips -o run --epochs 30
+    """
+    from pathlib import Path
+
+    from racctl.cli.batch import cores
+    from racctl.cli.console import note, progress
+    from racctl.streams import Look
+    from racctl.training.augment import Augmentation
+    from racctl.training.loop import Recipe
+    from racctl.training.run import Wanted, read_range, train_recogniser
+
+    look = Look(size, 30.0, window, stride, crop, "d2stx25" if pose else "", inputs != "raw")
+    wanted = Wanted(
+        data, model, inputs, fusion, layers, pose, look, train_split, val_split, null, videos or None, masks or None,
+        poses or None, cache or None, licence,
+    )  # fmt: skip
+    recipe = Recipe(epochs, batch, rate, weight_decay, seed=seed, patience=patience, precision=precision)
+    augmentation = Augmentation(tempo=read_range(tempo), drop=drop)
+    with progress("decoding", "clips") as decoding, progress("training", "batches") as training:
+        train_recogniser(
+            wanted, recipe, augmentation, Path(output), device, threads or cores(), note, decoding, training
+        )
+    note(f"'{Path(output) / 'model.safetensors'}' holds the weights")
