@@ -36,14 +36,14 @@ class Windows:
 
 
 def resampled(time: np.ndarray, rate: float = RATE) -> np.ndarray:
-    """(N,) int64: for every tick of a clock at `rate` from the first frame to the last, the frame nearest in time.
+    """(N,) int64: for every tick of a clock at `rate` from the first frame to the last (which lasts), the frame nearest in time.
 
     time: (T,) ascending seconds. Frames are repeated or left out, never blended: a blend of two postures is a posture
     that nobody took. Of two equally near, the earlier.
     """
     if not len(time):
         return np.zeros(0, np.int64)
-    ticks = time[0] + np.arange(int((time[-1] - time[0]) * rate + 1e-6) + 1) / rate
+    ticks = time[0] + np.arange(int((time[-1] - time[0]) * rate + 0.49) + 1) / rate
     after = np.searchsorted(time, ticks).clip(0, len(time) - 1)
     before = (after - 1).clip(0)
     return np.where(ticks - time[before] <= time[after] - ticks + 1e-9, before, after)

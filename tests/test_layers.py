@@ -14,15 +14,16 @@ SOURCES = sorted([*(ROOT / "racctl").rglob("*.py"), *(ROOT / "tools").glob("*.py
 
 # Lowest first. A module imports its own package and what stands in a lower row.
 ROWS = (
-    {"errors", "progress"},
-    {"contracts", "topology", "metrics", "windows", "density"},  # with numpy at most, as the row above
+    {"errors", "progress", "weights"},
+    {"contracts", "topology", "metrics", "windows", "density", "timeline"},  # with numpy at most, as the row above
     {"io"},
     {"video", "models", "remap"},
     {"estimators", "data", "synth"},
-    {"motion", "classification"},
+    {"motion", "classification", "streams"},
     {"periodicity", "plot", "training", "classification_items", "classification_plot"},
     {"pose", "mask", "score", "info"},  # one function for each tool
     {"count", "encode", "classify", "classification_score"},  # what stands on other pipelines
+    {"explain"},
     {"tools"},
 )
 CLI_MAY = {"cli", "io", "errors", "progress"}

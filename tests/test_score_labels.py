@@ -115,7 +115,10 @@ def test_a_table_about_one_clip_without_segments_says_background():
     table("truth", TRUTH[:2])
     table("nothing", [], unit="segment", clip="a.mp4")
     assert values(scored("nothing"))["accuracy"] == pytest.approx(20 / 60)
-    table("nothing", [], unit="window", clip="a.mp4")
+    table("truth", TRUTH)
+    table("partly", [row("a", 20, 60, "squat")], unit="segment", clips={"a": {}, "b": {}})
+    assert values(scored("partly"))["accuracy"] == pytest.approx((60 + 30) / 120)
+    table("nothing", [], unit="window", clips={"a": {}, "b": {}})
     with pytest.raises(DataError, match="has no windows of clip 'a'"):
         scored("nothing")
 

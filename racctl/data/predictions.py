@@ -140,7 +140,8 @@ def labels_of_table(meta: Meta, table: pa.Table, where: str) -> PredictedLabels:
     seconds = [pc.fill_null(table.column(name), float("nan")).to_numpy() for name in ("start_s", "stop_s")]
     if unit != "clip":
         _check_rows(numbers, seconds, where)
-    about = list(dict.fromkeys([*clip, *([clip_stem(meta["clip"])] if meta.get("clip") else [])]))
+    named = [meta.get("clip", ""), *meta.get("clips", {})]  # a clip in which nothing was found has no row
+    about = list(dict.fromkeys([*clip, *(clip_stem(name) for name in named if name)]))
     return PredictedLabels(f"'{where}'", unit, classes, clip, label, *numbers, *seconds, probs, about, problems)
 
 

@@ -19,6 +19,7 @@ GROUPS = {
     "face": ("nose", "eye", "ear", "mouth"), "shoulder": ("shoulder",), "elbow": ("elbow",),
     "hand": ("wrist", "pinky", "index", "thumb"), "hip": ("hip",), "knee": ("knee",), "foot": ("ankle", "heel", "foot"),
 }  # fmt: skip
+DOUBLE = 0.54  # time of each of two filters in a row that forget as much in 0.3 s as one of time 1, near 0.2 s
 VISIBLE = 0.5  # scores above this are of landmarks that can be seen
 
 
@@ -49,11 +50,12 @@ class Errors:
     score_hidden: tuple[float, float]
 
 
-BLAZEPOSE = Errors(  # from the benchmark's 100 clips, 13 minutes
-    seen={"face": 0.056, "shoulder": 0.041, "elbow": 0.054, "hand": 0.083, "hip": 0.049, "knee": 0.058, "foot": 0.058},
-    hidden={"face": 0.103, "shoulder": 0.094, "elbow": 0.14, "hand": 0.168, "hip": 0.076, "knee": 0.079, "foot": 0.08},
-    steady=0.66, jitter=0.0033, linger=0.19, lag=0.01, swap=4.03, swap_time=0.1, drop=2.69, drop_time=0.24,
-    depth=0.62, depth_scale=2.65, world_depth=0.67, score_seen=(0.915, 0.175), score_hidden=(0.746, 0.353),
+BLAZEPOSE = Errors(  # from the benchmark's 100 clips, 14 minutes
+    seen={"face": 0.064, "shoulder": 0.047, "elbow": 0.06, "hand": 0.089, "hip": 0.053, "knee": 0.061, "foot": 0.061},
+    hidden={"face": 0.098, "shoulder": 0.099, "elbow": 0.141, "hand": 0.176, "hip": 0.077, "knee": 0.096,
+            "foot": 0.098},
+    steady=0.67, jitter=0.0029, linger=0.18, lag=0.01, swap=5.25, swap_time=0.11, drop=5.69, drop_time=0.09,
+    depth=0.67, depth_scale=2.71, world_depth=0.7, score_seen=(0.911, 0.177), score_hidden=(0.749, 0.345),
 )  # fmt: skip
 
 
@@ -117,11 +119,13 @@ def _trunk_metres(pose: Pose) -> float:
 
 
 def _wander(rng: np.random.Generator, shape: tuple[int, ...], linger: float, beat: float) -> np.ndarray:
-    """Noise of unit variance over axis 0 that forgets itself over `linger` seconds."""
-    keep = np.exp(-beat / linger)
-    steps = rng.standard_normal(shape)
-    steps[1:] *= np.sqrt(1 - keep**2)
-    return lfilter([1.0], [1.0, -keep], steps, axis=0)
+    """Noise of unit variance over axis 0 that forgets itself over `linger` seconds, and smoothly: BlazePose filters its
+    landmarks, so that they drift and do not tremble."""
+    keep = np.exp(-beat / (DOUBLE * linger))
+    before = int(np.ceil(6 * DOUBLE * linger / beat))  # frames until it no longer matters how it began
+    steps = rng.standard_normal((before + shape[0], *shape[1:]))
+    gain = np.sqrt((1 - keep**2) ** 3 / (1 + keep**2))
+    return lfilter([gain], [1.0, -2 * keep, keep**2], steps, axis=0)[before:]
 
 
 def _spells(rng: np.random.Generator, frames: int, per_minute: float, seconds: float, beat: float) -> np.ndarray:

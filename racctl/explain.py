@@ -1,0 +1,136 @@
+"""What a recogniser looks at: Grad-CAM on its frame encoders and, for cross-attention, the weights alpha(t, s).
+
+Grad-CAM is Captum's (Selvaraju et al. 2017), on the last convolution of each encoder, as in the paper's Fig. 2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from racctl.classify import Classified, Recogniser
+from racctl.errors import UsageError
+from racctl.io.output import write_file
+from racctl.models.mcat import MCAT
+
+SHOWN = 8  # frames of a window in a picture
+
+
+def explain_clip(found: Classified, recogniser: Recogniser, folder: str, most: int = 6) -> list[Path]:
+    """Write pictures of up to `most` windows, evenly spread over the clip, into `folder`: NAME-window-K.png with the
+    frames, masks and Grad-CAM of the predicted class, and NAME-attention-K.png with alpha(t, s) where the model has
+    cross-attention. Returns the paths. UsageError where Captum is not installed."""
+    try:
+        from captum.attr import LayerGradCam
+    except ImportError:
+        raise UsageError("'--explain' needs Captum; pip install 'racctl[explain]'") from None
+    model = recogniser.model
+    convolutions = last_convolutions(model)
+    if not convolutions:
+        raise UsageError("'--explain' shows frame encoders, and this model has none")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    chosen = np.unique(np.linspace(0, len(found.rows) - 1, min(most, len(found.rows))).round().astype(int))
+    written = []
+    for k in chosen:
+        gray, mask, joints = recogniser.inputs(found.streams, found.rows[k : k + 1])
+        label = int(found.probs[k].argmax())
+        maps = {}
+        for name, layer in convolutions.items():
+            cam = LayerGradCam(_Logits(model, joints), layer).attribute((gray, mask), target=label)
+            maps[name] = heat(cam, gray.shape[1:])
+        about = f"{found.clip}, {found.streams.time[found.rows[k, 0]]:.2f} s: {found.classes[label]}"
+        written.append(_write(Path(folder) / f"{found.clip}-window-{k}.png", _frames(gray, mask, maps, about)))
+        alpha = attention(model, gray, mask, joints)
+        if alpha is not None:
+            written.append(_write(Path(folder) / f"{found.clip}-attention-{k}.png", _alpha(alpha, about)))
+    return written
+
+
+class _Logits(nn.Module):
+    """The model with its joints fixed: Captum differentiates pictures only."""
+
+    def __init__(self, model: nn.Module, joints: Tensor | None) -> None:
+        super().__init__()
+        self.model, self.joints = model, joints
+
+    def forward(self, gray: Tensor, mask: Tensor) -> Tensor:
+        return self.model(gray, mask, self.joints)
+
+
+def last_convolutions(model: nn.Module) -> dict[str, nn.Module]:
+    """Name of the stream -> the last convolution of its frame encoder."""
+    found = {}
+    for attribute, shown in (("tokens", "picture"), ("prior", "mask")):
+        part = getattr(model, attribute, None)
+        if part is not None:
+            found[shown] = [layer for layer in part.encoder if isinstance(layer, nn.Conv2d)][-1]
+    return found
+
+
+def heat(cam: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    """(T, H, W) float32 in 0..1 of a layer's Grad-CAM (T, 1, h, w): its positive part, enlarged, over its maximum."""
+    positive = F.interpolate(cam.detach().clamp(min=0), shape[1:], mode="bilinear", align_corners=False)[:, 0]
+    return (positive / positive.max().clamp(min=1e-12)).cpu().numpy()
+
+
+@torch.no_grad()
+def attention(model: nn.Module, gray: Tensor, mask: Tensor, joints: Tensor | None) -> np.ndarray | None:
+    """alpha(t, s), section 3.4: (heads, T, S) float32, how much frame t's appearance takes from prior token s (the
+    masks of T frames, then the joints of T frames where the model has them); None without cross-attention."""
+    if not isinstance(model, MCAT) or model.config.fusion != "cross":
+        return None
+    layer = model.cross.attention
+    layer.keep = True
+    try:
+        model.fuse(gray, mask, joints)
+    finally:
+        layer.keep = False
+    weights, layer.weights = layer.weights[0].cpu().numpy(), None
+    return weights
+
+
+def _frames(gray: Tensor, mask: Tensor, maps: dict[str, np.ndarray], title: str):
+    from matplotlib.figure import Figure
+
+    ticks = np.linspace(0, gray.shape[1] - 1, min(SHOWN, gray.shape[1])).round().astype(int)
+    pictures = {"picture": gray[0].cpu().numpy(), "mask": mask[0].cpu().numpy()}
+    figure = Figure(figsize=(1.6 * len(ticks), 1.7 * (1 + len(maps)) + 0.4), layout="constrained")
+    axes = figure.subplots(1 + len(maps), len(ticks), squeeze=False)
+    for column, t in enumerate(ticks):
+        axes[0, column].imshow(pictures["picture"][t], cmap="gray", vmin=0, vmax=1)
+        axes[0, column].set_title(f"t = {t}", fontsize=8)
+        for row, (name, found) in enumerate(maps.items(), 1):
+            axes[row, column].imshow(pictures[name][t], cmap="gray", vmin=0, vmax=1)
+            axes[row, column].imshow(found[t], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+    for row, name in enumerate(["clip", *(f"Grad-CAM, {name}" for name in maps)]):
+        axes[row, 0].set_ylabel(name, fontsize=8)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _alpha(alpha: np.ndarray, title: str):
+    from matplotlib.figure import Figure
+
+    heads, t, s = alpha.shape
+    figure = Figure(figsize=(7 if s == t else 10, 5), layout="constrained")
+    axis = figure.subplots()
+    shown = axis.imshow(alpha.mean(0), cmap="viridis", vmin=0, aspect="auto", interpolation="nearest")
+    if s > t:
+        axis.axvline(t - 0.5, color="white", linewidth=1)
+    axis.set_xlabel("prior token s" + (" (masks, then joints)" if s > t else " (mask of frame s)"))
+    axis.set_ylabel("frame t")
+    figure.colorbar(shown, label=f"alpha(t, s), mean of {heads} heads")
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def _write(path: Path, figure) -> Path:
+    write_file(path, lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}))
+    return path

@@ -1,0 +1,30 @@
+"""Made-up clips for the recognisers: a white square that moves left and right, up and down, or rests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from racctl.streams import Look
+from racctl.training.store import StoredClip
+
+LOOK = Look(size=16)
+
+
+def moving(name: str, label: str, frames: int = 64, split: str = "train", seed: int = 0) -> StoredClip:
+    """A clip of one label in noise: "sway", "bob" or "background"."""
+    rng = np.random.default_rng(seed)
+    gray = rng.integers(0, 60, (frames, 16, 16)).astype(np.uint8)
+    mask = np.zeros((frames, 16, 16), np.uint8)
+    phase = rng.uniform(0, 6.28)
+    for t in range(frames):
+        away = round(4 * np.sin(phase + t / 3))
+        x, y = (5 + away, 5) if label == "sway" else (5, 5 + away) if label == "bob" else (5, 5)
+        gray[t, y : y + 5, x : x + 5] = 220
+        mask[t, y : y + 5, x : x + 5] = 1
+    packed = np.concatenate([gray, np.packbits(mask, axis=-1)], axis=2)
+    return StoredClip(name, split, packed, None, np.full(frames, label, object))
+
+
+def a_set(clips: int = 6, split: str = "train", seed: int = 0) -> list[StoredClip]:
+    labels = ["sway", "bob", "background"]
+    return [moving(f"{split}{k}", labels[k % 3], split=split, seed=seed + k) for k in range(clips)]

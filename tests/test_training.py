@@ -1,0 +1,244 @@
+"""Training a recogniser: windows, weights, augmentation, resume, early stopping, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recognisers import LOOK, a_set, moving
+
+from racctl.errors import DataError, UsageError
+from racctl.io.checkpoint import read_model
+from racctl.models.catalog import configured
+from racctl.streams import unpacked
+from racctl.training.augment import Augmentation
+from racctl.training.loop import Place, Recipe, ahead, fit, pick_device, shares_of
+from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures
+from racctl.training.run import read_range
+
+CPU = Place(0, 1, torch.device("cpu"))
+
+
+def task(name: str = "transformer", seed: int = 0, **more) -> Recognition:
+    train, val = a_set(6), a_set(3, "val", 100)
+    classes = class_list(train)
+    windows = [WindowSet(part, LOOK, classes) for part in (train, val)]
+    torch.manual_seed(seed)
+    config = configured(name, {"classes": len(classes), "size": 16, "layers": 1, "width": 32, "heads": 4, **more})
+    about = {"seed": seed, "data": {"clips": 6}, "licence": "CC0-1.0"}
+    return Recognition(name, config, LOOK, *windows, Augmentation(flip=0), about)
+
+
+def test_a_window_has_the_label_of_its_middle_frame():
+    clip = moving("a", "sway", 32)
+    clip.labels[:8] = "bob"
+    windows = WindowSet([clip], LOOK, ["background", "bob", "sway"])
+    assert windows.middle.tolist() == [8, 16, 24]
+    assert windows.label.tolist() == [2, 2, 2]
+    clip.labels[8] = "bob"
+    assert WindowSet([clip], LOOK, ["background", "bob", "sway"]).label.tolist() == [1, 2, 2]
+
+
+def test_without_the_null_class_its_windows_are_left_out():
+    clips = a_set(3)
+    assert len(WindowSet(clips, LOOK, class_list(clips), null=True)) == 21
+    assert len(WindowSet(clips, LOOK, ["bob", "sway"], null=False)) == 14
+
+
+def test_effective_numbers():
+    weights = class_weights(np.array([1, 1000, 0]))
+    assert weights[0] == pytest.approx(1.0)
+    assert weights[1] == pytest.approx((1 - 0.999) / (1 - 0.999**1000))
+    assert weights[2] == 0
+
+
+def test_packed_windows_unpack_alike_in_numpy_and_torch():
+    batch = WindowSet(a_set(2), LOOK, ["background", "bob", "sway"]).batch(np.array([0, 9]))
+    gray, mask = pictures(batch["packed"], 16)
+    other_gray, other_mask = unpacked(batch["packed"].numpy(), 16)
+    assert gray.shape == mask.shape == (2, 16, 16, 16)
+    assert (gray.numpy() * 255).round().astype(int).tolist() == other_gray.tolist()
+    assert mask.numpy().tolist() == other_mask.tolist()
+
+
+def test_augmentation_moves_picture_and_mask_together_and_is_the_same_for_all_frames():
+    torch.manual_seed(0)
+    picture = (torch.rand(8, 1, 32, 32) > 0.5).float().repeat_interleave(4, 1)
+    gray, mask, _ = Augmentation(light=(1, 1))(picture, picture, None, None)
+    assert torch.equal(gray[:, 0], gray[:, 3])
+    assert torch.equal(mask[:, 0], mask[:, 3])
+    assert not torch.equal(mask[0], mask[1])
+    assert ((gray > 0.5).float() - mask).abs().mean() < 0.12  # bilinear against nearest, at the squares' edges
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_light_changes_pictures_only():
+    torch.manual_seed(0)
+    still = Augmentation(flip=0, scale=(1, 1), aspect=(1, 1))
+    gray, mask = torch.rand(4, 2, 16, 16), torch.ones(4, 2, 16, 16)
+    lit, kept, _ = still(gray, mask, None, None)
+    assert torch.equal(kept, mask)
+    assert not torch.allclose(lit, gray)
+    assert lit.min() >= 0 and lit.max() <= 1
+
+
+def test_a_flip_mirrors_pictures_and_joints():
+    mirror = torch.tensor([1, 0, 2])
+    gray = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 1, 16, 16) / 16
+    joints = torch.tensor([[[[1.0, 2, 0.5], [-3, 4, 0.9], [0, 0, 1]]]])
+    flip = Augmentation(flip=1, scale=(1, 1), aspect=(1, 1), light=(1, 1))
+    turned, _, moved = flip(gray, gray, joints, mirror)
+    assert torch.allclose(turned, gray.flip(3), atol=1e-5)
+    assert torch.allclose(moved, torch.tensor([[[[3.0, 4, 0.9], [-1, 2, 0.5], [0, 0, 1]]]]))
+
+
+def test_training_learns_and_writes_a_model_with_all_it_needs(tmp_path):
+    said = []
+    history = fit(task(), Recipe(epochs=12, batch=8, rate=3e-3), tmp_path, CPU, said.append)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert max(row["val_accuracy"] for row in history) > 0.8
+    assert len(said) == 12 and "epoch 12/12" in said[-1]
+    with open(tmp_path / "model.safetensors", "rb") as file:
+        meta, tensors = read_model(file, "model")
+    assert meta["classes"] == ["background", "bob", "sway"]
+    assert meta["input"]["size"] == 16
+    assert meta["licence"] == "CC0-1.0"
+    assert meta["training"]["metrics"]["score"] == max(row["score"] for row in history)
+    assert set(tensors) == set(task().objective.model.state_dict())
+    assert json.loads((tmp_path / "history.json").read_text()) == history
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    recipe = Recipe(epochs=4, batch=8)
+    fit(task(), recipe, _made(tmp_path / "whole"), CPU, _silent)
+    for _ in range(4):
+        fit(task(), recipe, _made(tmp_path / "parts"), CPU, _silent, stop_after=1)
+    first, second = (
+        torch.load(tmp_path / name / "resume.pt", weights_only=True)["objective"] for name in ("whole", "parts")
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    fit(task(), Recipe(epochs=1), tmp_path, CPU, _silent)
+    said = []
+    assert len(fit(task(), Recipe(epochs=1), tmp_path, CPU, said.append)) == 1
+    assert said == []
+
+
+def test_other_settings_do_not_go_on_with_a_run(tmp_path):
+    fit(task(), Recipe(epochs=1), tmp_path, CPU, _silent)
+    with pytest.raises(UsageError, match="holds a run with other settings \\(epochs\\)"):
+        fit(task(), Recipe(epochs=2), tmp_path, CPU, _silent)
+
+
+def test_a_damaged_state_is_one_line(tmp_path):
+    (tmp_path / "resume.pt").write_bytes(b"no state")
+    with pytest.raises(DataError, match="is damaged"):
+        fit(task(), Recipe(epochs=1), tmp_path, CPU, _silent)
+
+
+def test_patience_ends_a_run_that_gets_no_better(tmp_path):
+    history = fit(task(), Recipe(epochs=20, batch=8, rate=1e-9, patience=2), tmp_path, CPU, _silent)
+    assert len(history) == 3
+
+
+def test_a_loss_that_is_not_finite_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="lower '--rate'"):
+        fit(task(), Recipe(epochs=2, batch=4, rate=1e30), tmp_path, CPU, _silent)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch": 0}, {"rate": -1.0}, {"rate": float("nan")}, {"precision": "8"}]
+)
+def test_recipes_that_mean_nothing(wrong):
+    with pytest.raises(UsageError):
+        Recipe(**wrong).check()
+
+
+def test_ranges():
+    assert read_range("0.5-4") == (0.5, 4.0)
+    assert read_range("1") == (1.0, 1.0)
+    for text in ("", "a-b", "2-1", "0-1", "1-inf"):
+        with pytest.raises(UsageError):
+            read_range(text)
+
+
+def test_every_rank_gets_as_many_batches_and_no_window_twice():
+    order = torch.arange(50)
+    parts = [list(shares_of(order, 8, rank, 2)) for rank in (0, 1)]
+    assert [len(part) for part in parts] == [3, 3]
+    seen = torch.cat([torch.cat(part) for part in parts])
+    assert len(seen.unique()) == len(seen) == 48
+    assert torch.cat(list(shares_of(order, 8, 0, 1))).tolist() == list(range(50))
+
+
+def test_batches_come_in_order_and_errors_come_through():
+    assert list(ahead(iter(range(10)))) == list(range(10))
+
+    def failing():
+        yield 1
+        raise DataError("bad clip")
+
+    with pytest.raises(DataError, match="bad clip"):
+        list(ahead(failing()))
+
+
+def test_a_device_that_is_not_there():
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="no such device 'tpu'"):
+        pick_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="'--device cuda'"):
+            pick_device("cuda")
+
+
+TWO = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_training import task
+from racctl.training.loop import Recipe, fit, placed
+with placed("cpu") as place:
+    torch.set_num_threads(1)
+    one = task("mlp")
+    fit(one, Recipe(epochs=2, batch=4), Path({out!r}), place, lambda line: None)
+    torch.save(one.objective.state_dict(), f"{out}/rank{{place.rank}}.pt")
+"""
+
+
+def test_two_processes_train_one_model(tmp_path):
+    """As torchrun starts them: both end with the same weights, one writes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = TWO.format(tests=str(Path(__file__).parent), out=str(tmp_path))
+    base = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env={**base, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in (0, 1)
+    ]
+    assert [process.wait(200) for process in started] == [0, 0]
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    learnt = [name for name in first if "running" not in name and "num_batches" not in name]
+    assert learnt and all(torch.allclose(first[name], second[name], atol=1e-6) for name in learnt)
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _silent(line: str) -> None:
+    pass
