@@ -27,7 +27,7 @@ from racctl.mask import estimate_mask, mask_lanes
 from racctl.models.catalog import RECOGNISERS, built, configured
 from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
-from racctl.streams import Look, Streams, gather, unpacked
+from racctl.streams import Look, Streams, gather, gather_joints, unpacked
 from racctl.timeline import segments, smoothed, whole
 from racctl.video.part import check_part
 from racctl.weights import embedded, names
@@ -125,23 +125,26 @@ class Estimators:
 
     def __init__(self, look: Look, options: Options, jobs: int) -> None:
         side = look.size if look.crop == "frame" else 256
-        self.masks = MaskOptions(
-            options.mask_model, f"{side}x{side}", start=options.start, stop=options.stop, download=options.download
-        )
-        self.made_by = pose_step("full", 1, options.start, options.stop, 1)
-        self._stack = ExitStack()
-        (self.mask_workers,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
-        (self.pose_workers,) = self._stack.enter_context(pose_lanes("full", 1, 1, jobs))
+        part = {"start": options.start, "stop": options.stop, "download": options.download}
+        self._stack, self._workers = ExitStack(), []
+        if look.needs_mask:
+            self.masks = MaskOptions(options.mask_model, f"{side}x{side}", **part)
+            (self._mask,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
+            self._workers.append(self._mask)
+        if look.topology:
+            self.made_by = pose_step("full", 1, options.start, options.stop, 1)
+            (self._pose,) = self._stack.enter_context(pose_lanes("full", 1, 1, jobs))
+            self._workers.append(self._pose)
 
     def mask(self, file: IO[bytes], name: str, report: Report) -> Mask:
-        return estimate_mask(file, name, self.masks, self.mask_workers, report).mask()
+        return estimate_mask(file, name, self.masks, self._mask, report).mask()
 
     def pose(self, file: IO[bytes], name: str, report: Report) -> Pose:
-        return estimate_pose(file, name, self.pose_workers, self.made_by, report)
+        return estimate_pose(file, name, self._pose, self.made_by, report)
 
     def abort(self) -> None:
-        self.mask_workers.abort()
-        self.pose_workers.abort()
+        for workers in self._workers:
+            workers.abort()
 
     def close(self) -> None:
         self._stack.close()
@@ -161,39 +164,49 @@ def estimator_lanes(look: Look, options: Options, lanes: int, each: int) -> Iter
 def classify_source(
     source: str, recogniser: Recogniser, options: Options, estimators: Estimators, report: Report = silent
 ) -> Classified:  # fmt: skip
-    """Classify a video, or a racctl.mask/1 whose video `options.video` names. source: a path, or "-" for stdin.
+    """Classify a video, a racctl.mask/1 whose video `options.video` names, or, where the model looks at joints alone, a
+    racctl.pose/1. source: a path, or "-" for stdin.
 
-    Raises DataError when the input is neither, or nobody is in the picture."""
+    Raises DataError when the input is none of these, or nobody is in the picture."""
+    look, mask, pose = recogniser.look, None, None
     with open_input(source) as file, ExitStack() as stack:
-        mask, name = None, source
-        if sniff(file) == "npz":
+        name = source
+        if sniff(file) == "npz" and not look.needs_picture:
+            pose = read_pose(file, display_name(source))
+        elif sniff(file) == "npz":
             mask = read_mask(file, display_name(source))
             if not options.video:
                 raise UsageError(f"'{display_name(source)}' is a mask; name its video with '--video FILE'")
             name, file = options.video, stack.enter_context(open_input(options.video))
             _same_clip(mask.clip, name)
-        elif options.video:
-            raise UsageError("'--video' names the clip of a mask; the input is a video itself")
-        streams, steps = _streams(file, name, mask, recogniser.look, options, estimators, report)
+        if options.video and mask is None:
+            raise UsageError("'--video' names the clip of a mask; the input is a video or a pose itself")
+        streams, steps = _streams(file, name, mask, pose, look, options, estimators, report)
     probs, rows = recogniser.probabilities(streams)
     asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
                  start=options.start, stop=options.stop)  # fmt: skip
-    meta = {"clip": clip_name(name), "classes": recogniser.classes, "unit": options.unit, "steps": steps}
-    meta = with_step(meta, {**asked, "weights": [recogniser.record]})
-    return Classified(clip_name(name), probs, rows, streams, recogniser.classes, meta)
+    clip = (pose.clip if pose is not None and pose.clip not in ("", "stdin") else "") or clip_name(name)
+    meta = {"clip": clip, "classes": recogniser.classes, "unit": options.unit, "steps": steps}
+    return Classified(
+        clip, probs, rows, streams, recogniser.classes, with_step(meta, {**asked, "weights": [recogniser.record]})
+    )
 
 
 def _streams(
-    file: IO[bytes], name: str, mask: Mask | None, look: Look, options: Options, estimators: Estimators, report: Report
-) -> tuple[Streams, list[Meta]]:
-    where, steps, pose = display_name(name), [], None
+    file: IO[bytes], name: str, mask: Mask | None, pose: Pose | None, look: Look, options: Options,
+    estimators: Estimators, report: Report,
+) -> tuple[Streams, list[Meta]]:  # fmt: skip
+    """The clip as the model wants it, and how mask and pose were made."""
+    steps: list[Meta] = []
     if look.needs_mask:
         mask = mask or estimators.mask(file, name, report)
         steps += mask.meta.get("steps", [])
-    if look.topology:
+    if look.topology and pose is None:
         pose = _given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
-        steps += pose.meta.get("steps", [])
-    return gather(file, where, look, mask, pose, options.start, options.stop, report), steps
+    steps += pose.meta.get("steps", []) if pose is not None else []
+    if not look.needs_picture:
+        return gather_joints(pose, look, options.start, options.stop), steps
+    return gather(file, display_name(name), look, mask, pose, options.start, options.stop, report), steps
 
 
 def _given_pose(path: str, video: str) -> Pose:

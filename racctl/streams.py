@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.progress import Report, silent
-from racctl.remap import remap, topology_of
+from racctl.remap import remap
 from racctl.video.decode import Video, frames, probe, upright
 from racctl.windows import RATE, Windows, resampled
 
@@ -30,8 +30,8 @@ STEADY = 3.0  # s to either side whose boxes are joined, so that the cut-out doe
 class Look:
     """What a model wants to see; the `input` part of a checkpoint's header.
 
-    size: pixels of the square.  rate: frames per second.  window, stride: frames.  crop: "frame" or "person".
-    topology: of the joints, "" where none are wanted.  mask: whether the masks are looked at.
+    size: pixels of the square, 0 for a model of joints alone.  rate: frames per second.  window, stride: frames.
+    crop: "frame" or "person".  topology: of the joints, "" where none are wanted.  mask: whether masks are looked at.
     """
 
     size: int = 112
@@ -47,7 +47,12 @@ class Look:
         """From a header; DataError when it asks for something that this version cannot give."""
         try:
             look = cls(**header)
-            sound = 8 <= look.size <= 1024 and 0 < look.rate <= 1000 and 0 < look.window <= 4096 and look.stride > 0
+            sound = (
+                (look.size == 0 or 8 <= look.size <= 1024)
+                and 0 < look.rate <= 1000
+                and 0 < look.window <= 4096
+                and look.stride > 0
+            )
         except TypeError:
             sound = False
         if not sound or look.crop not in CROPS:
@@ -62,8 +67,12 @@ class Look:
         return Windows(self.window, self.stride, self.rate)
 
     @property
+    def needs_picture(self) -> bool:
+        return self.size > 0
+
+    @property
     def needs_mask(self) -> bool:
-        return self.mask or self.crop == "person"
+        return self.needs_picture and (self.mask or self.crop == "person")
 
 
 @dataclass
@@ -106,6 +115,22 @@ def gather(
         joints = joint_tokens(remap(pose, look.topology))[_at(pose.frame, number[rows], where)]
     beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, float(time[-1]) + beat)
+
+
+def gather_joints(
+    pose: Pose, look: Look, start: float | None = None, stop: float | None = None
+) -> Streams:  # fmt: skip
+    """The streams of a model of joints alone, on the pose's own clock; DataError when no frame is in the part."""
+    begin, end = -np.inf if start is None else start, np.inf if stop is None else stop
+    kept = np.flatnonzero((pose.time >= begin) & (pose.time < end))
+    if not len(kept):
+        raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
+    rows = kept[resampled(pose.time[kept], look.rate)]
+    last, time = kept[-1], pose.time
+    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
+    joints = joint_tokens(remap(pose, look.topology))[rows]
+    packed = np.zeros((len(rows), 0, 0), np.uint8)
+    return Streams(packed, joints, pose.frame[rows], time[rows], int(pose.frame[last]) + 1, float(time[last]) + beat)
 
 
 def _pictures(
@@ -154,38 +179,27 @@ def person_boxes(mask: Mask, fps: float) -> np.ndarray:
 
 
 def joint_tokens(pose: Pose) -> np.ndarray:
-    """(T, V, 3) float32 of the main person: x and y from the hips' middle, and the score; zeros where unseen.
+    """(T, V, 3) float32 of the main person: x and y from where its joints are on the whole, and the score; zeros where
+    unseen.
 
-    The unit is the clip's median distance of a seen joint from the hips, so neither the person's size in the picture
-    nor a turned trunk changes it.
+    The unit is the clip's median distance of a seen joint from the middle of its frame's joints, so the person's size
+    in the picture does not matter; where the person goes is kept.
     """
     t, _, v = pose.score.shape
     tokens = np.zeros((t, v, 3), np.float32)
     main = pose.chosen("main")
     if not main:
         return tokens
-    xy, score = pose.xyz[:, main[0], :, :2], pose.score[:, main[0]]
-    seen = np.isfinite(xy).all(-1) & (score > 0)
-    hips = np.where(seen, 1.0, np.nan)[..., None] * xy
-    middle = _middle(hips, pose)
-    from_hips = xy - middle[:, None]
-    reach = np.hypot(from_hips[..., 0], from_hips[..., 1])
-    unit = np.nanmedian(reach) if np.isfinite(reach).any() else 1.0
-    known = seen & np.isfinite(from_hips).all(-1)
-    tokens[known, :2] = np.clip(from_hips[known] / max(float(unit), 1e-6), -8, 8)
+    xy, score = pose.xyz[:, main[0], :, :2].astype(np.float64), pose.score[:, main[0]]
+    known = np.isfinite(xy).all(-1) & (score > 0)
+    if not known.any():
+        return tokens
+    weight = known[..., None]
+    middle = np.where(weight, xy, 0).sum(1, keepdims=True) / np.maximum(weight.sum(1, keepdims=True), 1)
+    unit = float(np.median(np.hypot(*np.moveaxis(xy - middle, -1, 0))[known]))
+    tokens[known, :2] = ((xy - np.median(middle[known.any(1)], axis=0)) / max(unit, 1e-6)).clip(-50, 50)[known]
     tokens[..., 2] = np.where(known, score, 0)
     return tokens
-
-
-def _middle(xy: np.ndarray, pose: Pose) -> np.ndarray:
-    """(T, 2) the hips' middle; where no hip is seen, the middle of what is."""
-    hips = xy[:, topology_of(pose).indices(["left_hip", "right_hip"])]
-    return np.where(np.isfinite(hips).all((1, 2))[:, None], hips.mean(1), _mean(xy))
-
-
-def _mean(xy: np.ndarray) -> np.ndarray:
-    seen = np.isfinite(xy).all(-1, keepdims=True)
-    return np.where(seen, xy, 0).sum(1) / np.maximum(seen.sum(1), 1)
 
 
 def unpacked(packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ class Windows:
 
 
 def resampled(time: np.ndarray, rate: float = RATE) -> np.ndarray:
-    """(N,) int64: for every tick of a clock at `rate` from the first frame to the last (which lasts), the frame nearest in time.
+    """(N,) int64: for every tick of a clock at `rate` from the first frame to the last, the frame nearest in time.
 
     time: (T,) ascending seconds. Frames are repeated or left out, never blended: a blend of two postures is a posture
     that nobody took. Of two equally near, the earlier.

@@ -115,6 +115,20 @@ def test_a_pose_that_is_there_is_taken(model, clip, tmp_path):
     assert rows(racctl(*words, "--pose", tmp_path / "p.npz")) == rows(racctl(*words))
 
 
+def test_a_model_of_joints_alone_takes_poses(clip, tmp_path):
+    torch.manual_seed(0)
+    config = configured("mcat", {"classes": 3, "layers": 1, "width": 32, "heads": 4, "input": "pose", "fusion": "none"})
+    meta = {
+        "model": "mcat", "config": as_dict(config), "classes": ["background", "squat", "push_up"],
+        "input": Look(size=0, topology="d2stx25", mask=False).header(),
+    }  # fmt: skip
+    with open(tmp_path / "joints.safetensors", "wb") as file:
+        write_model(file, meta, built("mcat", config).state_dict())
+    words = ("classify", "--model", tmp_path / "joints.safetensors", "--windows", "--format", "json")
+    pose = racctl("pose", clip)
+    assert rows(racctl(*words, stdin=pose.stdout)) == rows(racctl(*words, clip))
+
+
 def test_the_table_says_what_made_it(model, clip):
     done = racctl("classify", clip, "--model", model)
     meta, table = read_table(io.BytesIO(done.stdout), "out")
@@ -138,7 +152,7 @@ def test_pictures_that_explain(model, clip, tmp_path):
         (["--model", "nothing"], 2, "no such model 'nothing'"),
         (["--windows", "--whole"], 2, "choose one"),
         (["--smooth", "nan"], 2, "--smooth"),
-        (["--video", "CLIP"], 2, "is a video itself"),
+        (["--video", "CLIP"], 2, "a video or a pose itself"),
         (["--pose", "CLIP"], 1, "is not a whole npz file"),
         (["--model", "CLIP"], 1, "is not a whole safetensors file"),
         (["--mask-model", "none"], 2, "no such mask model"),

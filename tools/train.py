@@ -34,9 +34,10 @@ Out = Annotated[
     str, typer.Option("-o", "--output", metavar="DIR", show_default=False, help="Write model, logs and state here.")
 ]
 Model = Annotated[str, typer.Option("--model", metavar="NAME", help="mcat, mlp, lstm, tcn, transformer or vivit.")]
-Input = Annotated[str, typer.Option("--input", metavar="both|raw|mask", help="Grayscale and mask, or one of them.")]
+Input = Annotated[str, typer.Option("--input", metavar="both|raw|mask|pose", help="Grayscale and mask, or one alone.")]
 Fusion = Annotated[str, typer.Option("--fusion", metavar="cross|concat|add|none", help="How mcat joins its streams.")]
 Layers = Annotated[int, typer.Option("--layers", metavar="N", min=1, max=64, help="Transformer or TCN layers.")]
+Width = Annotated[int, typer.Option("--width", metavar="N", min=8, help="Of the tokens; a multiple of 8.")]
 Pose = Annotated[bool, typer.Option("--pose", help="Joints as a second prior.")]
 Crop = Annotated[str, typer.Option("--crop", metavar="frame|person", help="The whole picture, or about the person.")]
 Size = Annotated[int, typer.Option("--size", metavar="PIXELS", help="Side of the square pictures.")]
@@ -75,6 +76,7 @@ def train(
     inputs: Input = "both",
     fusion: Fusion = "cross",
     layers: Layers = 4,
+    width: Width = 256,
     pose: Pose = False,
     crop: Crop = "frame",
     size: Size = 112,
@@ -116,9 +118,10 @@ def train(
     from racctl.training.loop import Recipe
     from racctl.training.run import Wanted, read_range, train_recogniser
 
-    look = Look(size, 30.0, window, stride, crop, "d2stx25" if pose else "", inputs != "raw")
+    joints = "d2stx25" if pose or inputs == "pose" else ""
+    look = Look(0 if inputs == "pose" else size, 30.0, window, stride, crop, joints, inputs in ("both", "mask"))
     wanted = Wanted(
-        data, model, inputs, fusion, layers, pose, look, train_split, val_split, null, videos or None, masks or None,
+        data, model, inputs, fusion, layers, width, pose, look, train_split, val_split, null, videos or None, masks or None,
         poses or None, cache or None, licence,
     )  # fmt: skip
     recipe = Recipe(epochs, batch, rate, weight_decay, seed=seed, patience=patience, precision=precision)

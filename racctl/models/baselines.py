@@ -14,7 +14,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from racctl.models.layers import Block, FrameTokens
-from racctl.models.mcat import INPUTS, MCAT, MCATConfig
+from racctl.models.mcat import MCAT, MCATConfig
+
+INPUTS = ("both", "raw", "mask")
 
 
 @dataclass(frozen=True)

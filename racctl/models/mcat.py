@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from racctl.models.layers import Block, CrossBlock, FrameTokens, sinusoidal
 
-INPUTS = ("both", "raw", "mask")
+INPUTS = ("both", "raw", "mask", "pose")
 FUSIONS = ("cross", "concat", "add", "none")
 
 
@@ -22,7 +22,7 @@ FUSIONS = ("cross", "concat", "add", "none")
 class MCATConfig:
     """The paper's values; sections in the comments.
 
-    input: "both" (grayscale and mask), or one stream alone: "raw", "mask" (Table 2).
+    input: "both" (grayscale and mask), or one stream alone: "raw", "mask" (Table 2), "pose" (not in the paper).
     fusion (Table 3): "cross"; "concat" of the channels before one encoder; "add" of the tokens; "none", one stream.
     """
 
@@ -46,6 +46,8 @@ class MCATConfig:
             raise ValueError("fusion 'none' takes one stream; expected input raw or mask")
         if self.fusion in ("concat", "add") and self.input != "both":
             raise ValueError(f"fusion '{self.fusion}' joins two streams; expected input both")
+        if self.input == "pose" and (self.fusion != "none" or self.pose):
+            raise ValueError("input 'pose' is one stream; expected fusion none, and no second prior")
         if self.pose and self.fusion != "cross":
             raise ValueError("pose is a prior of fusion 'cross'")
         return self
@@ -62,7 +64,10 @@ class MCAT(nn.Module):
     def __init__(self, config: MCATConfig) -> None:
         super().__init__()
         self.config = c = config.check()
-        self.tokens = FrameTokens(2 if c.fusion == "concat" else 1, c.base, c.width)
+        if c.input == "pose":
+            self.pose = PoseTokens(c.joints, c.width)
+        else:
+            self.tokens = FrameTokens(2 if c.fusion == "concat" else 1, c.base, c.width)
         if c.fusion in ("cross", "add"):
             self.prior = FrameTokens(1, c.base, c.width)
         if c.fusion == "cross":
@@ -83,6 +88,8 @@ class MCAT(nn.Module):
 
     def fuse(self, gray: Tensor, mask: Tensor, joints: Tensor | None) -> Tensor:
         """One token per frame, (b, t, width)."""
+        if self.config.input == "pose":
+            return self.pose(joints)
         first, second = streams(self.config.input, gray, mask)
         if self.config.fusion == "concat":
             return self.tokens(torch.stack([first, second], dim=2))
@@ -98,15 +105,22 @@ class MCAT(nn.Module):
 
 
 class PoseTokens(nn.Module):
-    """Joints (b, t, v, 3) to one token per frame (b, t, width). Channels: x and y from the hips' middle in torso
-    lengths, and the score; an unseen joint is all zeros."""
+    """Joints (b, t, v, 3) to one token per frame (b, t, width). Channels: x, y in units of the body, and the score; an
+    unseen joint is all zeros.
+
+    x and y are taken from the middle of all that is seen in the window, so that where the person stands does not matter
+    and how the body moves within the window does.
+    """
 
     def __init__(self, joints: int, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(3 * joints, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, joints: Tensor) -> Tensor:
-        return self.layers(joints.flatten(2))
+        xy, score = joints[..., :2], joints[..., 2:]
+        seen = (score > 0).to(xy.dtype)
+        middle = (xy * seen).sum((1, 2), keepdim=True) / seen.sum((1, 2), keepdim=True).clamp(min=1)
+        return self.layers(torch.cat([(xy - middle) * seen, score], dim=-1).flatten(2))
 
 
 def streams(chosen: str, gray: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,13 +28,15 @@ class Augmentation:
         """gray, mask: (b, t, h, w) in 0..1.  joints: (b, t, v, 3) or None.  mirror: (v,) left-right order of joints."""
         b = len(gray)
         flip = torch.rand(b, device=gray.device) < self.flip
-        grid = self._grid(gray, flip)
-        gray = F.grid_sample(gray, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        mask = F.grid_sample(mask, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+        if gray.numel():
+            grid = self._grid(gray, flip)
+            gray = F.grid_sample(gray, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            mask = F.grid_sample(mask, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+            gray = self._lit(gray)
         if joints is not None:
             mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0])
             joints = torch.where(flip[:, None, None, None], mirrored, joints)
-        return self._dropped(self._lit(gray), mask, joints)
+        return self._dropped(gray, mask, joints)
 
     def _grid(self, clips: Tensor, flip: Tensor) -> Tensor:
         """(b, h, w, 2): for each clip one crop of random place, area and aspect, maybe mirrored."""

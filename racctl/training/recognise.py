@@ -172,7 +172,8 @@ class Recognition:
     def header(self) -> Meta:
         return {
             "model": self.name, "config": as_dict(self.config), "classes": self.train.classes,
-            "input": self.look.header(), "training": {"augmentation": asdict(self.augmentation), "windows": len(self.train)},
+            "input": self.look.header(),
+            "training": {"augmentation": asdict(self.augmentation), "windows": len(self.train)},
             "data": self.about.get("data", {}), "licence": self.about.get("licence", "unstated"),
             "steps": [step("train", __version__, model=self.name, seed=self.about.get("seed", 0))],
         }  # fmt: skip

@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 class Wanted:
     """What to train on what. data: as `read_labelled` takes it.  videos, masks, poses: folders to find files in.
 
-    train, val: names of the splits.  null: whether background windows are a class.  input, fusion, layers, pose: see
+    train, val: names of the splits.  null: whether background windows are a class.  input, fusion, layers, width, pose: see
     `racctl.models.mcat`.  cache: where decoded clips are kept, by default in the output directory.  licence: of the
     weights, for the header.
     """
@@ -34,6 +34,7 @@ class Wanted:
     input: str = "both"
     fusion: str = "cross"
     layers: int = 4
+    width: int = 256
     pose: bool = False
     look: Look = field(default_factory=Look)
     train: str = "train"
@@ -51,15 +52,18 @@ class Wanted:
             raise UsageError(f"no such model '{self.model}'; expected one of {', '.join(RECOGNISERS)}")
         if self.look.crop not in CROPS:
             raise UsageError(f"'--crop {self.look.crop}' means nothing; expected one of {', '.join(CROPS)}")
-        if not 16 <= self.look.size <= 512 or self.look.size % 8:
+        if self.look.needs_picture and (not 16 <= self.look.size <= 512 or self.look.size % 8):
             raise UsageError(f"'--size {self.look.size}' does not fit; expected a multiple of 8 from 16 to 512")
-        if self.model != "mcat" and (self.fusion != "cross" or self.pose):
-            raise UsageError(f"'--fusion' and '--pose' are options of mcat; '{self.model}' has none")
+        if self.width % 8:
+            raise UsageError(f"'--width {self.width}' does not fit 8 attention heads; expected a multiple of 8")
+        if self.model != "mcat" and (self.fusion != "cross" or self.pose or self.input == "pose"):
+            raise UsageError(f"'--fusion', '--pose' and '--input pose' are options of mcat; '{self.model}' has none")
         return self
 
     def config(self, classes: int):
         """Of the model. UsageError for values that do not go together."""
-        given = {"classes": classes, "input": self.input, "layers": self.layers, "fusion": self.fusion,
+        fusion = "none" if self.input == "pose" else self.fusion
+        given = {"classes": classes, "input": self.input, "layers": self.layers, "width": self.width, "fusion": fusion,
                  "pose": self.pose, "size": self.look.size, "window": self.look.window}  # fmt: skip
         try:
             return configured(self.model, given)
@@ -90,7 +94,11 @@ def train_recogniser(
 
 
 def _splits(wanted: Wanted, seed: int) -> tuple[list[LabelledClip], list[LabelledClip]]:
-    need = ["video", *(["mask"] if wanted.look.needs_mask else []), *(["pose"] if wanted.look.topology else [])]
+    need = [
+        *(["video"] if wanted.look.needs_picture else []),
+        *(["mask"] if wanted.look.needs_mask else []),
+        *(["pose"] if wanted.look.topology else []),
+    ]
     clips = read_labelled(wanted.data, videos=wanted.videos, masks=wanted.masks, poses=wanted.poses, need=need)
     if not any(clip.split for clip in clips):
         clips = split_clips(clips, {wanted.train: 0.85, wanted.val: 0.15}, seed)

@@ -20,19 +20,22 @@ from racctl.errors import DataError, RacctlError
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file
 from racctl.progress import Report, silent
-from racctl.streams import Look, Streams, gather
+from racctl.streams import Look, Streams, gather, gather_joints
 
 
 @dataclass
 class StoredClip:
     """packed: (N, size, size + size / 8) uint8, memory-mapped.  joints: (N, V, 3) float32 or None.  labels: (N,) str
-    objects at each tick."""
+    objects at each tick.  frame, time: (N,) of the source.  end: one past its last frame, and its end in seconds."""
 
     name: str
     split: str
     packed: np.ndarray
     joints: np.ndarray | None
     labels: np.ndarray
+    frame: np.ndarray | None = None
+    time: np.ndarray | None = None
+    end: tuple[int, float] = (0, 0.0)
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -80,22 +83,27 @@ def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
     pictures, rest = base.with_name(base.name + ".npy"), base.with_name(base.name + ".npz")
     if not (pictures.is_file() and rest.is_file()):
         streams = _read(clip, look)
-        arrays = {"frame": streams.frame, "time": streams.time}
+        arrays = {"frame": streams.frame, "time": streams.time, "end": np.array([streams.stop, streams.stop_s])}
         arrays |= {} if streams.joints is None else {"joints": streams.joints}
         write_file(pictures, lambda file: np.save(file, streams.packed, allow_pickle=False))
         write_file(rest, lambda file: np.savez(file, **arrays))
     try:
-        packed = np.load(pictures, mmap_mode="r", allow_pickle=False)
+        packed = np.load(pictures, mmap_mode="r" if look.needs_picture else None, allow_pickle=False)
         with np.load(rest, allow_pickle=False) as rows:
-            frame, time, joints = rows["frame"], rows["time"], rows.get("joints")
+            frame, time, end, joints = rows["frame"], rows["time"], rows["end"], rows.get("joints")
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(f"'{pictures}' is a damaged cache file ({str(error).lower()}); delete it") from None
-    return StoredClip(clip.clip, clip.split, packed, joints, labels_at(clip, frame, time))
+    labels, last = labels_at(clip, frame, time), (int(end[0]), float(end[1]))
+    return StoredClip(clip.clip, clip.split, packed, joints, labels, frame, time, last)
 
 
 def _key(clip: LabelledClip, look: Look) -> str:
     """Of the files' names, sizes and times of change, and of the look; as Make would."""
-    files = [clip.video, clip.mask if look.needs_mask else None, clip.pose if look.topology else None]
+    files = [
+        clip.video if look.needs_picture else None,
+        clip.mask if look.needs_mask else None,
+        clip.pose if look.topology else None,
+    ]
     stats = [
         [path.name, path.stat().st_size, path.stat().st_mtime_ns] if path and path.exists() else None for path in files
     ]
@@ -109,6 +117,8 @@ def _read(clip: LabelledClip, look: Look) -> Streams:
         mask = _part(clip.mask, clip, "mask", read_mask)
     if look.topology:
         pose = _part(clip.pose, clip, "pose", read_pose)
+    if not look.needs_picture:
+        return gather_joints(pose, look)
     if clip.video is None:
         raise DataError(f"clip '{clip.clip}' has no video")
     with _opened(clip.video) as file:
