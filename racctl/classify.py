@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import torch
 
 from racctl import __version__
 from racctl.contracts import Mask, Meta, Pose, step, with_step
+from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest, read_model
@@ -29,6 +31,7 @@ from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints, unpacked
 from racctl.timeline import segments, smoothed, whole
+from racctl.training.store import store
 from racctl.video.part import check_part
 from racctl.weights import embedded, names
 
@@ -190,6 +193,29 @@ def classify_source(
     return Classified(
         clip, probs, rows, streams, recogniser.classes, with_step(meta, {**asked, "weights": [recogniser.record]})
     )
+
+
+def classify_set(
+    path: str, split: str, recogniser: Recogniser, options: Options, cache: str, threads: int, report: Report = silent
+) -> tuple[list[Classified], list[tuple[str, str]]]:  # fmt: skip
+    """Classify a labelled data set's clips of one split ("" for all) with the masks and poses that it has; nothing is
+    estimated. cache: where decoded clips are kept, "" for nowhere. Returns also the clips that failed, with reasons."""
+    look = recogniser.look
+    need = [*(["video"] if look.needs_picture else []), *(["mask"] if look.needs_mask else []),
+            *(["pose"] if look.topology else [])]  # fmt: skip
+    clips = [clip for clip in read_labelled(path, need=need) if split in ("", clip.split)]
+    if not clips:
+        raise DataError(f"'{path}' has no clip in the split '{split}'")
+    asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
+                 split=split or None)  # fmt: skip
+    steps = {"classes": recogniser.classes, "unit": options.unit, "steps": [{**asked, "weights": [recogniser.record]}]}
+    found, lost = [], []
+    with tempfile.TemporaryDirectory(prefix="racctl-") as scratch:
+        for clip in store(clips, Path(cache or scratch), look, threads, report, lambda *row: lost.append(row)):
+            probs, rows = recogniser.probabilities(clip.streams)
+            meta = {"clip": clip.name, **steps}
+            found.append(Classified(clip.name, probs, rows, clip.streams, recogniser.classes, meta))
+    return found, lost
 
 
 def _streams(

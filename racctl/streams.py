@@ -79,7 +79,7 @@ class Look:
 class Streams:
     """One clip as a recogniser sees it, N ticks at the look's rate.
 
-    packed: (N, size, size + size / 8) uint8, grayscale and the mask's bits side by side.  joints: (N, V, 3) float32 as
+    packed: (N, size, size + size / 8) uint8, grayscale and the mask's bits side by side.  joints: (N, V, 4) float32 as
     `joint_tokens` gives them, or None.  frame: (N,) int64 source frames.  time: (N,) seconds, of those frames.
     stop: one past the last source frame; stop_s: its end, seconds.
     """
@@ -179,18 +179,19 @@ def person_boxes(mask: Mask, fps: float) -> np.ndarray:
 
 
 def joint_tokens(pose: Pose) -> np.ndarray:
-    """(T, V, 3) float32 of the main person: x and y from where its joints are on the whole, and the score; zeros where
-    unseen.
+    """(T, V, 4) float32 of the main person: x and y from where its joints are on the whole, z from the hips, and the
+    score; zeros where unseen, and for a z that is not known.
 
     The unit is the clip's median distance of a seen joint from the middle of its frame's joints, so the person's size
     in the picture does not matter; where the person goes is kept.
     """
     t, _, v = pose.score.shape
-    tokens = np.zeros((t, v, 3), np.float32)
+    tokens = np.zeros((t, v, 4), np.float32)
     main = pose.chosen("main")
     if not main:
         return tokens
     xy, score = pose.xyz[:, main[0], :, :2].astype(np.float64), pose.score[:, main[0]]
+    depth = np.nan_to_num(pose.xyz[:, main[0], :, 2])
     known = np.isfinite(xy).all(-1) & (score > 0)
     if not known.any():
         return tokens
@@ -198,7 +199,8 @@ def joint_tokens(pose: Pose) -> np.ndarray:
     middle = np.where(weight, xy, 0).sum(1, keepdims=True) / np.maximum(weight.sum(1, keepdims=True), 1)
     unit = float(np.median(np.hypot(*np.moveaxis(xy - middle, -1, 0))[known]))
     tokens[known, :2] = ((xy - np.median(middle[known.any(1)], axis=0)) / max(unit, 1e-6)).clip(-50, 50)[known]
-    tokens[..., 2] = np.where(known, score, 0)
+    tokens[..., 2] = np.where(known, (depth / max(unit, 1e-6)).clip(-20, 20), 0)
+    tokens[..., 3] = np.where(known, score, 0)
     return tokens
 
 

@@ -20,7 +20,7 @@ def parameters(model: torch.nn.Module) -> int:
 def clips(batch: int = 2, size: int = 32) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     torch.manual_seed(1)
     gray, mask = torch.rand(batch, 16, size, size), (torch.rand(batch, 16, size, size) > 0.5).float()
-    return gray, mask, torch.randn(batch, 16, 25, 3)
+    return gray, mask, torch.randn(batch, 16, 25, 4)
 
 
 def test_the_model_has_the_size_of_table_4():

@@ -111,9 +111,10 @@ def test_nobody_anywhere_leaves_the_whole_picture():
 def test_joints_do_not_depend_on_place_and_size():
     pose = pose_of()
     tokens = joint_tokens(pose)
-    assert tokens.shape == (20, 33, 3)
+    assert tokens.shape == (20, 33, 4)
     moved = pose_of()
     moved.xyz[..., :2] = moved.xyz[..., :2] * 3 + 100
+    moved.xyz[..., 2] *= 3
     np.testing.assert_allclose(joint_tokens(moved), tokens, atol=1e-4)
 
 
@@ -122,14 +123,14 @@ def test_unseen_joints_are_zero():
     pose.xyz[3, 0, 5], pose.score[3, 0, 5] = np.nan, 0
     pose.xyz[4], pose.score[4] = np.nan, 0
     tokens = joint_tokens(pose)
-    assert tokens[3, 5].tolist() == [0, 0, 0]
+    assert tokens[3, 5].tolist() == [0, 0, 0, 0]
     assert not tokens[4].any()
     assert np.isfinite(tokens).all()
 
 
 def test_joints_come_in_the_topology_asked_for(tmp_path):
     streams = read(film(tmp_path / "film.mp4"), Look(size=16, topology="d2stx25"), mask_of(), pose_of())
-    assert streams.joints.shape == (20, 25, 3)
+    assert streams.joints.shape == (20, 25, 4)
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,11 @@ def test_light_changes_pictures_only():
 def test_a_flip_mirrors_pictures_and_joints():
     mirror = torch.tensor([1, 0, 2])
     gray = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 1, 16, 16) / 16
-    joints = torch.tensor([[[[1.0, 2, 0.5], [-3, 4, 0.9], [0, 0, 1]]]])
+    joints = torch.tensor([[[[1.0, 2, 7, 0.5], [-3, 4, 8, 0.9], [0, 0, 0, 1]]]])
     flip = Augmentation(flip=1, scale=(1, 1), aspect=(1, 1), light=(1, 1))
     turned, _, moved = flip(gray, gray, joints, mirror)
     assert torch.allclose(turned, gray.flip(3), atol=1e-5)
-    assert torch.allclose(moved, torch.tensor([[[[3.0, 4, 0.9], [-1, 2, 0.5], [0, 0, 1]]]]))
+    assert torch.allclose(moved, torch.tensor([[[[3.0, 4, 8, 0.9], [-1, 2, 7, 0.5], [0, 0, 0, 1]]]]))
 
 
 def test_training_learns_and_writes_a_model_with_all_it_needs(tmp_path):

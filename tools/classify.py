@@ -9,6 +9,11 @@ probable class become segments, which meet half way between windows. --smooth 0 
 The frame intervals are half-open and in the video's own numbering; times are its own timestamps. Several clips go into
 one table; with -o DIR/ each gets a file.
 
+DATA SETS
+--dataset classifies every clip of a labelled set (see 'racctl train') with the masks and poses that it has, so that
+'racctl score' can hold a model against the truth:
+'racctl classify --dataset set/ --split test --model FILE --windows | racctl score --truth set/ --split test'
+
 The embedded model was trained on rendered people only; its card, with what it gets right and wrong on real clips, is
 in the package (racctl/weights).
 """
@@ -36,6 +41,13 @@ Explain = Annotated[
     str,
     typer.Option("--explain", metavar="DIR", show_default=False, help="Pictures of what the model looks at, here."),
 ]
+DataSet = Annotated[
+    str, typer.Option("--dataset", metavar="DATA", show_default=False, help="A labelled set, with its masks and poses.")
+]
+Split = Annotated[str, typer.Option("--split", metavar="NAME", show_default=False, help="Of --dataset; default: all.")]
+Cache = Annotated[
+    str, typer.Option("--cache", metavar="DIR", show_default=False, help="Of --dataset's decoded clips, as of train.")
+]
 
 
 def classify(
@@ -50,6 +62,9 @@ def classify(
     pose: PoseFile = "",
     mask_model: MaskModel = "blazepose",
     explain: Explain = "",
+    dataset: DataSet = "",
+    split: Split = "",
+    cache: Cache = "",
     download: Download = False,
     device: Device = "auto",
     threads: Threads = 0,
@@ -74,25 +89,42 @@ def classify(
         report_failures,
         run_batch,
     )
+    from racctl.cli.console import progress
     from racctl.cli.streams import emit_table, table_format
     from racctl.errors import UsageError
 
     if windows and whole:
         raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
+    if dataset and files:
+        raise UsageError("'--dataset' stands for all its clips; leave the files out")
     sources = check_sources(files)
-    folder = folder_target(output, sources)
+    folder = None if dataset else folder_target(output, sources)
     one_clip = {"--video": video, "--pose": pose, "--explain": explain, "--format": folder and format}
+    one_clip = {} if dataset else one_clip
     refuse_several(sources, folder, one_clip)
     if not folder:
         table_format(output, format)
     refuse_overwriting([*sources, video, pose], "" if folder else output)
-    from racctl.classify import Options, Recogniser, classify_source, estimator_lanes, save_labels, table_of
+    from racctl.classify import (
+        Options,
+        Recogniser,
+        classify_set,
+        classify_source,
+        estimator_lanes,
+        save_labels,
+        table_of,
+    )
     from racctl.training.loop import pick_device, set_threads
 
     unit = "window" if windows else "clip" if whole else "segment"
     options = Options(model, unit, smooth, video, pose, start, stop, mask_model, download).check()
     set_threads(threads or cores())
     recogniser = Recogniser(model, pick_device(device))
+    if dataset:
+        with progress("classifying", "clips") as report:
+            clips, failures = classify_set(dataset, split, recogniser, options, cache, threads or cores(), report)
+        emit_table(table_of(clips, options), output, format)
+        return report_failures(failures, len(clips) + len(failures))
     width, each = lanes(jobs, len(sources))
     found = {}
 

@@ -121,8 +121,8 @@ def train(
     joints = "d2stx25" if pose or inputs == "pose" else ""
     look = Look(0 if inputs == "pose" else size, 30.0, window, stride, crop, joints, inputs in ("both", "mask"))
     wanted = Wanted(
-        data, model, inputs, fusion, layers, width, pose, look, train_split, val_split, null, videos or None, masks or None,
-        poses or None, cache or None, licence,
+        data, model, inputs, fusion, layers, width, pose, look, train_split, val_split, null, videos or None,
+        masks or None, poses or None, cache or None, licence,
     )  # fmt: skip
     recipe = Recipe(epochs, batch, rate, weight_decay, seed=seed, patience=patience, precision=precision)
     augmentation = Augmentation(tempo=read_range(tempo), drop=drop)

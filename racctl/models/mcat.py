@@ -36,7 +36,7 @@ class MCATConfig:
     expansion: float = 4.0  # 3.4, 3.5: hidden 4d
     dropout: float = 0.1  # 3.5: on attention weights and feed-forward outputs
     pose: bool = False  # joints as a second prior; not in the paper
-    joints: int = 25  # with pose: how many, (x, y, score) each
+    joints: int = 25  # with pose: how many, (x, y, z, score) each
 
     def check(self) -> MCATConfig:
         """ValueError for a combination that means nothing; returns self."""
@@ -78,7 +78,7 @@ class MCAT(nn.Module):
         self.norm, self.classify = nn.LayerNorm(c.width), nn.Linear(c.width, c.classes)
 
     def forward(self, gray: Tensor, mask: Tensor, joints: Tensor | None = None) -> Tensor:
-        """gray, mask: (b, t, h, w) in 0..1; joints: (b, t, v, 3) as `PoseTokens` wants them. Returns (b, classes)."""
+        """gray, mask: (b, t, h, w) in 0..1; joints: (b, t, v, 4) as `PoseTokens` wants them. Returns (b, classes)."""
         tokens = self.fuse(gray, mask, joints)
         t, d = tokens.shape[1:]
         tokens = tokens + sinusoidal(t, d, tokens)  # Eq. 8
@@ -105,8 +105,8 @@ class MCAT(nn.Module):
 
 
 class PoseTokens(nn.Module):
-    """Joints (b, t, v, 3) to one token per frame (b, t, width). Channels: x, y in units of the body, and the score; an
-    unseen joint is all zeros.
+    """Joints (b, t, v, 4) to one token per frame (b, t, width). Channels: x, y, z in units of the body, and the score;
+    an unseen joint is all zeros.
 
     x and y are taken from the middle of all that is seen in the window, so that where the person stands does not matter
     and how the body moves within the window does.
@@ -114,13 +114,13 @@ class PoseTokens(nn.Module):
 
     def __init__(self, joints: int, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(3 * joints, width), nn.GELU(), nn.Linear(width, width))
+        self.layers = nn.Sequential(nn.Linear(4 * joints, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, joints: Tensor) -> Tensor:
-        xy, score = joints[..., :2], joints[..., 2:]
+        xy, z, score = joints[..., :2], joints[..., 2:3], joints[..., 3:]
         seen = (score > 0).to(xy.dtype)
         middle = (xy * seen).sum((1, 2), keepdim=True) / seen.sum((1, 2), keepdim=True).clamp(min=1)
-        return self.layers(torch.cat([(xy - middle) * seen, score], dim=-1).flatten(2))
+        return self.layers(torch.cat([(xy - middle) * seen, z, score], dim=-1).flatten(2))
 
 
 def streams(chosen: str, gray: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ class Augmentation:
     def __call__(
         self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """gray, mask: (b, t, h, w) in 0..1.  joints: (b, t, v, 3) or None.  mirror: (v,) left-right order of joints."""
+        """gray, mask: (b, t, h, w) in 0..1.  joints: (b, t, v, 4) or None.  mirror: (v,) left-right order of joints."""
         b = len(gray)
         flip = torch.rand(b, device=gray.device) < self.flip
         if gray.numel():
@@ -34,7 +34,7 @@ class Augmentation:
             mask = F.grid_sample(mask, grid, mode="nearest", padding_mode="zeros", align_corners=False)
             gray = self._lit(gray)
         if joints is not None:
-            mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0])
+            mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0, 1.0])
             joints = torch.where(flip[:, None, None, None], mirrored, joints)
         return self._dropped(gray, mask, joints)
 

@@ -74,7 +74,7 @@ class WindowSet:
         return len(self.clip)
 
     def batch(self, chosen: np.ndarray, tempo: np.ndarray | None = None) -> Batch:
-        """packed: (b, T, size, size + size / 8) uint8, joints: (b, T, V, 3) where there are any, label: (b,).
+        """packed: (b, T, size, size + size / 8) uint8, joints: (b, T, V, 4) where there are any, label: (b,).
 
         tempo: (b,) how many times as fast each window is played; None: as it is."""
         lengths = np.array([len(self.clips[k]) for k in self.clip[chosen]])

@@ -24,9 +24,9 @@ Say = Callable[[str], None]
 class Wanted:
     """What to train on what. data: as `read_labelled` takes it.  videos, masks, poses: folders to find files in.
 
-    train, val: names of the splits.  null: whether background windows are a class.  input, fusion, layers, width, pose: see
-    `racctl.models.mcat`.  cache: where decoded clips are kept, by default in the output directory.  licence: of the
-    weights, for the header.
+    train, val: names of the splits.  null: whether background windows are a class.  input, fusion, layers, width,
+    pose: see `racctl.models.mcat`.  cache: where decoded clips are kept, by default in the output directory.
+    licence: of the weights, for the header.
     """
 
     data: str

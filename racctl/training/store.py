@@ -22,10 +22,12 @@ from racctl.io.output import write_file
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints
 
+FORMAT = 2  # of the cache; another number makes everything again
+
 
 @dataclass
 class StoredClip:
-    """packed: (N, size, size + size / 8) uint8, memory-mapped.  joints: (N, V, 3) float32 or None.  labels: (N,) str
+    """packed: (N, size, size + size / 8) uint8, memory-mapped.  joints: (N, V, 4) float32 or None.  labels: (N,) str
     objects at each tick.  frame, time: (N,) of the source.  end: one past its last frame, and its end in seconds."""
 
     name: str
@@ -39,6 +41,10 @@ class StoredClip:
 
     def __len__(self) -> int:
         return len(self.packed)
+
+    @property
+    def streams(self) -> Streams:
+        return Streams(self.packed, self.joints, self.frame, self.time, *self.end)
 
 
 def store(
@@ -108,7 +114,7 @@ def _key(clip: LabelledClip, look: Look) -> str:
         [path.name, path.stat().st_size, path.stat().st_mtime_ns] if path and path.exists() else None for path in files
     ]
     shape = {key: value for key, value in look.header().items() if key not in ("window", "stride")}
-    return hashlib.sha256(json.dumps([stats, shape], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([FORMAT, stats, shape], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(clip: LabelledClip, look: Look) -> Streams:
