@@ -21,7 +21,7 @@ _racctl() {
     "pose --model") words="full lite heavy" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any" ;;
-    "train --input") words="both raw mask" ;;
+    "train --input") words="both raw mask pose" ;;
     "train --fusion") words="cross concat add none" ;;
     "train --crop") words="frame person" ;;
     "train --precision") words="auto 32 bf16" ;;
@@ -29,7 +29,7 @@ _racctl() {
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "${COMP_WORDS[1]}" in
-        classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
+        classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
         count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
         mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
@@ -37,7 +37,7 @@ _racctl() {
         remap-joints) words="--to --from --fps --size -o --output -q --quiet --debug --help" ;;
         score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --exact --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
-        train) words="-o --output --model --input --fusion --layers --pose --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --licence --seed --device --threads -q --quiet --debug --help" ;;
+        train) words="-o --output --model --input --fusion --layers --width --pose --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --licence --seed --device --threads -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))
