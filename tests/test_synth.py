@@ -21,6 +21,7 @@ from racctl.io.npz import read_npz, read_pose
 from racctl.io.parquet import read_table
 from racctl.synth.ask import parse_split, read_request
 from racctl.synth.body import make_body
+from racctl.synth.channels import INDEX
 from racctl.synth.clip import play, render_clip
 from racctl.synth.dataset import generate, plans
 from racctl.synth.ground import HELD_AT, lowest, stand
@@ -31,11 +32,13 @@ from racctl.synth.plan import FRAME_RATES, SIZES, generator, plan_clip
 from racctl.synth.protocol import CLASSES, divergence, protocol_jobs, shares
 from racctl.synth.render import PERSON, actor, shots
 from racctl.synth.sequence import pose_clip, sequences
+from racctl.synth.styles import ARM, AS_WRITTEN, arm_styles, draw_lean, draw_reach, draw_style, key_poses
 from racctl.topology import BLAZEPOSE33
 from racctl.video.decode import probe
 
 SIZE = {"size": (96, 96), "fps": 10.0, "repetitions": (2, 2)}
 FLOOR = 0.03  # m that a fingertip or a toe may sink in
+STYLED = 0.04  # m for people who are unlike the one that the movement was written for
 SLIDE = 0.06  # m that a foot on the floor may move
 
 
@@ -44,9 +47,18 @@ def body():
     return make_body({"gender": 0.1, "age": 0.6})
 
 
-def standing(body, name: str, repetitions: int = 2):
-    moves = timeline([Bout(name, (Repetition(),) * repetitions)], 20.0, generator(3))
+def standing(body, name: str, repetitions: int = 2, fps: float = 20.0, **own):
+    moves = timeline([Bout(name, (Repetition(),) * repetitions, **own)], fps, generator(3))
     return moves, stand(body, moves.track)
+
+
+def as_people_do_it(body, name: str):
+    """The movement in each style of the arms, and as written, each with somebody's own angles."""
+    movement = movement_named(name)
+    for number, arms in enumerate(["", "", *arm_styles(movement)]):
+        rng = generator(number, 8)
+        own = {"style": draw_style(rng, movement), "reach": draw_reach(rng, movement), "lean": draw_lean(rng, movement)}
+        yield standing(body, name, fps=8.0, arms=arms, **own)[1]
 
 
 @pytest.mark.parametrize("name", list(catalog()))
@@ -55,6 +67,16 @@ def test_nobody_sinks_into_the_floor(body, name):
     low = lowest(body, body.hull, placed.turns, placed.places)
     assert low.min() > -FLOOR
     assert np.isfinite(placed.places).all()
+
+
+@pytest.mark.parametrize("name", list(catalog()))
+def test_nobody_sinks_or_slides_whatever_the_style(body, name):
+    held = {"foot": name in PLANTED, "hand": name.endswith("push_up"), "fingers": name == "pull_up"}
+    for placed in as_people_do_it(body, name):
+        assert lowest(body, body.hull, placed.turns, placed.places).min() > -STYLED
+        for part in (part for part, holds in held.items() if holds):
+            for side in ("left", "right"):
+                assert np.ptp(placed.places[:, body.bones.joint[f"{side}_{part}"], :2], axis=0).max() < SLIDE
 
 
 PLANTED = [name for name, m in catalog().items() if m.touch == ("feet",) and not any(step.touch for step in m.steps)]
@@ -233,6 +255,40 @@ def test_what_varies_is_drawn_and_recorded():
     ):  # fmt: skip
         assert sum(bool(seen(plan)) for plan in some) > 0
     assert np.ptp([plan.camera.azimuth for plan in some]) > 340
+
+
+def test_free_arms_are_held_in_every_style_and_a_bout_says_which():
+    bouts = [b for k in range(400) for b in plan_clip(3, k, "squat", clean=True).bouts]
+    drawn = [bout.arms for bout in bouts]
+    assert set(drawn) == {"", *arm_styles(movement_named("squat"))}
+    assert drawn.count("") / len(drawn) == pytest.approx(AS_WRITTEN, abs=0.08)
+    assert len({json.dumps(bout.style) for bout in bouts}) == len({json.dumps(bout.reach) for bout in bouts}) == 400
+    assert {bout.arms for k in range(40) for bout in plan_clip(3, k, "bicep_curl", clean=True).bouts} == {""}
+
+
+def test_a_style_moves_the_arms_and_nothing_else():
+    squat = movement_named("squat")
+    arms = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ARM]
+    for name in arm_styles(squat):
+        keys = key_poses(squat, name, {}, 0.0)
+        assert np.array_equal(np.delete(keys, arms, 1), np.delete(squat.keys(), arms, 1))
+        assert np.array_equal(keys[0], keys[-1])
+
+
+@pytest.mark.parametrize("name", ["push_up", "plank", "mountain_climber"])
+def test_people_on_hands_and_feet_are_filmed_from_in_front_too(name):
+    cameras = [plan_clip(3, number, name).camera for number in range(400)]
+    front = [camera for camera in cameras if abs(camera.azimuth) < 35]
+    close = [camera for camera in front if camera.height < 0.7 and camera.focal < 0.95]
+    assert len(front) > 0.2 * len(cameras) and len(close) > 0.12 * len(cameras)
+    assert sum(abs(camera.azimuth) > 150 for camera in cameras) > 5
+
+
+def test_the_lens_keeps_away_from_a_head():
+    plan = plan_clip(5, 2, "push_up", **SIZE)
+    near = replace(plan.camera, azimuth=0.0, height=0.2, focal=0.5, fill=0.98)
+    played = play(replace(plan, camera=near))
+    assert np.linalg.norm(played.world - played.view.places[:, None], axis=-1).min() > 0.3
 
 
 def test_an_open_shutter_blurs_what_moves_and_nothing_else():

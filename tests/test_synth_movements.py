@@ -8,6 +8,7 @@ import pytest
 from racctl.errors import DataError, UsageError
 from racctl.synth.channels import CHANNELS, HIGH, INDEX, LOW, pose_vector, swap_sides
 from racctl.synth.movements import Movement, Step, catalog, exercises, movement_named, sides
+from racctl.synth.styles import ARMS, arm_styles, arms_named
 
 MM_FIT = {"squat", "lunge", "bicep_curl", "sit_up", "push_up", "tricep_extension", "dumbbell_row", "jump_jack",
           "dumbbell_shoulder_press", "lateral_shoulder_raise"}  # fmt: skip
@@ -37,6 +38,16 @@ def test_a_movement_ends_where_it_began_and_keeps_to_the_joints_limits(name):
     assert all(step.seconds > 0 for step in catalog()[name].steps)
 
 
+def test_styles_of_the_arms_are_poses_and_fit_something():
+    free = [movement for movement in catalog().values() if movement.arms]
+    assert {"squat", "lunge", "calf_raise", "sit_up", "glute_bridge"} <= {movement.name for movement in free}
+    for stance, styles in ARMS.items():
+        for name, arms in styles.items():
+            pose_vector(arms.keys, pose_vector(arms.start))
+            assert set(arms.fits) <= {movement.name for movement in free if movement.stance == stance}
+            assert any(name in arm_styles(movement) for movement in free)
+
+
 def test_an_entry_that_cannot_be_is_refused():
     with pytest.raises(DataError, match="no such joint angle 'knees'"):
         Movement("x", {}, (Step(1, {"knees": 90}), Step(1)), "never")
@@ -44,6 +55,10 @@ def test_an_entry_that_cannot_be_is_refused():
         Movement("x", {}, (Step(1, {"knee": 190}), Step(1)), "never")
     with pytest.raises(DataError, match="contact 'nose'"):
         Movement("x", {}, (Step(1),), "never", touch=("nose",))
+    with pytest.raises(DataError, match="cannot have free arms: the stance is 'bar'"):
+        Movement("x", {}, (Step(1),), "never", stance="bar", arms=True)
+    with pytest.raises(DataError, match="no such style of the arms for 'bicep_curl': 'hips'"):
+        arms_named(movement_named("bicep_curl"), "hips")
     with pytest.raises(UsageError, match="no such movement 'flying'"):
         movement_named("flying")
 

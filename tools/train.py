@@ -130,4 +130,3 @@ def train(
         train_recogniser(
             wanted, recipe, augmentation, Path(output), device, threads or cores(), note, decoding, training
         )
-    note(f"'{Path(output) / 'model.safetensors'}' holds the weights")

@@ -58,6 +58,7 @@ class Wanted:
             raise UsageError(f"'--width {self.width}' does not fit 8 attention heads; expected a multiple of 8")
         if self.model != "mcat" and (self.fusion != "cross" or self.pose or self.input == "pose"):
             raise UsageError(f"'--fusion', '--pose' and '--input pose' are options of mcat; '{self.model}' has none")
+        self.config(2)
         return self
 
     def config(self, classes: int):
@@ -90,7 +91,9 @@ def train_recogniser(
         for clip, reason in lost:
             quiet(f"left out: {clip}: {reason}")
         task = _task(wanted, recipe, augmentation, kept, quiet)
-        return fit(task, recipe, out, place, quiet, training if place.leads else silent)
+        history = fit(task, recipe, out, place, quiet, training if place.leads else silent)
+        quiet(f"'{out / 'model.safetensors'}' holds the weights")
+        return history
 
 
 def _splits(wanted: Wanted, seed: int) -> tuple[list[LabelledClip], list[LabelledClip]]:

@@ -12,13 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from racctl.contracts import Pose
 from racctl.data.intervals import LabelledClip, labels_at
+from racctl.data.mmfit import mmfit_pose
 from racctl.errors import DataError, RacctlError
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file
+from racctl.io.sniff import sniff
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints
 
@@ -122,7 +126,7 @@ def _read(clip: LabelledClip, look: Look) -> Streams:
     if look.needs_mask:
         mask = _part(clip.mask, clip, "mask", read_mask)
     if look.topology:
-        pose = _part(clip.pose, clip, "pose", read_pose)
+        pose = _part(clip.pose, clip, "pose", read_pose if clip.source != "MM-Fit" else _published_pose)
     if not look.needs_picture:
         return gather_joints(pose, look)
     if clip.video is None:
@@ -138,6 +142,11 @@ def _part(path: Path | None, clip: LabelledClip, kind: str, read: Callable):
         )
     with _opened(path) as file:
         return read(file, str(path))
+
+
+def _published_pose(file: IO[bytes], where: str) -> Pose:
+    """MM-Fit's own arrays, or a pose of ours in their place."""
+    return read_pose(file, where) if sniff(file) == "npz" else mmfit_pose(Path(where))
 
 
 def _opened(path: Path):
