@@ -35,7 +35,7 @@ from racctl.training.store import store
 from racctl.video.part import check_part
 from racctl.weights import embedded, names
 
-DEFAULT = "mcat"
+DEFAULT = "joints"
 UNITS = ("segment", "window", "clip")
 CHUNK = 64  # windows in a batch
 

@@ -1,10 +1,10 @@
 """racctl classify: video to a timeline of exercises.
 
 TIMELINE
-The model sees windows of half a second, every quarter of a second. Their probabilities are averaged with those of the
-windows about them, with weights that fall off over --smooth seconds to either side; runs of windows with the same most
-probable class become segments, which meet half way between windows. --smooth 0 leaves the windows as they are, and
---windows prints them.
+The model sees one window after the other (the embedded one 48 frames at 30 frames/s, twice a second; the paper's 16,
+four times a second). Their probabilities are averaged with those of the windows about them, with weights that fall off
+over --smooth seconds to either side; runs of windows with the same most probable class become segments, which meet half
+way between windows. --smooth 0 leaves the windows as they are, and --windows prints them.
 
 The frame intervals are half-open and in the video's own numbering; times are its own timestamps. Several clips go into
 one table; with -o DIR/ each gets a file.
@@ -14,8 +14,11 @@ DATA SETS
 'racctl score' can hold a model against the truth:
 'racctl classify --dataset set/ --split test --model FILE --windows | racctl score --truth set/ --split test'
 
-The embedded model was trained on rendered people only; its card, with what it gets right and wrong on real clips, is
-in the package (racctl/weights).
+THE EMBEDDED MODEL
+"joints" is the temporal transformer of the Mask Cross-Attention Transformer on the body's joints instead of pictures.
+It knows 36 exercises and was trained on made-up sequences only ('racctl synth --pose-only'). Its card, with what it
+gets right and wrong on real clips, is in the package (racctl/weights/joints.md). It takes a pose as well as a video:
+'racctl pose clip.mp4 | racctl classify'.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ Cache = Annotated[
 
 def classify(
     files: Sources = [],  # noqa: B006 (typer copies it)
-    model: Model = "mcat",
+    model: Model = "joints",
     windows: Windows = False,
     whole: Whole = False,
     smooth: Smooth = 1.0,
@@ -75,7 +78,8 @@ def classify(
     """Say which exercise is done when.
 
     Prints a timeline of segments with label and probability; with --windows the windows behind it, with --whole one
-    row per clip. Reads videos, or one clip's mask with --video.
+    row per clip. Reads videos; poses too where the model looks at joints alone, as the embedded one does, and with
+    --video masks where it looks at pictures.
 
     Example: racctl classify workout.mp4
     """

@@ -10,6 +10,7 @@ from racctl.synth.plan import Camera, Picture, generator
 from racctl.synth.rotate import X, Y, Z, about, apply
 
 NEAREST = 1.0  # m
+ROOM = 0.4  # m that the lens keeps from the nearest part of the person
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,19 @@ def set_up(camera: Camera, picture: Picture, points: np.ndarray, fps: float, see
     size = (picture.width, picture.height)
     focal = camera.focal * picture.height
     every = points[:: max(1, len(points) // 60)]
-    distance = 3.0
+    distance, nearest = 3.0, max(NEAREST, ROOM + _toward(camera, every - aim))
     for _ in range(8):
         view = _view(camera, aim, distance, focal, size, np.zeros((len(every), 3)))
         seen = view.see(every)[..., :2] - np.array(size) / 2
         spread = (np.quantile(np.abs(seen), 0.995, axis=(0, 1)) / (np.array(size) / 2)).max()
-        distance = max(NEAREST, distance * float(np.clip(spread / camera.fill, 0.4, 2.5)))
+        distance = max(nearest, distance * float(np.clip(spread / camera.fill, 0.4, 2.5)))
     return _view(camera, aim, distance, focal, size, _unrest(camera, len(points), fps, seed))
+
+
+def _toward(camera: Camera, points: np.ndarray) -> float:
+    """m: how far the person reaches towards the camera."""
+    azimuth = np.deg2rad(camera.azimuth)
+    return float((points @ np.array([np.sin(azimuth), -np.cos(azimuth), 0])).max())
 
 
 def _view(

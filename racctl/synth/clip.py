@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -117,7 +117,7 @@ def _second_person(plan: Plan, person: Person, bout: Bout, played: Played):
     """Somebody else, idle, beside or behind the person and for as long."""
     body = make_body(person.phenotype)
     rng = generator(plan.seed, plan.number, 11)
-    again = Bout(bout.movement, bout.repetitions * 200, bout.asymmetry, bout.mirrored, bout.ease)
+    again = replace(bout, repetitions=bout.repetitions * 200)
     frames = len(played.world)
     moves = timeline([again], plan.picture.fps, rng, frames / plan.picture.fps)
     placed = stand(body, moves.track)

@@ -30,6 +30,7 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.remap import remap
 from racctl.synth.movements import movement_named
 from racctl.synth.plan import Plan, generator, plan_clip
+from racctl.synth.styles import arms_named
 
 Report = Callable[[int, "int | None"], None]
 GRACE = 1.2  # s that a worker has to take its half-written file away
@@ -50,8 +51,9 @@ class Job:
         """Of everything that shapes the clip."""
         bouts = [*self.plan.bouts, *([self.plan.other_bout] if self.plan.other_bout else [])]
         movements = {bout.movement: asdict(movement_named(bout.movement)) for bout in bouts}
+        arms = {bout.arms: asdict(arms_named(movement_named(bout.movement), bout.arms)) for bout in bouts if bout.arms}
         content = {"plan": self.plan.record(), "kind": self.kind, "seconds": self.seconds, "version": __version__,
-                   "movements": movements}  # fmt: skip
+                   "movements": movements, "arms": arms}  # fmt: skip
         return hashlib.sha256(dump_meta(json.loads(json.dumps(content)))).hexdigest()
 
 

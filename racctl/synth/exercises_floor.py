@@ -10,6 +10,9 @@ HIGH = {"pitch": 74, "hip": 0, "hip_side": 3, "hip_turn": 0, "knee": 2, "ankle":
 ON_HANDS_AND_TOES = {"stance": "prone", "touch": ("toes", "hands"), "level": ("hands", "toes")}
 LYING = {"pitch": -90, "hip": 52, "hip_side": 4, "hip_turn": 0, "knee": 92, "neck": 10}
 SITTING = {"pitch": -12, "waist": 14, "chest": 8, "hip": 102, "knee": 92, "neck": 8}
+# The hips rise so that the knee, and the foot that hangs behind it, pass above the floor.
+KNEE_PASSING = {"left_hip": 66, "left_knee": 102, "left_ankle": -25, "left_toes": 0, "right_hip": 22, "waist": 6}
+KNEE_AHEAD = {"left_hip": 130, "left_knee": 128, "left_ankle": -25, "left_toes": 0, "right_hip": 22, "waist": 12}
 
 
 def _push_up(name: str, up: Angles, down: Angles, **more) -> Movement:
@@ -58,9 +61,10 @@ FLOOR = (
     Movement(
         "mountain_climber", {**HIGH, "shoulder": 78, "shoulder_plane": 10, "elbow": 6},
         (
-            Step(0.4, {"left_hip": 100, "left_knee": 112, "left_ankle": 5, "left_toes": 20, "waist": 8},
-                 touch=("hands", "right_toes")),
-            Step(0.4, touch=("hands", "right_toes")),
+            Step(0.22, KNEE_PASSING, touch=("hands", "right_toes")),
+            Step(0.2, KNEE_AHEAD, touch=("hands", "right_toes")),
+            Step(0.2, KNEE_PASSING, touch=("hands", "right_toes")),
+            Step(0.22, touch=("hands", "right_toes")),
         ),
         counts="one knee to the chest and back", joints=("hip", "knee"), stance="prone", touch=("hands", "toes"),
         level=("hands", "toes"), alternating=True,
@@ -71,24 +75,24 @@ FLOOR = (
             Step(1.1, SITTING, hold=0.1, touch=("feet",)),
             Step(1.1, hold=0.15, touch=("feet",)),
         ),
-        counts="up to sitting and down", joints=("hip", "waist"), stance="supine", props=("mat",),
+        counts="up to sitting and down", joints=("hip", "waist"), stance="supine", props=("mat",), arms=True,
     ),
     Movement(
         "crunch", {**LYING, "shoulder": 150, "shoulder_plane": 70, "shoulder_turn": 60, "elbow": 145},
         (Step(0.8, {"waist": 24, "chest": 34, "neck": 30}, hold=0.15), Step(0.8, hold=0.15)),
-        counts="shoulders up and down", joints=("waist",), stance="supine", props=("mat",),
+        counts="shoulders up and down", joints=("waist",), stance="supine", props=("mat",), arms=True,
     ),
     Movement(
         "leg_raise", {"pitch": -90, "hip": 4, "knee": 4, "hip_turn": 0, "ankle": -25, "shoulder": 14, "pronation": 75,
                       "grip": 5, "neck": 8, "shoulder_plane": 80},
         (Step(1.2, {"hip": 84, "knee": 6}, hold=0.1), Step(1.2, hold=0.1)),
-        counts="legs up and down", joints=("hip",), stance="supine", props=("mat",), touch=("body",),
+        counts="legs up and down", joints=("hip",), stance="supine", props=("mat",), touch=("body",), arms=True,
     ),
     Movement(
         "glute_bridge", {**LYING, "shoulder": 14, "shoulder_plane": 80, "pronation": 75, "grip": 5, "hip": 48,
                          "knee": 96},
         (Step(0.9, {"pitch": -116, "hip": 2, "knee": 92, "waist": 4, "chest": 14, "neck": 34}, hold=0.3),
          Step(0.9, hold=0.1)),
-        counts="hips up and down", joints=("hip",), stance="supine", props=("mat",), touch=("feet",),
+        counts="hips up and down", joints=("hip",), stance="supine", props=("mat",), touch=("feet",), arms=True,
     ),
 )  # fmt: skip

@@ -29,7 +29,7 @@ STANDING = (
                        "neck": -22, **ARMS_AHEAD}, hold=0.1),
             Step(0.9, hold=0.2),
         ),
-        counts="down and up again", joints=("hip", "knee"),
+        counts="down and up again", joints=("hip", "knee"), arms=True,
     ),
     Movement(
         "sumo_squat", {"hip_side": 24, "hip_turn": 34, "shoulder": 12, "shoulder_plane": 10, "elbow": 25},
@@ -37,7 +37,7 @@ STANDING = (
             Step(1.1, {"pitch": 14, "hip": 62, "hip_side": 34, "hip_turn": 48, "knee": 92, "ankle": 22}, hold=0.1),
             Step(0.9, hold=0.2),
         ),
-        counts="down and up again", joints=("hip", "knee"),
+        counts="down and up again", joints=("hip", "knee"), arms=True,
     ),
     Movement(
         "jump_squat", {"hip_side": 8, "hip_turn": 14},
@@ -49,7 +49,7 @@ STANDING = (
             Step(0.25, {"hip": 24, "knee": 34, "ankle": 14, "pitch": 8}, touch=("body",)),
             Step(0.25),
         ),
-        counts="down, jump and landing", joints=("hip", "knee"),
+        counts="down, jump and landing", joints=("hip", "knee"), arms=True,
     ),
     Movement(
         "lunge", {"shoulder": 22, "shoulder_plane": 100, "elbow": 70, "pronation": 40},
@@ -59,7 +59,7 @@ STANDING = (
             Step(0.5, LUNGE_STEP, touch=("right_toes",)),
             Step(0.45, hold=0.15),
         ),
-        counts="one leg forward, down and back", joints=("hip", "knee"), alternating=True,
+        counts="one leg forward, down and back", joints=("hip", "knee"), alternating=True, arms=True,
     ),
     Movement(
         "reverse_lunge", {"shoulder": 22, "shoulder_plane": 100, "elbow": 70, "pronation": 40},
@@ -67,7 +67,7 @@ STANDING = (
             Step(0.9, LUNGE_DEEP, hold=0.1, touch=("left_foot",)),
             Step(0.9, hold=0.15, touch=("left_foot",)),
         ),
-        counts="one leg back, down and forward again", joints=("hip", "knee"), alternating=True,
+        counts="one leg back, down and forward again", joints=("hip", "knee"), alternating=True, arms=True,
     ),
     Movement(
         "side_lunge", {"hip_side": 26, "hip_turn": 15, "shoulder": 45, "shoulder_plane": 10, "elbow": 100,
@@ -77,7 +77,7 @@ STANDING = (
                        "right_hip": 38, "right_hip_side": 34, "right_knee": 2, "neck": -25}, hold=0.1),
             Step(0.8, hold=0.15),
         ),
-        counts="down to one side and up", joints=("hip", "knee"), alternating=True,
+        counts="down to one side and up", joints=("hip", "knee"), alternating=True, arms=True,
     ),
     Movement(
         "jump_jack", {"shoulder": 10},
@@ -97,12 +97,12 @@ STANDING = (
                         "left_shoulder": 35, "right_ankle": -18, "lift": 2}, touch=("right_toes",)),
             Step(0.27, touch=("right_toes",)),
         ),
-        counts="one knee up and down", joints=("hip", "knee"), alternating=True,
+        counts="one knee up and down", joints=("hip", "knee"), alternating=True, arms=True,
     ),
     Movement(
         "calf_raise", {"hip_side": 4},
         (Step(0.8, {"ankle": -38, "toes": 36}, hold=0.3, touch=("toes",)), Step(0.8, hold=0.2, touch=("toes",))),
-        counts="heels up and down", joints=("ankle",), touch=("toes",),
+        counts="heels up and down", joints=("ankle",), touch=("toes",), arms=True,
     ),
     Movement(
         "torso_twist", {"shoulder": 62, "shoulder_plane": 70, "elbow": 132, "shoulder_turn": -40, "hip_side": 10},
@@ -110,7 +110,7 @@ STANDING = (
             Step(0.6, {"waist_turn": 22, "chest_turn": 36, "neck_turn": 10}, hold=0.05),
             Step(0.6, hold=0.05),
         ),
-        counts="to one side and back", joints=("waist",), alternating=True,
+        counts="to one side and back", joints=("waist",), alternating=True, arms=True,
     ),
     Movement(
         "side_bend", {"hip_side": 10, "shoulder": 8},
@@ -119,7 +119,7 @@ STANDING = (
                        "left_shoulder_plane": 80, "right_shoulder": 165, "right_elbow": 25}),
             Step(0.9, hold=0.1),
         ),
-        counts="down to one side and up", joints=("waist",), alternating=True,
+        counts="down to one side and up", joints=("waist",), alternating=True, arms=True,
     ),
     Movement(
         "burpee", {"hip_side": 8, "hip_turn": 10},

@@ -54,7 +54,7 @@ def stand(body: Body, track: Track) -> Placed:
     """Put the body of every frame on its contacts."""
     turns = segment_rotations(track.angles)
     weights = {name: _weight(track, name) for name in _named(track)}
-    _tilt(body, track, turns)
+    _tilt(body, track, turns, weights)
     places = bone_places(body.bones, bone_rotations(body.bones, turns))
     _flatten(turns, weights)
     places = bone_places(body.bones, bone_rotations(body.bones, turns))
@@ -94,14 +94,17 @@ def _weight(track: Track, name: str) -> np.ndarray:
     return np.minimum(gaussian_filter1d(on, SETTLE * track.rate / 2, mode="nearest"), 1.0)
 
 
-def _tilt(body: Body, track: Track, turns: np.ndarray) -> None:
-    """Turn the whole body about its lateral axis until both contacts of its `level` are at their heights."""
+def _tilt(body: Body, track: Track, turns: np.ndarray, weights: dict[str, np.ndarray]) -> None:
+    """Turn the whole body about its lateral axis until both contacts of its `level` are at their heights; a foot in
+    the air does not count."""
     for index, pair in enumerate(track.levels):
         rows = np.flatnonzero(track.level == index)
         if not len(rows):
             continue
         places = bone_places(body.bones, bone_rotations(body.bones, turns[rows]))
-        first, second = (places[:, [_point(body, n) for n in GROUPS[g]]].mean(1) for g in pair)
+        shares = [np.stack([weights.get(n, np.zeros(len(turns)))[rows] for n in GROUPS[g]], 1) + 1e-3 for g in pair]
+        points = [places[:, [_point(body, n) for n in GROUPS[g]]] for g in pair]
+        first, second = (np.average(p, 1, np.repeat(s[..., None], 3, -1)) for p, s in zip(points, shares, strict=True))
         rise = _height(body, GROUPS[pair[0]][0]) - _height(body, GROUPS[pair[1]][0])
         yaw = np.deg2rad(track.angles[rows, INDEX["yaw"]])
         span = apply(about(Z, -yaw), first - second)

@@ -26,15 +26,17 @@ def _stride(side: str, other: str) -> tuple[Step, ...]:
 WALK = (*_stride("left", "right"), *_stride("right", "left"))
 
 IDLE = (
-    _idle("stand", {}, (Step(1.0, {"chest_turn": 5, "neck_turn": 14, "waist_side": 3}), Step(1.2, hold=0.5))),
-    _idle("walk", {}, (*WALK, *WALK, Step(0.35, touch=("left_toes",))), touch=("feet",)),
+    _idle(
+        "stand", {}, (Step(1.0, {"chest_turn": 5, "neck_turn": 14, "waist_side": 3}), Step(1.2, hold=0.5)), arms=True,
+    ),
+    _idle("walk", {}, (*WALK, *WALK, Step(0.35, touch=("left_toes",))), touch=("feet",), arms=True),
     _idle(
         "turn_around", {},
         (Step(0.5, {"yaw": 60, "left_hip": 20, "left_knee": 40}, touch=("right_foot",)),
          Step(0.5, {"yaw": 60}, hold=0.4), Step(0.5, {"yaw": 30, "right_hip": 20, "right_knee": 40},
                                                 touch=("left_foot",)),
          Step(0.5)),
-        touch=("feet",),
+        touch=("feet",), arms=True,
     ),
     _idle(
         "drink", CUP,

@@ -9,6 +9,7 @@ import numpy as np
 from racctl.synth.channels import CHANNELS, HIGH, INDEX, LIMB, LOW, pose_vector, swap_sides
 from racctl.synth.ground import HELD_AT, Track
 from racctl.synth.movements import Movement, movement_named
+from racctl.synth.styles import key_poses, sum_of
 
 # How one gets from standing to another stance, and back in the other order.
 DOWN = {
@@ -41,7 +42,10 @@ class Bout:
     """A set of one movement, or a time of an idle one. asymmetry: the left side moves 1 + a, the right 1 - a of its
     way. mirrored: begins with the other side.  ease: below 1 the way out is hurried, above 1 the way back.  tempo
     (mean, over the written one), drift (of the logarithm in three repetitions), jitter (its standard deviation) and
-    fatigue (slowing in two repetitions): what the paces were drawn with, for the record."""
+    fatigue (slowing in two repetitions): what the paces were drawn with, for the record.
+
+    What is this person's own (see `styles`): arms, how they are held ("" as written); style, channel -> degrees in
+    every pose; reach, channel -> factor on the way to the key poses; lean, degrees of the trunk in deep key poses."""
 
     movement: str
     repetitions: tuple[Repetition, ...]
@@ -52,6 +56,10 @@ class Bout:
     drift: float = 0.0
     jitter: float = 0.0
     fatigue: float = 0.0
+    arms: str = ""
+    style: dict[str, float] = field(default_factory=dict)
+    reach: dict[str, float] = field(default_factory=dict)
+    lean: float = 0.0
 
     def record(self) -> dict:
         """JSON with what happened."""
@@ -128,8 +136,8 @@ def _legs(bouts: list[Bout]) -> tuple[list[_Leg], np.ndarray, list[tuple[str, st
     before: Movement | None = None
     for bout in bouts:
         movement = movement_named(bout.movement)
-        keys = movement.keys()
-        start = swap_sides(keys[0]) if bout.mirrored else keys[0]
+        keys = key_poses(movement, bout.arms, bout.reach, bout.lean)
+        start = np.clip((swap_sides(keys[0]) if bout.mirrored else keys[0]) + sum_of(bout.style), LOW, HIGH)
         if first is None:
             first = start
         elif before is not None:
@@ -157,10 +165,11 @@ def _play(
         gain[INDEX[f"left_{name}"]] *= 1 + bout.asymmetry
         gain[INDEX[f"right_{name}"]] *= 1 - bout.asymmetry
     for k, (step, key) in enumerate(zip(movement.steps, keys[1:], strict=True)):
-        goal = np.clip(keys[0] + gain * (key - keys[0]), LOW, HIGH)
+        goal = keys[0] + gain * (key - keys[0])
         touch = movement.touch if step.touch is None else step.touch
         if flipped:
             goal, touch = swap_sides(goal), tuple(_other_side(name) for name in touch)
+        goal = np.clip(goal + sum_of(bout.style), LOW, HIGH)  # the person's own sides, which do not change places
         ease = bout.ease if k < len(movement.steps) - 1 else 1 / bout.ease
         shorter = repetition.pace * (max(repetition.depth, 0.4) ** 0.5 if repetition.depth < 1 else 1)
         props = movement.props if step.props is None else step.props

@@ -44,7 +44,8 @@ class Movement:
     being what the body is placed by.  stance: what the body is held up by.  alternating: every second repetition is the
     mirror image.  level: two contacts between which the whole body is tilted until both reach the floor.
     props: what is held, hung from or lain on.  repeats: False for a pose that is held, whose count is 0.
-    label: the class, the name unless given ("background" for idle motion).
+    label: the class, the name unless given ("background" for idle motion).  arms: free to be held in any of the styles
+    that `styles` lists for the stance; as written in some of the bouts.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Movement:
     props: tuple[str, ...] = ()
     repeats: bool = True
     label: str = ""
+    arms: bool = False
 
     def __post_init__(self) -> None:
         touched = {*self.touch, *(name for step in self.steps for name in step.touch or ()), *(self.level or ())}
@@ -70,6 +72,8 @@ class Movement:
                 )
         if self.stance not in STANCES or not self.steps:
             raise DataError(f"movement '{self.name}' needs steps and one of the stances {', '.join(sorted(STANCES))}")
+        if self.arms and self.stance not in ("standing", "supine"):
+            raise DataError(f"movement '{self.name}' cannot have free arms: the stance is '{self.stance}'")
         self.keys()
 
     @property

@@ -13,12 +13,24 @@ import numpy as np
 from racctl.errors import UsageError
 from racctl.synth.motion import Bout, Repetition
 from racctl.synth.movements import Movement, catalog, movement_named
+from racctl.synth.styles import draw_arms, draw_lean, draw_reach, draw_style
 
 Colour = tuple[float, float, float]
 SPEEDS = {"slow": (0.85, 0.12), "fast": (1.75, 0.2), "mixed": (1.2, 0.35), "any": (1.25, 0.5)}  # tempo: mean, spread
 # What is drawn from unless the user says: sizes in pixels, frames per second; the usual ones more often.
 SIZES = ((224, 224), (256, 256), (320, 320), (320, 240), (240, 320), (384, 216), (216, 384), (400, 300), (300, 400))
 FRAME_RATES = (15.0, 20.0, 24.0, 25.0, 25.0, 29.97, 30.0, 30.0, 30.0, 50.0)
+# Cameras: share of the clips, height in m, focal length in picture heights, and how full the person makes the picture.
+CAMERAS = (
+    (0.46, (0.6, 1.9), (0.8, 2.2), (0.55, 0.9)),  # by hand or on a tripod
+    (0.16, (0.05, 0.45), (0.62, 1.2), (0.6, 0.95)),  # a phone on the floor
+    (0.14, (0.7, 1.2), (0.75, 1.2), (0.6, 0.95)),  # a webcam on a desk
+    (0.08, (0.6, 1.8), (0.5, 0.7), (0.7, 0.95)),  # a wide angle, close by
+    (0.08, (1.9, 2.8), (0.6, 1.8), (0.55, 0.9)),  # from above
+    (0.08, (1.0, 2.2), (2.4, 4.5), (0.5, 0.85)),  # a long lens across the gym
+)
+CLOSE = (0.0, (0.05, 0.7), (0.5, 0.95), (0.75, 0.98))  # before the head of somebody on hands and feet
+AROUND, IN_FRONT = 0.35, 0.2  # shares of the clips of people who lie that are filmed from any side, and like that
 SKINS = (
     (0.95, 0.78, 0.67),
     (0.87, 0.67, 0.53),
@@ -193,8 +205,14 @@ def draw_bout(
     ease = float(np.clip(np.exp(rng.normal(0, 0.05 if clean else 0.18)), 0.6, 1.7))
     return Bout(
         movement.name, tuple(repetitions), r(rng.normal(0, 0.02 if clean else 0.04)), bool(rng.random() < 0.5), r(ease),
-        r(tempo), r(drift), r(jitter), r(fatigue),
+        r(tempo), r(drift), r(jitter), r(fatigue), **_own(rng, movement),
     )  # fmt: skip
+
+
+def _own(rng: np.random.Generator, movement: Movement) -> dict:
+    """How this person does it: the fields of `Bout` from arms on."""
+    drawn = {"arms": draw_arms, "style": draw_style, "reach": draw_reach, "lean": draw_lean}
+    return {name: draw(rng, movement) for name, draw in drawn.items()}
 
 
 def draw_idle(rng: np.random.Generator) -> Bout:
@@ -206,6 +224,7 @@ def draw_idle(rng: np.random.Generator) -> Bout:
         (Repetition(r(rng.uniform(0.8, 1.4)), r(rng.uniform(0.8, 1))),),
         r(rng.normal(0, 0.03)),
         bool(rng.random() < 0.5),
+        **_own(rng, movement_named(name)),
     )
 
 
@@ -238,15 +257,18 @@ def _cloth(rng: np.random.Generator, dark: float = 1.0) -> Colour:
 
 
 def draw_camera(rng: np.random.Generator, movement: Movement) -> Camera:
-    """Any side; near eye height mostly; handheld now and then. Lying people are seldom filmed from head or feet."""
-    low = movement.stance in ("prone", "supine", "bench")
-    azimuth = rng.uniform(-180, 180)
-    if low and rng.random() < 0.75:
-        azimuth = rng.choice([-90, 90]) + rng.uniform(-50, 50)
+    """Any of `CAMERAS`, from any side; handheld now and then. People who lie are mostly filmed from the side, and who
+    is on hands and feet also from close in front, as with a phone that stands on the floor."""
+    lying = movement.stance in ("prone", "supine", "bench")
+    which, around = rng.choice(len(CAMERAS), p=[share for share, *_ in CAMERAS]), rng.uniform(-180, 180)
+    _, height, focal, fill = CAMERAS[int(which)]
+    aside, ahead, chance = rng.choice([-90, 90]) + rng.uniform(-50, 50), rng.normal(0, 22), rng.random()
+    azimuth = aside if lying and chance > AROUND else around
+    if movement.stance == "prone" and chance > 1 - IN_FRONT:
+        azimuth, (_, height, focal, fill) = ahead, CLOSE
     return Camera(
-        r(azimuth), r(rng.uniform(0.35, 1.9) if rng.random() < 0.85 else rng.uniform(1.9, 2.8)),
-        r(rng.uniform(0.55, 0.9)),
-        r(np.exp(rng.uniform(np.log(0.8), np.log(2.2)))), (r(rng.normal(0, 0.04)), r(rng.normal(0, 0.03))),
+        r(azimuth), r(rng.uniform(*height)), r(rng.uniform(*fill)), r(np.exp(rng.uniform(*np.log(focal)))),
+        (r(rng.normal(0, 0.04)), r(rng.normal(0, 0.03))),
         r(rng.normal(0, 1.5) if rng.random() < 0.15 else 0.0),
         r(abs(rng.normal(0, 0.5)) if rng.random() < 0.3 else 0.0),
         r(rng.normal(0, 2.0) if rng.random() < 0.3 else 0.0),

@@ -26,6 +26,8 @@ LIMBS = tuple(name for name in PARENTS if name not in CENTRE)
 SEGMENTS = CENTRE + tuple(f"{side}_{name}" for side in ("left", "right") for name in LIMBS)
 AT = {name: place for place, name in enumerate(SEGMENTS)}
 
+BENT = 0.03  # m that a knee or an elbow stands off the line of its limb, at least, when it is bent to reach something
+
 
 @dataclass(frozen=True)
 class Bones:
@@ -116,7 +118,8 @@ def reach(bones: Bones, turns: np.ndarray, places: np.ndarray, limb: tuple[str, 
     """Bend a limb so that its end comes to `target` (T, 3); the segment rotations `turns` (T, S, 3, 3) change in place.
 
     limb: the two segments and the end, such as left_thigh, left_shin, left_foot. places: (T, N, 3) as they are now. The
-    limb stays in the plane it bends in; a target out of reach gets as near as the stretched limb comes.
+    limb stays in the plane it bends in, and knees bend forward and elbows backward, whichever way the target is from a
+    limb that is nearly straight; a target out of reach gets as near as the stretched limb comes.
     """
     upper, lower, end = (bones.joint[name] for name in limb)
     start, middle = places[:, upper], places[:, lower]
@@ -125,8 +128,9 @@ def reach(bones: Bones, turns: np.ndarray, places: np.ndarray, limb: tuple[str, 
     distance = np.clip(np.linalg.norm(line, axis=-1), abs(first - second) + 1e-6, 0.9995 * (first + second))
     along = unit(line)
     side = middle - start - ((middle - start) * along).sum(-1, keepdims=True) * along
-    weak = np.linalg.norm(side, axis=-1) < 1e-6
-    side = unit(np.where(weak[:, None], np.array([0, -1e-3, 0]), side))
+    joint = turns[:, AT[limb[0]]] @ np.array([0, 1.0 if limb[0].endswith("upperarm") else -1.0, 0])  # where it points
+    joint = unit(joint - (joint * along).sum(-1, keepdims=True) * along)
+    side = unit(side + np.clip(BENT - (side * joint).sum(-1, keepdims=True), 0, None) * joint)
     cosine = np.clip((first**2 + distance**2 - second**2) / (2 * first * distance), -1, 1)
     bend = start + first * (cosine[:, None] * along + np.sqrt(1 - cosine**2)[:, None] * side)
     tip = start + distance[:, None] * along
