@@ -54,6 +54,17 @@ def _write_sound(container: av.container.OutputContainer, stream: av.AudioStream
     container.mux(stream.encode())
 
 
+def write_sound_only(path: Path) -> Path:
+    """An MP4 with sound and no picture."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
 def rotate(path: Path, rotation: int) -> None:
     """Put a rotation of 90, 180 or 270 degrees counter-clockwise into the first track header of an MP4."""
     data = bytearray(path.read_bytes())

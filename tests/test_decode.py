@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 import pytest
-from clips import plain, write_clip
+from clips import plain, write_clip, write_sound_only
 
 from racctl.errors import DataError, UsageError
 from racctl.video.decode import frames, probe, upright
@@ -109,15 +109,7 @@ def test_what_is_no_video(data):
 
 
 def test_sound_without_pictures(tmp_path):
-    import av
-
-    path = tmp_path / "sound.m4a"
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    path = write_sound_only(tmp_path / "sound.m4a")
     with pytest.raises(DataError, match="no video stream"):
         looked_at(path)
 

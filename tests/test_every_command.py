@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from clips import bouncing, plain, write_clip
+from clips import bouncing, plain, write_clip, write_sound_only
 from commands import RACCTL, on_a_terminal, one_line, racctl
 
 from racctl.contracts import Pose
@@ -80,19 +80,6 @@ def parquet_bomb():
     return out.getvalue()
 
 
-def sound(folder):
-    import av
-
-    path = folder / "sound.m4a"
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path.read_bytes()
-
-
 @pytest.fixture(scope="module")
 def trouble(tmp_path_factory):
     """Inputs that no tool can use, by name."""
@@ -114,7 +101,7 @@ def trouble(tmp_path_factory):
         "future schema": future.getvalue(),
         "truncated mp4": whole[: len(whole) // 2],
         "mp4 header only": whole[:64],
-        "sound only": sound(folder),
+        "sound only": write_sound_only(folder / "sound.m4a").read_bytes(),
         "text": b"hello\n",
         "html": b"<!doctype html><title>404</title>",
         "deep json": b"[" * 100_000,

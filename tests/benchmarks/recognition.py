@@ -1,0 +1,69 @@
+"""Top-1 and top-3 of a recogniser on real clips whose exercise it knows, each clip as a whole.
+
+RACCTL_TEST_DATA=... python tests/benchmarks/recognition.py [--model NAME|FILE] [--work DIR]
+
+The data are clips/ and clips.tsv with the columns clip and exercise. Nothing is trained on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from racctl.io.parquet import read_table
+
+# The exercise that a clip is filed under -> the classes that are right for it, the first one strictly.
+RIGHT = {
+    "glute_bridge": ["glute_bridge"], "push_up_close_grip": ["diamond_push_up", "push_up"], "push_up": ["push_up"],
+    "squat": ["squat"], "squat_assisted": ["squat"], "sit_up": ["sit_up"], "plank": ["plank"],
+    "calf_raise": ["calf_raise"], "deadlift_romanian": ["deadlift"], "split_squat_lunge": ["lunge", "reverse_lunge"],
+    "jumping_jack": ["jump_jack"], "squat_thrust_burpee": ["burpee"], "burpee_jump": ["burpee"],
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="joints")
+    parser.add_argument("--work", type=Path, help="where poses are kept from run to run")
+    asked = parser.parse_args()
+    data = Path(os.environ["RACCTL_TEST_DATA"])
+    with open(data / "clips.tsv") as file:
+        exercise = {row["clip"].rsplit(".", 1)[0]: row["exercise"] for row in csv.DictReader(file, delimiter="\t")}
+    with tempfile.TemporaryDirectory() as scratch:
+        work = asked.work or Path(scratch)
+        videos = [str(data / "clips" / f"{clip}.mp4") for clip in exercise]
+        racctl = str(Path(sys.executable).with_name("racctl"))
+        subprocess.run([racctl, "pose", *videos, "-o", f"{work}/"], check=True)
+        poses = [f"{work}/{clip}.pose.npz" for clip in exercise]
+        found = work / "labels.parquet"
+        subprocess.run([racctl, "classify", *poses, "--whole", "--model", asked.model, "-o", found], check=True)
+        with open(found, "rb") as file:
+            meta, table = read_table(file, str(found))
+    report(meta["classes"], {row["clip"]: row for row in table.to_pylist()}, exercise)
+
+
+def report(classes: list[str], rows: dict[str, dict], exercise: dict[str, str]) -> None:
+    strict, lenient, third = [], [], []
+    for clip, name in exercise.items():
+        order = [classes[k] for k in np.argsort(rows[clip]["probs"])[::-1]]
+        label, right = rows[clip]["label"], RIGHT.get(name, [])
+        best = ", ".join(f"{one} {rows[clip]['probs'][classes.index(one)]:.2f}" for one in order[:3])
+        print(f"{clip:28}{name:24}{label:24}{'' if not right else 'right' if label in right else 'WRONG':8}{best}")
+        if right:
+            strict.append(label == right[0])
+            lenient.append(label in right)
+            third.append(any(one in right for one in [label, *order][:3]))
+    n = len(strict)
+    print(f"\n{n} clips of known exercises: top-1 {np.mean(lenient):.2f} ({sum(lenient)}/{n}), "
+          f"top-3 {np.mean(third):.2f} ({sum(third)}/{n}), top-1 by the first name only {np.mean(strict):.2f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
