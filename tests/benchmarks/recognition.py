@@ -55,14 +55,16 @@ def report(classes: list[str], rows: dict[str, dict], exercise: dict[str, str]) 
         order = [classes[k] for k in np.argsort(rows[clip]["probs"])[::-1]]
         label, right = rows[clip]["label"], RIGHT.get(name, [])
         best = ", ".join(f"{one} {rows[clip]['probs'][classes.index(one)]:.2f}" for one in order[:3])
-        print(f"{clip:28}{name:24}{label:24}{'' if not right else 'right' if label in right else 'WRONG':8}{best}")
+        verdict = "" if not right else "right" if label in right else "WRONG"
+        print(f"{clip:28}{name:24}{label:24}{verdict:8}{best}")
         if right:
             strict.append(label == right[0])
             lenient.append(label in right)
             third.append(any(one in right for one in [label, *order][:3]))
     n = len(strict)
-    print(f"\n{n} clips of known exercises: top-1 {np.mean(lenient):.2f} ({sum(lenient)}/{n}), "
-          f"top-3 {np.mean(third):.2f} ({sum(third)}/{n}), top-1 by the first name only {np.mean(strict):.2f}")  # fmt: skip
+    shown = {"top-1": lenient, "top-3": third, "top-1 by the first name only": strict}
+    figures = ", ".join(f"{name} {np.mean(hits):.2f} ({sum(hits)}/{n})" for name, hits in shown.items())
+    print(f"\n{n} clips of known exercises: {figures}")
 
 
 if __name__ == "__main__":
