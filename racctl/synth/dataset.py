@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from racctl import __version__
-from racctl.contracts import dump_meta, step
+from racctl.contracts import Mask, dump_meta, step
 from racctl.errors import DataError
-from racctl.io.npz import write_npz, write_pose
+from racctl.io.npz import write_mask, write_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.remap import remap
@@ -206,15 +206,8 @@ def _made(job: Job, folder: Path) -> dict | None:
 
 def _write_mask(file, clip) -> None:
     """racctl.mask/1 of the person."""
-    filled = clip.mask.mean((1, 2))
-    meta = {
-        **clip.pose.meta,
-        "coverage": round(float(filled.mean()), 6),
-        "empty": round(float((filled == 0).mean()), 6),
-    }
-    meta.pop("topology")
-    arrays = {"mask": clip.mask, "frame": clip.pose.frame, "time": clip.pose.time}
-    write_npz(file, "racctl.mask/1", meta, arrays, deflate=True)
+    meta = {key: value for key, value in clip.pose.meta.items() if key != "topology"}
+    write_mask(file, Mask(clip.mask, clip.pose.frame, clip.pose.time, meta))
 
 
 def _intervals(label: list[str], time: np.ndarray) -> list[list]:
