@@ -29,7 +29,7 @@ _racctl() {
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "${COMP_WORDS[1]}" in
-        classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
+        classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
         count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
         mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;

@@ -44,7 +44,8 @@ CHUNK = 64  # windows in a batch
 class Options:
     """How to classify. model: a file, or the name of embedded weights.  unit: rows for segments, windows or the whole
     clip.  smooth: seconds to either side over which windows are averaged, 0 for not at all.  video: the clip where the
-    input is a mask.  pose: a pose of it that is there already.  start, stop: seconds.  mask_model: of `racctl mask`."""
+    input is a mask.  pose: a pose of it that is there already.  start, stop: seconds.  mask_model: of `racctl mask`.
+    keep: the pictures, to be looked at again."""
 
     model: str = DEFAULT
     unit: str = "segment"
@@ -55,6 +56,7 @@ class Options:
     stop: float | None = None
     mask_model: str = "blazepose"
     download: bool = False
+    keep: bool = False
 
     def check(self) -> Options:
         """UsageError for a value that means nothing; returns self."""
@@ -83,6 +85,8 @@ class Recogniser:
         except (ValueError, TypeError, RuntimeError) as error:
             raise DataError(f"'{path}' has weights that do not fit its header ({str(error).splitlines()[0]})") from None
         self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
+        if len(self.classes) != self.model.config.classes or not all(isinstance(one, str) for one in self.classes):
+            raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
         self.record = {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}
         self.model.eval().to(device)
 
@@ -113,9 +117,11 @@ class Recogniser:
 
 @dataclass(frozen=True)
 class Classified:
-    """One clip's windows. probs: (S, K).  rows: (S, T) ticks of each window, into `streams`."""
+    """One clip's windows. probs: (S, K).  rows: (S, T) ticks of each window, into `streams`.  look: what they were
+    made for."""
 
     clip: str
+    look: Look
     probs: np.ndarray
     rows: np.ndarray
     streams: Streams
@@ -186,24 +192,28 @@ def classify_source(
             raise UsageError("'--video' names the clip of a mask; the input is a video or a pose itself")
         streams, steps = _streams(file, name, mask, pose, look, options, estimators, report)
     probs, rows = recogniser.probabilities(streams)
+    if not options.keep:
+        streams.packed = streams.packed[:, :0]  # of many clips they would fill the memory
     asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
                  start=options.start, stop=options.stop)  # fmt: skip
     clip = (pose.clip if pose is not None and pose.clip not in ("", "stdin") else "") or clip_name(name)
     meta = {"clip": clip, "classes": recogniser.classes, "unit": options.unit, "steps": steps}
     return Classified(
-        clip, probs, rows, streams, recogniser.classes, with_step(meta, {**asked, "weights": [recogniser.record]})
+        clip, look, probs, rows, streams, recogniser.classes, with_step(meta, {**asked, "weights": [recogniser.record]})
     )
 
 
 def classify_set(
-    path: str, split: str, recogniser: Recogniser, options: Options, cache: str, threads: int, report: Report = silent
+    path: str, split: str, recogniser: Recogniser, options: Options, cache: str, threads: int,
+    folders: dict[str, str | None], report: Report = silent,
 ) -> tuple[list[Classified], list[tuple[str, str]]]:  # fmt: skip
     """Classify a labelled data set's clips of one split ("" for all) with the masks and poses that it has; nothing is
-    estimated. cache: where decoded clips are kept, "" for nowhere. Returns also the clips that failed, with reasons."""
+    estimated. cache: where decoded clips are kept, "" for nowhere.  folders: videos, masks, poses, see `read_labelled`.
+    Returns also the clips that failed, with reasons."""
     look = recogniser.look
     need = [*(["video"] if look.needs_picture else []), *(["mask"] if look.needs_mask else []),
             *(["pose"] if look.topology else [])]  # fmt: skip
-    clips = [clip for clip in read_labelled(path, need=need) if split in ("", clip.split)]
+    clips = [clip for clip in read_labelled(path, need=need, lenient=True, **folders) if split in ("", clip.split)]
     if not clips:
         raise DataError(f"'{path}' has no clip in the split '{split}'")
     asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
@@ -214,7 +224,7 @@ def classify_set(
         for clip in store(clips, Path(cache or scratch), look, threads, report, lambda *row: lost.append(row)):
             probs, rows = recogniser.probabilities(clip.streams)
             meta = {"clip": clip.name, **steps}
-            found.append(Classified(clip.name, probs, rows, clip.streams, recogniser.classes, meta))
+            found.append(Classified(clip.name, look, probs, rows, clip.streams, recogniser.classes, meta))
     return found, lost
 
 
@@ -257,18 +267,21 @@ def table_of(found: list[Classified], options: Options) -> pa.Table:
 
 def _row(one: Classified, start: int, stop: int, label: int, probs: np.ndarray) -> dict[str, Any]:
     """start, stop: ticks, half-open."""
-    s, last = one.streams, stop >= len(one.streams.frame)
+    s = one.streams
+    after = (
+        min(int(np.searchsorted(s.frame, s.frame[stop - 1], "right")), len(s.frame)) if stop < len(s.frame) else stop
+    )
+    after = max(stop, after)  # a frame that is shown for long has several ticks
+    last = after >= len(s.frame)
     return {
-        "clip": one.clip, "start": int(s.frame[start]), "stop": s.stop if last else int(s.frame[stop]),
-        "start_s": float(s.time[start]), "stop_s": s.stop_s if last else float(s.time[stop]),
+        "clip": one.clip, "start": int(s.frame[start]), "stop": s.stop if last else int(s.frame[after]),
+        "start_s": float(s.time[start]), "stop_s": s.stop_s if last else float(s.time[after]),
         "label": one.classes[label], "prob": float(probs[label]), "probs": [float(p) for p in probs],
     }  # fmt: skip
 
 
 def _segments(one: Classified, options: Options) -> list[dict[str, Any]]:
-    between = float(np.median(np.diff(one.streams.time))) if len(one.streams.time) > 1 else 1 / 30
-    stride = int(one.rows[1, 0] - one.rows[0, 0]) if len(one.rows) > 1 else 1
-    smooth = smoothed(one.probs, round(options.smooth / (between * stride)))
+    smooth = smoothed(one.probs, round(options.smooth * one.look.rate / one.look.stride))
     middle = one.rows[:, one.rows.shape[1] // 2]
     found = segments(one.probs, smooth, middle, len(one.streams.frame))
     return [_row(one, s.start, s.stop, s.label, s.probs) for s in found if s.stop > s.start]

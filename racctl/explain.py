@@ -20,19 +20,29 @@ from racctl.models.mcat import MCAT
 SHOWN = 8  # frames of a window in a picture
 
 
+def check_explain(recogniser: Recogniser, folder: str) -> None:
+    """UsageError, before the work, where pictures cannot be made: without Captum, of a model without frame encoders, or
+    in a directory that cannot be."""
+    try:
+        import captum.attr  # noqa: F401
+    except ImportError:
+        raise UsageError("'--explain' needs Captum; pip install 'racctl[explain]'") from None
+    if not last_convolutions(recogniser.model):
+        raise UsageError("'--explain' shows frame encoders, and this model has none")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+
+
 def explain_clip(found: Classified, recogniser: Recogniser, folder: str, most: int = 6) -> list[Path]:
     """Write pictures of up to `most` windows, evenly spread over the clip, into `folder`: NAME-window-K.png with the
     frames, masks and Grad-CAM of the predicted class, and NAME-attention-K.png with alpha(t, s) where the model has
-    cross-attention. Returns the paths. UsageError where Captum is not installed."""
-    try:
-        from captum.attr import LayerGradCam
-    except ImportError:
-        raise UsageError("'--explain' needs Captum; pip install 'racctl[explain]'") from None
+    cross-attention. Returns the paths. `check_explain` says before whether it can."""
+    from captum.attr import LayerGradCam
+
     model = recogniser.model
     convolutions = last_convolutions(model)
-    if not convolutions:
-        raise UsageError("'--explain' shows frame encoders, and this model has none")
-    Path(folder).mkdir(parents=True, exist_ok=True)
     chosen = np.unique(np.linspace(0, len(found.rows) - 1, min(most, len(found.rows))).round().astype(int))
     written = []
     for k in chosen:
@@ -62,11 +72,12 @@ class _Logits(nn.Module):
 
 
 def last_convolutions(model: nn.Module) -> dict[str, nn.Module]:
-    """Name of the stream -> the last convolution of its frame encoder."""
+    """Name of the stream -> the last convolution of its frame encoder; of two that see the same, the first."""
+    names = {"raw": ("picture", "picture"), "mask": ("mask", "mask")}.get(model.config.input, ("picture", "mask"))
     found = {}
-    for attribute, shown in (("tokens", "picture"), ("prior", "mask")):
+    for attribute, shown in zip(("tokens", "prior"), names, strict=True):
         part = getattr(model, attribute, None)
-        if part is not None:
+        if part is not None and shown not in found:
             found[shown] = [layer for layer in part.encoder if isinstance(layer, nn.Conv2d)][-1]
     return found
 

@@ -7,6 +7,7 @@ addition) a square about the person is cut out first, so that framing and the sh
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import IO
 
@@ -23,6 +24,7 @@ from racctl.windows import RATE, Windows, resampled
 
 CROPS = ("frame", "person")
 MARGIN = 0.12  # of the person's box, on each side
+SLACK = 15  # frames at either end of a clip that a mask or pose may lack
 STEADY = 3.0  # s to either side whose boxes are joined, so that the cut-out does not follow the movement
 
 
@@ -105,16 +107,35 @@ def gather(
     if look.topology and pose is None:
         raise DataError(f"'{where}' needs a pose; 'racctl pose' makes one")
     video = probe(file, where)
-    boxes = person_boxes(mask, video.fps) if look.crop == "person" else None
-    gray, number, time = _pictures(file, where, video, look.size, mask, boxes, start, stop, report)
+    cut = Cut(person_boxes(mask, video), mask.frame, video) if look.crop == "person" else None
+    pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
+    for part in (mask if look.needs_mask else None, pose if look.topology else None):
+        if part is not None:
+            _refuse_other_part(part, number, where)
     rows = resampled(time, look.rate)
-    packed, joints = gray[rows], None
+    packed = np.empty((len(rows), look.size, look.size + (-(-look.size // 8) if look.mask else 0)), np.uint8)
+    for k, row in enumerate(rows):
+        packed[k, :, : look.size] = pictures[row]
     if look.mask:
-        packed = np.concatenate([packed, _mask_bits(mask, boxes, number[rows], look)], axis=2)
+        packed[:, :, look.size :] = _mask_bits(mask, cut, number[rows], look.size)
+    joints = None
     if look.topology:
-        joints = joint_tokens(remap(pose, look.topology))[_at(pose.frame, number[rows], where)]
+        joints = joint_tokens(remap(pose, look.topology))[_at(pose.frame, number[rows])]
     beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, float(time[-1]) + beat)
+
+
+def _refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
+    """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
+    kind = "mask" if isinstance(part, Mask) else "pose"
+    apart = int(np.median(np.diff(part.frame))) if len(part.frame) > 1 else 1
+    slack = apart + SLACK
+    if not len(part.frame) or part.frame[0] > number[0] + slack or part.frame[-1] < number[-1] - slack:
+        covered = f"{part.frame[0]} to {part.frame[-1]}" if len(part.frame) else "none"
+        raise DataError(
+            f"the {kind} given with '{where}' covers frames {covered} of {number[0]} to {number[-1]}; is it of another "
+            "clip? '--start' and '--stop' take a part"
+        )
 
 
 def gather_joints(
@@ -128,34 +149,59 @@ def gather_joints(
     rows = kept[resampled(pose.time[kept], look.rate)]
     last, time = kept[-1], pose.time
     beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
+    step = int(np.median(np.diff(pose.frame))) if len(time) > 1 else 1  # more than 1 where frames were passed over
     joints = joint_tokens(remap(pose, look.topology))[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
-    return Streams(packed, joints, pose.frame[rows], time[rows], int(pose.frame[last]) + 1, float(time[last]) + beat)
+    return Streams(packed, joints, pose.frame[rows], time[rows], int(pose.frame[last]) + step, float(time[last]) + beat)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where the person is cut out. boxes: (T, 3) as `person_boxes` gives them, for the frames (T,) `number`."""
+
+    boxes: np.ndarray
+    number: np.ndarray
+    video: Video
+
+    def box(self, number: int, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in pixels of an (H, W) picture of that frame, which may be squeezed."""
+        x, y, side = self.boxes[_at(self.number, np.array([number]))[0]]
+        high = side * self.video.width / self.video.height
+        h, w = shape[:2]
+        return (x - side / 2) * w, (y - high / 2) * h, (x + side / 2) * w, (y + high / 2) * h
 
 
 def _pictures(
-    file: IO[bytes], where: str, video: Video, size: int, mask: Mask | None, boxes: np.ndarray | None,
-    start: float | None, stop: float | None, report: Report,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Every frame as (T, size, size) uint8 luminance, upright, with its number and time, each (T,)."""
+    file: IO[bytes], where: str, video: Video, size: int, cut: Cut | None, start: float | None, stop: float | None,
+    report: Report,
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:  # fmt: skip
+    """Every frame as (size, size) uint8 luminance, upright, with its number and time, each (T,)."""
     pictures, clock = [], []
     for frame in frames(file, where, start, stop):
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation)
-        pictures.append(picture(whole, size, _box(boxes, mask, frame.number, whole.shape), Image.BILINEAR))
+        pictures.append(picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.BILINEAR))
         clock.append((frame.number, frame.time))
         report(len(clock), video.frames)
     if not clock:
         raise DataError(f"'{where}' has no frame in the part asked for")
-    return np.stack(pictures), np.array([n for n, _ in clock]), np.array([t for _, t in clock])
+    return pictures, np.array([n for n, _ in clock]), np.array([t for _, t in clock])
 
 
-def picture(whole: np.ndarray, size: int, box: tuple[int, int, int, int] | None, how: int) -> np.ndarray:
-    """(H, W) uint8 to (size, size), all of it or the box (left, top, right, bottom); black beyond its edges."""
-    image = Image.fromarray(np.ascontiguousarray(whole))
-    return np.asarray((image.crop(box) if box else image).resize((size, size), how))
+def picture(whole: np.ndarray, size: int, box: tuple[float, float, float, float] | None, how: int) -> np.ndarray:
+    """(H, W) uint8 to (size, size), all of it or the box (left, top, right, bottom) in pixels; black beyond its
+    edges."""
+    if box is None:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(whole)).resize((size, size), how))
+    left, top, right, bottom = box
+    h, w = whole.shape
+    before = [max(0, math.ceil(-top)), max(0, math.ceil(-left))]
+    after = [max(0, math.ceil(bottom - h)), max(0, math.ceil(right - w))]
+    padded = np.pad(whole, list(zip(before, after, strict=True)))
+    inside = (left + before[1], top + before[0], right + before[1], bottom + before[0])
+    return np.asarray(Image.fromarray(padded).resize((size, size), how, box=inside))
 
 
-def person_boxes(mask: Mask, fps: float) -> np.ndarray:
+def person_boxes(mask: Mask, video: Video) -> np.ndarray:
     """(T, 3) float: middle x, middle y and side of a square about the person, in shares of the picture's width, height
     and width, steady over `STEADY` seconds. Frames without a mask take their neighbours' box; without any, the whole
     picture."""
@@ -166,14 +212,13 @@ def person_boxes(mask: Mask, fps: float) -> np.ndarray:
         return np.tile([0.5, 0.5, 1.0], (t, 1))
     left, right = across.argmax(1) / w, 1 - across[:, ::-1].argmax(1) / w
     top, bottom = down.argmax(1) / h, 1 - down[:, ::-1].argmax(1) / h
-    span = 2 * max(1, round(STEADY * fps * t / max(int(mask.frame[-1]) - int(mask.frame[0]) + 1, 1))) + 1
+    span = 2 * max(1, round(STEADY * video.fps * t / max(int(mask.frame[-1]) - int(mask.frame[0]) + 1, 1))) + 1
     known = np.flatnonzero(seen)
     edges = [np.interp(np.arange(t), known, edge[known]) for edge in (left, right, top, bottom)]
     outer = (minimum_filter1d, maximum_filter1d, minimum_filter1d, maximum_filter1d)
     joined = [widest(edge, span) for widest, edge in zip(outer, edges, strict=True)]
     left, right, top, bottom = (uniform_filter1d(edge, span, mode="nearest") for edge in joined)
-    shape = mask.meta.get("source", {})
-    tall = shape.get("height", h) / max(shape.get("width", w), 1)  # heights in units of widths
+    tall = video.height / video.width  # heights in units of widths
     side = np.maximum(right - left, (bottom - top) * tall) * (1 + 2 * MARGIN)
     return np.stack([(left + right) / 2, (top + bottom) / 2, side], axis=1)
 
@@ -212,38 +257,17 @@ def unpacked(packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return gray, np.unpackbits(packed[..., size:], axis=-1, count=size)
 
 
-def _mask_bits(mask: Mask, boxes: np.ndarray | None, number: np.ndarray, look: Look) -> np.ndarray:
-    """(N, size, size / 8) uint8."""
-    at = _at(mask.frame, number, mask.clip)
+def _mask_bits(mask: Mask, cut: Cut | None, number: np.ndarray, size: int) -> np.ndarray:
+    """(N, size, size / 8) uint8 for these frames."""
+    at = _at(mask.frame, number)
     small = {}
     for k in np.unique(at):
         whole = mask.mask[k]
-        box = None
-        if boxes is not None:
-            box = _square(boxes[k], whole.shape, mask.meta.get("source", {}))
-        small[k] = np.packbits(picture(whole, look.size, box, Image.NEAREST), axis=-1)
+        box = cut.box(int(mask.frame[k]), whole.shape) if cut else None
+        small[k] = np.packbits(picture(whole, size, box, Image.NEAREST), axis=-1)
     return np.stack([small[k] for k in at])
 
 
-def _at(known: np.ndarray, wanted: np.ndarray, where: str) -> np.ndarray:
-    """Rows of `known` frames at or before the wanted ones; DataError when they do not overlap at all."""
-    if not len(known) or known[0] > wanted[-1] or known[-1] < wanted[0]:
-        raise DataError(f"the mask or pose given with '{where}' covers other frames; is it of another clip?")
+def _at(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows of `known` frames, the last at or before each wanted one."""
     return (np.searchsorted(known, wanted, side="right") - 1).clip(0)
-
-
-def _box(boxes: np.ndarray | None, mask: Mask | None, number: int, shape: tuple[int, ...]):
-    if boxes is None:
-        return None
-    k = int((np.searchsorted(mask.frame, number, side="right") - 1).clip(0))
-    return _square(boxes[k], shape, {"width": shape[1], "height": shape[0]})
-
-
-def _square(box: np.ndarray, shape: tuple[int, ...], source: Meta) -> tuple[int, int, int, int]:
-    """The box in the pixels of an (H, W) picture of a source with this width and height, which it may be squeezed."""
-    h, w = shape[:2]
-    x, y, side = box
-    wide = side * w
-    high = side * source.get("width", w) / max(source.get("height", h), 1) * h
-    left, top = x * w - wide / 2, y * h - high / 2
-    return round(left), round(top), max(round(left + wide), round(left) + 1), max(round(top + high), round(top) + 1)

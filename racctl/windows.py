@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from racctl.errors import DataError
+
 RATE = 30.0  # frames per second
+MOST = 1 << 25  # ticks of one clip: 12 days at 30 frames/s
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def resampled(time: np.ndarray, rate: float = RATE) -> np.ndarray:
     """
     if not len(time):
         return np.zeros(0, np.int64)
+    if (time[-1] - time[0]) * rate > MOST:
+        raise DataError(f"the clip's times span {time[-1] - time[0]:g} s; refusing")
     ticks = time[0] + np.arange(int((time[-1] - time[0]) * rate + 0.49) + 1) / rate
     after = np.searchsorted(time, ticks).clip(0, len(time) - 1)
     before = (after - 1).clip(0)

@@ -14,12 +14,14 @@ from commands import one_line, racctl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from racctl.classify import Classified, Options, table_of
 from racctl.errors import DataError
 from racctl.io.checkpoint import digest, model_meta, read_model, write_model
 from racctl.io.parquet import read_table
 from racctl.models.catalog import as_dict, built, configured
-from racctl.streams import Look
+from racctl.streams import Look, Streams
 from racctl.timeline import segments, smoothed, whole
+from racctl.windows import resampled
 
 
 def one_hot(labels, classes=3):
@@ -156,12 +158,31 @@ def test_pictures_that_explain(model, clip, tmp_path):
         (["--pose", "CLIP"], 1, "is not a whole npz file"),
         (["--model", "CLIP"], 1, "is not a whole safetensors file"),
         (["--mask-model", "none"], 2, "no such mask model"),
+        (["--split", "val"], 2, "an option of '--dataset'"),
+        (["--dataset", "set"], 2, "leave out a file"),
     ],
 )
 def test_what_cannot_be(words, code, message, model, clip):
     words = [str(clip) if word == "CLIP" else word for word in words]
     given_model = [] if "--model" in words else ["--model", model]
     assert message in one_line(racctl("classify", clip, *given_model, *words), code)
+
+
+@pytest.mark.parametrize("fps", [8, 12, 25])
+def test_slow_clips_are_smoothed_over_the_same_time(fps):
+    frame = np.arange(4 * fps)
+    streams = Streams(np.zeros((0, 0, 0)), None, frame[resampled(frame / fps)], (frame / fps)[resampled(frame / fps)],
+                      len(frame), 4.0)  # fmt: skip
+    look = Look(size=0, topology="d2stx25")
+    rows_of = look.windows.rows(look.windows.starts(len(streams.frame)), len(streams.frame))
+    probs = one_hot([1] * 6 + [2] + [1] * (len(rows_of) - 7))
+    found = Classified("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
+    for unit in ("segment", "window", "clip"):
+        table = table_of([found], Options(unit=unit)).to_pylist()
+        assert all(row["stop"] > row["start"] and row["stop_s"] > row["start_s"] for row in table)
+        assert unit == "window" or table[-1]["stop"] == len(frame)
+    assert len(table_of([found], Options()).to_pylist()) == 1
+    assert len(table_of([found], Options(smooth=0)).to_pylist()) == 3
 
 
 def test_nobody_in_the_picture(model, tmp_path):

@@ -9,8 +9,10 @@ from clips import write_clip
 from racctl.contracts import Mask, Pose
 from racctl.errors import DataError
 from racctl.streams import Look, gather, joint_tokens, person_boxes, unpacked
+from racctl.video.decode import Video
 
 W, H = 96, 64
+VIDEO = Video("film.mp4", "", 30.0, 20, W, H, 0.0, 0.63, 0, False)
 
 
 def square_at(k: int) -> tuple[int, int]:
@@ -92,7 +94,7 @@ def test_a_turned_video_is_upright(tmp_path):
 
 def test_the_person_is_cut_out(tmp_path):
     mask = mask_of()
-    boxes = person_boxes(mask, 30)
+    boxes = person_boxes(mask, VIDEO)
     assert np.ptp(boxes, axis=0).max() < 0.02  # steady
     streams = read(film(tmp_path / "film.mp4"), Look(size=48, crop="person"), mask)
     _, found = unpacked(streams.packed, 48)
@@ -103,9 +105,22 @@ def test_the_person_is_cut_out(tmp_path):
     assert ((gray[3] > 128) == found[3]).mean() > 0.9
 
 
+@pytest.mark.parametrize("height", [64, 32, 16])
+def test_squeezed_masks_stay_on_the_person(tmp_path, height):
+    """Whatever the mask's size, picture and mask are cut out of the same place."""
+    mask = mask_of()
+    rows, columns = (np.arange(height) * H) // height, (np.arange(height) * W) // height
+    small = Mask(np.ascontiguousarray(mask.mask[:, rows][:, :, columns]), mask.frame, mask.time, {})
+    streams = read(film(tmp_path / "film.mp4"), Look(size=48, crop="person"), small)
+    gray, found = unpacked(streams.packed, 48)
+    for k in (2, 10, 18):
+        middles = [np.argwhere(part).mean(0) for part in (gray[k] > 128, found[k] == 1)]
+        assert np.abs(middles[0] - middles[1]).max() < 0.5 + 0.8 * W / height  # one pixel of the mask
+
+
 def test_nobody_anywhere_leaves_the_whole_picture():
     mask = Mask(np.zeros((4, H, W), np.uint8), np.arange(4), np.arange(4) / 30, {})
-    assert person_boxes(mask, 30).tolist() == [[0.5, 0.5, 1.0]] * 4
+    assert person_boxes(mask, VIDEO).tolist() == [[0.5, 0.5, 1.0]] * 4
 
 
 def test_joints_do_not_depend_on_place_and_size():
@@ -138,7 +153,8 @@ def test_joints_come_in_the_topology_asked_for(tmp_path):
     [
         (Look(), None, "needs a mask"),
         (Look(mask=False, topology="d2stx25"), None, "needs a pose"),
-        (Look(), mask_of(start=200), "covers other frames"),
+        (Look(), mask_of(start=200), "covers frames 200 to 219 of 0 to 19"),
+        (Look(), mask_of(count=2), "covers frames 0 to 1 of 0 to 19"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path, look, mask, message):

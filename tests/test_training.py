@@ -148,6 +148,40 @@ def test_a_damaged_state_is_one_line(tmp_path):
         fit(task(), Recipe(epochs=1), tmp_path, CPU, _silent)
 
 
+def test_other_data_or_augmentation_do_not_go_on_with_a_run(tmp_path):
+    fit(task(), Recipe(epochs=2), tmp_path, CPU, _silent, stop_after=1)
+    other = task()
+    other.augmentation = Augmentation(flip=0, tempo=(0.5, 4))
+    with pytest.raises(UsageError, match="augmentation"):
+        fit(other, Recipe(epochs=2), tmp_path, CPU, _silent)
+    with pytest.raises(UsageError, match="processes"):
+        fit(task(), Recipe(epochs=2, batch=4), tmp_path, Place(0, 2, CPU.device), _silent)
+
+
+def test_a_validation_set_of_one_class(tmp_path):
+    one = task()
+    one.val = WindowSet([moving("v", "bob", split="val")], LOOK, one.train.classes)
+    history = fit(one, Recipe(epochs=1), tmp_path, CPU, _silent)
+    assert "val_auc" not in history[0] and "score" in history[0]
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_too_few_windows_for_all_processes(tmp_path):
+    with pytest.raises(DataError, match="too few windows for 9 processes"):
+        fit(task(), Recipe(epochs=1), tmp_path, Place(0, 9, CPU.device), _silent)
+
+
+def test_many_clips_need_few_open_files(tmp_path):
+    from racctl.training.store import Rows
+
+    kept = []
+    for k in range(300):
+        np.save(tmp_path / f"{k}.npy", np.full((4, 2, 2), k % 256, np.uint8))
+        kept.append(Rows(tmp_path / f"{k}.npy"))
+    assert len(list(Path("/proc/self/fd").iterdir())) < 250
+    assert [int(rows[1:3].max()) for rows in kept] == [k % 256 for k in range(300)]
+
+
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     history = fit(task(), Recipe(epochs=20, batch=8, rate=1e-9, patience=2), tmp_path, CPU, _silent)
     assert len(history) == 3

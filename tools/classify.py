@@ -48,6 +48,9 @@ DataSet = Annotated[
     str, typer.Option("--dataset", metavar="DATA", show_default=False, help="A labelled set, with its masks and poses.")
 ]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", show_default=False, help="Of --dataset; default: all.")]
+Videos = Annotated[str, typer.Option("--videos", metavar="DIR", show_default=False, help="Of --dataset, as of train.")]
+Masks = Annotated[str, typer.Option("--masks", metavar="DIR", show_default=False, help="Of --dataset, as of train.")]
+Poses = Annotated[str, typer.Option("--poses", metavar="DIR", show_default=False, help="Of --dataset, as of train.")]
 Cache = Annotated[
     str, typer.Option("--cache", metavar="DIR", show_default=False, help="Of --dataset's decoded clips, as of train.")
 ]
@@ -67,6 +70,9 @@ def classify(
     explain: Explain = "",
     dataset: DataSet = "",
     split: Split = "",
+    videos: Videos = "",
+    masks: Masks = "",
+    poses: Poses = "",
     cache: Cache = "",
     download: Download = False,
     device: Device = "auto",
@@ -90,6 +96,7 @@ def classify(
         lanes,
         refuse_overwriting,
         refuse_several,
+        refuse_with,
         report_failures,
         run_batch,
     )
@@ -99,13 +106,16 @@ def classify(
 
     if windows and whole:
         raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
-    if dataset and files:
-        raise UsageError("'--dataset' stands for all its clips; leave the files out")
+    alone = {"--video": video, "--pose": pose, "--explain": explain, "--start": start, "--stop": stop}
+    of_set = {"--split": split, "--videos": videos, "--masks": masks, "--poses": poses, "--cache": cache}
+    refuse_with(dataset, {"a file": files, **alone}, "'--dataset' stands for all its clips, whole")
+    refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     sources = check_sources(files)
-    folder = None if dataset else folder_target(output, sources)
-    one_clip = {"--video": video, "--pose": pose, "--explain": explain, "--format": folder and format}
-    one_clip = {} if dataset else one_clip
-    refuse_several(sources, folder, one_clip)
+    folder = folder_target(output, sources)
+    if dataset and folder:
+        raise UsageError(f"'--dataset' makes one table and '{output}' is a directory; name a file")
+    refuse_several(sources, folder, {"--video": video, "--pose": pose, "--explain": explain})
+    refuse_several([], folder, {"--format": format})
     if not folder:
         table_format(output, format)
     refuse_overwriting([*sources, video, pose], "" if folder else output)
@@ -121,14 +131,22 @@ def classify(
     from racctl.training.loop import pick_device, set_threads
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = Options(model, unit, smooth, video, pose, start, stop, mask_model, download).check()
+    options = Options(model, unit, smooth, video, pose, start, stop, mask_model, download, bool(explain)).check()
     set_threads(threads or cores())
     recogniser = Recogniser(model, pick_device(device))
     if dataset:
+        folders = {"videos": videos or None, "masks": masks or None, "poses": poses or None}
         with progress("classifying", "clips") as report:
-            clips, failures = classify_set(dataset, split, recogniser, options, cache, threads or cores(), report)
-        emit_table(table_of(clips, options), output, format)
+            clips, failures = classify_set(
+                dataset, split, recogniser, options, cache, threads or cores(), folders, report
+            )
+        if clips:
+            emit_table(table_of(clips, options), output, format)
         return report_failures(failures, len(clips) + len(failures))
+    if explain:
+        from racctl.explain import check_explain, explain_clip
+
+        check_explain(recogniser, explain)
     width, each = lanes(jobs, len(sources))
     found = {}
 
@@ -141,10 +159,8 @@ def classify(
                 found[source] = classify_source(source, recogniser, options, estimators[lane], report)
 
         failures = run_batch(sources, work, width, "classifying", lambda: [lane.abort() for lane in estimators])
-    if explain and found:
-        from racctl.explain import explain_clip
-
-        explain_clip(next(iter(found.values())), recogniser, explain)
     if found:
         emit_table(table_of([found[source] for source in sources if source in found], options), output, format)
+    if explain and found:
+        explain_clip(next(iter(found.values())), recogniser, explain)
     report_failures(failures, len(sources))

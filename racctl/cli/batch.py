@@ -66,6 +66,15 @@ def refuse_several(sources: list[str], folder: Path | None, options: dict[str, o
             raise UsageError(f"'{option}' takes one clip and no output directory")
 
 
+def refuse_with(mode: object, options: dict[str, object], why: str) -> None:
+    """UsageError, for the reason `why`, when `mode` is on and one of the `options`, name -> value, was given."""
+    for option, value in options.items():
+        if mode and value not in ("", None, []):
+            raise UsageError(
+                f"'{option}' does not go with this: {why}" if option.startswith("-") else f"{why}; leave out {option}"
+            )
+
+
 def check_sources(sources: list[str]) -> list[str]:
     """The inputs, "-" for none; UsageError when two of them would share a clip name or stdin is one of many."""
     sources = sources or ["-"]

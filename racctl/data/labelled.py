@@ -47,7 +47,7 @@ MANIFEST, LABELS = "manifest.parquet", "labels.parquet"
 
 def read_labelled(
     path: str | Path, *, videos: str | Path | None = None, masks: str | Path | None = None,
-    poses: str | Path | None = None, need: Collection[str] = (),
+    poses: str | Path | None = None, need: Collection[str] = (), lenient: bool = False,
 ) -> list[LabelledClip]:  # fmt: skip
     """The labelled clips of a data set; "-" is stdin.
 
@@ -55,7 +55,8 @@ def read_labelled(
     (w00 .. w20); a table of segments (see `racctl.data.segments`) or the folder that holds one and its clips;
     a racctl.labels/1 table alone. videos, masks, poses: folders in which each clip's file is found by name, instead of
     what the data set says: MM-Fit has no videos of its own, a table of segments only names clips.
-    need: of "video", "mask", "pose", what every clip must have; a table's videos are looked for beside it.
+    need: of "video", "mask", "pose", what every clip must have; a table's videos are looked for beside it. lenient:
+    leave it to the reader of the files to find that one is not there.
 
     Raises DataError, in one line that names file and row, for content of no known kind, unsound or overlapping
     intervals, labels of unknown clips, clips without labels, and files that are needed and not there.
@@ -73,7 +74,7 @@ def read_labelled(
         if folder is not None:
             found = files_in(Path(folder), FILES[kind])
             clips = [replace(clip, **{kind: found.get(clip.clip)}) for clip in clips]
-        if kind in need:
+        if kind in need and not lenient:
             _require(clips, kind, where, folder)
     return clips
 

@@ -49,7 +49,7 @@ def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
     """Read any racctl table and check its columns. Extra columns are kept; unsafe or cut files are DataErrors."""
     try:
         source.seek(0)
-        file = pq.ParquetFile(source)
+        file = pq.ParquetFile(source, pre_buffer=False)  # with it, its threads and torch's abort some exits
         size = source.seek(0, 2)
         _refuse_bombs(file, size, where)
         table = file.read()

@@ -39,8 +39,6 @@ class BaselineConfig:
         """ValueError for values that mean nothing; returns self."""
         if self.input not in INPUTS:
             raise ValueError(f"input is one of {', '.join(INPUTS)}")
-        if self.window % self.tubelet[0] or self.size % self.tubelet[1]:
-            raise ValueError(f"tubelets of {self.tubelet} do not fill {self.window} frames of {self.size} pixels")
         return self
 
     @property
@@ -123,6 +121,15 @@ def transformer(config: BaselineConfig) -> MCAT:
     c = config.check()
     fusion = "concat" if c.input == "both" else "none"
     return MCAT(MCATConfig(c.classes, c.input, fusion, c.base, c.width, c.heads, c.layers, c.expansion, c.dropout))
+
+
+def check_tubelets(config: BaselineConfig) -> None:
+    """ValueError unless ViViT's tubelets fill the clip."""
+    frames, side = config.tubelet
+    if config.window % frames or config.size % side:
+        raise ValueError(
+            f"tubelets of {frames}x{side}x{side} do not fill {config.window} frames of {config.size} pixels"
+        )
 
 
 class ViViT(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, transformer
+from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, check_tubelets, transformer
 from racctl.models.mcat import MCAT, MCATConfig
 
 RECOGNISERS = {
@@ -25,7 +25,10 @@ def configured(name: str, given: dict[str, Any]) -> MCATConfig | BaselineConfig:
     kind = RECOGNISERS[name][0]
     known = {field.name for field in fields(kind)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key in known}
-    return kind(**values).check()
+    config = kind(**values).check()
+    if name == "vivit":
+        check_tubelets(config)
+    return config
 
 
 def built(name: str, config: MCATConfig | BaselineConfig) -> nn.Module:

@@ -26,6 +26,12 @@ class Augmentation:
         self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """gray, mask: (b, t, h, w) in 0..1.  joints: (b, t, v, 4) or None.  mirror: (v,) left-right order of joints."""
+        with torch.autocast(gray.device.type, enabled=False):  # half precision would move pixels
+            return self._changed(gray, mask, joints, mirror)
+
+    def _changed(
+        self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         b = len(gray)
         flip = torch.rand(b, device=gray.device) < self.flip
         if gray.numel():

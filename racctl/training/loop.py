@@ -29,6 +29,7 @@ from racctl.io.checkpoint import write_model
 from racctl.io.output import write_file
 
 Batch = dict[str, Tensor]
+FINGERPRINT = ("model", "config", "classes", "input", "data", "training")
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,10 @@ def pick_device(name: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
-    if name.split(":")[0] not in there:
+    kind, _, number = name.partition(":")
+    if kind not in there or (number and not number.isdecimal()):
         raise UsageError(f"no such device '{name}'; expected auto, cpu, cuda or mps")
-    if not there[name.split(":")[0]]:
+    if not there[kind]:
         raise UsageError(f"'--device {name}': this machine or this build of torch has none; '--device cpu' works")
     return torch.device(name)
 
@@ -144,18 +146,21 @@ def fit(
     run with the same settings is gone on with; other settings are a UsageError. stop_after: epochs of this call, 0 all.
     """
     recipe.check()
-    torch.manual_seed(recipe.seed)
+    _make(out)
+    if not task.steps(recipe.batch, place.world):
+        raise DataError(f"there are too few windows for {place.world} processes with batches of {recipe.batch}")
     objective = task.objective.to(place.device)
     optimizer = torch.optim.AdamW(objective.parameters(), recipe.rate, recipe.betas, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
-    state = _resume(out / "resume.pt", task, recipe, objective, optimizer, schedule, place)
+    about = _fingerprint(task, recipe, place.world)
+    state = _resume(out / "resume.pt", about, objective, optimizer, schedule, place)
     whole = nn.parallel.DistributedDataParallel(objective) if place.world > 1 else objective
     steps, log, began = task.steps(recipe.batch, place.world), _log(out, place), time.monotonic()
     first = state.epoch
     while state.epoch < recipe.epochs and not (recipe.patience and state.since >= recipe.patience):
         if stop_after and state.epoch - first >= stop_after:
             break
-        done = (state.epoch - first) * steps
+        done = state.epoch * steps
         row = _epoch(
             task, whole, optimizer, recipe, state.epoch, place, lambda k, d=done: report(d + k, recipe.epochs * steps)
         )
@@ -164,11 +169,18 @@ def fit(
         better = _note(state, row)
         if place.leads:
             log(row, state.epoch)
-            _save(out, task, objective, optimizer, schedule, state, recipe, better)
+            _save(out, task, objective, optimizer, schedule, state, about, better)
             left = (time.monotonic() - began) / (state.epoch - first) * (recipe.epochs - state.epoch)
             say(f"epoch {state.epoch}/{recipe.epochs}  {_shown(row)}  {left / 60:.1f} min left at most")
         _agree(state, place)
     return state.history or []
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
 
 
 def _epoch(
@@ -254,14 +266,13 @@ def _agree(state: State, place: Place) -> None:
         state.since = int(word)
 
 
-def _fingerprint(task: Task, recipe: Recipe) -> Meta:
-    header = {
-        key: value for key, value in task.header().items() if key in ("model", "config", "classes", "input", "data")
-    }
-    return json.loads(json.dumps({"recipe": asdict(recipe), **header}))
+def _fingerprint(task: Task, recipe: Recipe, world: int) -> Meta:
+    """What has to be the same for a run to go on: settings, data, number of processes."""
+    header = {key: value for key, value in task.header().items() if key in FINGERPRINT}
+    return json.loads(json.dumps({"recipe": asdict(recipe), "processes": world, **header}))
 
 
-def _resume(path: Path, task: Task, recipe: Recipe, objective: nn.Module, optimizer, schedule, place: Place) -> State:
+def _resume(path: Path, now: Meta, objective: nn.Module, optimizer, schedule, place: Place) -> State:
     if not path.is_file():
         return State(history=[])
     try:
@@ -269,8 +280,8 @@ def _resume(path: Path, task: Task, recipe: Recipe, objective: nn.Module, optimi
         about, state = json.loads(kept["about"]), State(**kept["state"])
     except Exception as error:  # torch.load raises whatever the damage leads to
         raise DataError(f"'{path}' is damaged ({type(error).__name__}); delete it to begin anew") from None
-    if about != _fingerprint(task, recipe):
-        changed = _differences(about, _fingerprint(task, recipe))
+    if about != now:
+        changed = _differences(about, now)
         raise UsageError(f"'{path.parent}' holds a run with other settings ({changed}); name another directory")
     objective.load_state_dict(kept["objective"])
     optimizer.load_state_dict(kept["optimizer"])
@@ -279,21 +290,24 @@ def _resume(path: Path, task: Task, recipe: Recipe, objective: nn.Module, optimi
 
 
 def _differences(old: Meta, new: Meta) -> str:
-    flat = [{**doc.get("recipe", {}), **doc.get("config", {}), **doc.get("input", {}), "model": doc.get("model"),
-             "classes": doc.get("classes"), "data": doc.get("data")} for doc in (old, new)]  # fmt: skip
+    parts = ("recipe", "config", "input", "training")
+    flat = [{key: value for part in parts for key, value in doc.get(part, {}).items()} | doc for doc in (old, new)]
+    for doc in flat:
+        for part in parts:
+            doc.pop(part, None)
     names = [key for key in {**flat[0], **flat[1]} if flat[0].get(key) != flat[1].get(key)]
     return ", ".join(names[:4]) or "of another version"
 
 
 def _save(
-    out: Path, task: Task, objective: nn.Module, optimizer, schedule, state: State, recipe: Recipe, better: bool
+    out: Path, task: Task, objective: nn.Module, optimizer, schedule, state: State, about: Meta, better: bool
 ) -> None:
     kept = {
-        "about": json.dumps(_fingerprint(task, recipe)), "state": asdict(state), "objective": objective.state_dict(),
+        "about": json.dumps(about), "state": asdict(state), "objective": objective.state_dict(),
         "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
     }  # fmt: skip
     if better:
-        record = {**asdict(recipe), "epoch": state.epoch, "metrics": state.history[-1]}
+        record = {**about["recipe"], "epoch": state.epoch, "metrics": state.history[-1]}
         header = task.header()
         header["training"] = {**header.get("training", {}), **json.loads(json.dumps(record))}
         write_file(out / "model.safetensors", lambda file: write_model(file, header, objective.model.state_dict()))

@@ -46,7 +46,8 @@ def class_weights(counts: np.ndarray, beta: float = BETA) -> np.ndarray:
 class WindowSet:
     """Windows of clips, each with the class of its middle frame.
 
-    clip: (S,) index into `clips`.  middle: (S,) tick.  label: (S,) int64 class.
+    clip: (S,) index into `clips`.  middle: (S,) tick.  label: (S,) int64 class.  unknown: how many windows were left
+    out because their label is none of the classes.
     """
 
     clips: list[StoredClip]
@@ -56,6 +57,7 @@ class WindowSet:
     clip: np.ndarray = field(init=False)
     middle: np.ndarray = field(init=False)
     label: np.ndarray = field(init=False)
+    unknown: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         number = {name: k for k, name in enumerate(self.classes)}
@@ -63,6 +65,8 @@ class WindowSet:
         for k, clip in enumerate(self.clips):
             middle = self.look.windows.starts(len(clip)) + self.look.windows.middle
             label = np.array([number.get(name, -1) for name in clip.labels[middle.clip(0, len(clip) - 1)]], np.int64)
+            names = clip.labels[middle.clip(0, len(clip) - 1)]
+            self.unknown += int(((label < 0) & (names != BACKGROUND)).sum())
             keep = (label >= 0) if self.null else (label >= 0) & (label != number.get(BACKGROUND, -1))
             places.append(np.full(keep.sum(), k))
             middles.append(middle[keep])
@@ -167,7 +171,8 @@ class Recognition:
         items = evaluated(self.objective, self.val, device)
         found = overall(items)
         named = {"val_accuracy": "accuracy", "val_f1": "macro_f1", "val_auc": "macro_auc"}
-        return {**{name: found[metric] for name, metric in named.items()}, "score": found["macro_f1"]}
+        shown = {name: found[metric] for name, metric in named.items() if np.isfinite(found[metric])}
+        return {**shown, "score": found["macro_f1"]}
 
     def header(self) -> Meta:
         return {

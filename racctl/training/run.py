@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from racctl.contracts import Meta
 from racctl.data.labelled import LabelledClip, read_labelled, split_clips
@@ -48,6 +51,10 @@ class Wanted:
 
     def check(self) -> Wanted:
         """UsageError for a value that means nothing; returns self."""
+        if self.train == self.val:
+            raise UsageError(
+                f"'--val-split {self.val}' is what is trained on; name another one, or one that is not there"
+            )
         if self.model not in RECOGNISERS:
             raise UsageError(f"no such model '{self.model}'; expected one of {', '.join(RECOGNISERS)}")
         if self.look.crop not in CROPS:
@@ -63,7 +70,7 @@ class Wanted:
 
     def config(self, classes: int):
         """Of the model. UsageError for values that do not go together."""
-        fusion = "none" if self.input == "pose" else self.fusion
+        fusion = "none" if (self.input, self.fusion) == ("pose", "cross") else self.fusion  # the default
         given = {"classes": classes, "input": self.input, "layers": self.layers, "width": self.width, "fusion": fusion,
                  "pose": self.pose, "size": self.look.size, "window": self.look.window}  # fmt: skip
         try:
@@ -88,8 +95,11 @@ def train_recogniser(
         cache = Path(wanted.cache) if wanted.cache else out / "cache"
         lost: list[tuple[str, str]] = []
         kept = store([*parts[0], *parts[1]], cache, wanted.look, threads, decoding, lambda *row: lost.append(row))
+        if not kept:
+            raise DataError(f"not one clip of '{wanted.data}' could be read; the first: {lost[0][1]}")
         for clip, reason in lost:
             quiet(f"left out: {clip}: {reason}")
+        torch.manual_seed(recipe.seed)  # of the first weights
         task = _task(wanted, recipe, augmentation, kept, quiet)
         history = fit(task, recipe, out, place, quiet, training if place.leads else silent)
         quiet(f"'{out / 'model.safetensors'}' holds the weights")
@@ -102,7 +112,8 @@ def _splits(wanted: Wanted, seed: int) -> tuple[list[LabelledClip], list[Labelle
         *(["mask"] if wanted.look.needs_mask else []),
         *(["pose"] if wanted.look.topology else []),
     ]
-    clips = read_labelled(wanted.data, videos=wanted.videos, masks=wanted.masks, poses=wanted.poses, need=need)
+    folders = {"videos": wanted.videos, "masks": wanted.masks, "poses": wanted.poses}
+    clips = read_labelled(wanted.data, need=need, lenient=True, **folders)
     if not any(clip.split for clip in clips):
         clips = split_clips(clips, {wanted.train: 0.85, wanted.val: 0.15}, seed)
     train, val = ([clip for clip in clips if clip.split == name] for name in (wanted.train, wanted.val))
@@ -116,13 +127,13 @@ def _task(
     wanted: Wanted, recipe: Recipe, augmentation: Augmentation, kept: list[StoredClip], say: Say
 ) -> Recognition:  # fmt: skip
     train = [clip for clip in kept if clip.split == wanted.train]
-    val = [clip for clip in kept if clip.split == wanted.val and wanted.val != wanted.train]
+    val = [clip for clip in kept if clip.split == wanted.val]
     classes = [name for name in class_list(train) if wanted.null or name != "background"]
     windows = WindowSet(train, wanted.look, classes, wanted.null)
     checked = WindowSet(val, wanted.look, classes, wanted.null) if val else None
     about: Meta = {
         "seed": recipe.seed, "licence": wanted.licence,
-        "data": {"clips": len(train), "val_clips": len(val), "null": wanted.null},
+        "data": {"clips": len(train), "val_clips": len(val), "null": wanted.null, "digest": _digest([*train, *val])},
     }  # fmt: skip
     task = Recognition(wanted.model, wanted.config(len(classes)), wanted.look, windows, checked, augmentation, about)
     count = sum(p.numel() for p in task.objective.model.parameters())
@@ -130,7 +141,17 @@ def _task(
         f"{wanted.model}: {count / 1e6:.2f} M parameters, {len(classes)} classes, {len(windows)} windows of "
         f"{len(train)} clips, {len(checked) if checked else 0} to validate on"
     )
+    if checked and checked.unknown:
+        say(f"left out: {checked.unknown} windows to validate on, of classes that are not in the training clips")
     return task
+
+
+def _digest(clips: list[StoredClip]) -> str:
+    """Of which clips there are, how long, and what they are labelled."""
+    total = hashlib.sha256()
+    for clip in clips:
+        total.update(f"{clip.name} {clip.split} {len(clip)} {' '.join(clip.labels)}".encode())
+    return total.hexdigest()[:16]
 
 
 def read_range(text: str) -> tuple[float, float]:

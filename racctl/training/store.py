@@ -6,8 +6,10 @@ through a memory map; windows that overlap share its frames. It is made again wh
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -29,14 +31,33 @@ from racctl.streams import Look, Streams, gather, gather_joints
 FORMAT = 2  # of the cache; another number makes everything again
 
 
+@functools.lru_cache(128)
+def _mapped(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+class Rows:
+    """The array in a .npy file, read through a memory map that is opened when it is needed: a process may have no more
+    than a thousand files open, and a data set has more clips."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.shape = path, _mapped(path).shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return np.asarray(_mapped(self.path)[rows])
+
+
 @dataclass
 class StoredClip:
-    """packed: (N, size, size + size / 8) uint8, memory-mapped.  joints: (N, V, 4) float32 or None.  labels: (N,) str
+    """packed: (N, size, size + size / 8) uint8, in its file.  joints: (N, V, 4) float32 or None.  labels: (N,) str
     objects at each tick.  frame, time: (N,) of the source.  end: one past its last frame, and its end in seconds."""
 
     name: str
     split: str
-    packed: np.ndarray
+    packed: Rows | np.ndarray
     joints: np.ndarray | None
     labels: np.ndarray
     frame: np.ndarray | None = None
@@ -57,7 +78,7 @@ def store(
 ) -> list[StoredClip]:  # fmt: skip
     """Every clip from the cache in `folder`, made first where it is not there.
 
-    A clip that cannot be read is a DataError, or with `skipped` is passed over and told to it, (clip, reason).
+    A clip that cannot be read is a DataError, or with `skipped` is left out and told to it, (clip, reason).
     """
     _make(folder)
     kept: dict[str, StoredClip] = {}
@@ -76,8 +97,6 @@ def store(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if not kept:
-        raise DataError("not one clip of the data set could be read")
     return [kept[clip.clip] for clip in clips if clip.clip in kept]
 
 
@@ -98,11 +117,11 @@ def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
         write_file(pictures, lambda file: np.save(file, streams.packed, allow_pickle=False))
         write_file(rest, lambda file: np.savez(file, **arrays))
     try:
-        packed = np.load(pictures, mmap_mode="r" if look.needs_picture else None, allow_pickle=False)
+        packed = Rows(pictures) if look.needs_picture else np.load(pictures, allow_pickle=False)
         with np.load(rest, allow_pickle=False) as rows:
             frame, time, end, joints = rows["frame"], rows["time"], rows["end"], rows.get("joints")
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise DataError(f"'{pictures}' is a damaged cache file ({str(error).lower()}); delete it") from None
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"'{base}' is a damaged cache file ({str(error).lower()}); delete it") from None
     labels, last = labels_at(clip, frame, time), (int(end[0]), float(end[1]))
     return StoredClip(clip.clip, clip.split, packed, joints, labels, frame, time, last)
 
