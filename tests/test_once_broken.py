@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 
@@ -190,6 +191,25 @@ def test_a_closed_stdout_or_stderr(tmp_path):
     done = subprocess.run(["bash", "-c", f'"{RACCTL}" info "{target}" >&-'], capture_output=True, timeout=60)
     assert done.returncode != 0
     assert b"cannot write to stdout" in done.stderr
+
+
+def test_the_exit_code_is_the_commands_own(tmp_path):
+    """Arrow's threads and torch's used to abort every other process at its exit, with 134."""
+    from racctl.io.parquet import table_from_rows, write_table
+
+    rows = [{"clip": "a", "person": 0, "count": 5.0, "low": 5.0, "high": 5.0, "frames": 150}]
+    with open(tmp_path / "counts.parquet", "wb") as file:
+        write_table(file, table_from_rows("racctl.counts/1", rows))
+    code = f"""
+import sys, torch
+sys.argv = ["racctl", "info", {str(tmp_path / "counts.parquet")!r}]
+from racctl.cli.app import main
+main()
+"""
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"racctl.counts/1" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
