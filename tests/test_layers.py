@@ -94,7 +94,7 @@ def test_every_source_belongs_to_a_row():
         assert name in ("cli", "__init__") or any(name in names for names in ROWS), path
 
 
-HELPED = ("pose", "mask", "remap-joints", "count", "score", "info")
+HELPED = ("pose", "mask", "remap-joints", "count", "classify", "train", "score", "synth", "info")
 HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in HELPED)]
 
 
