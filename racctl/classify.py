@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,25 +29,25 @@ from racctl.mask import estimate_mask, mask_lanes
 from racctl.models.catalog import RECOGNISERS, built, configured
 from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
-from racctl.streams import Look, Streams, gather, gather_joints, unpacked
+from racctl.streams import Look, Streams, gather, gather_joints
 from racctl.timeline import segments, smoothed, whole
+from racctl.training.recognise import pictures
 from racctl.training.store import store
 from racctl.video.part import check_part
 from racctl.weights import embedded, names
 
-DEFAULT = "joints"
-UNITS = ("segment", "window", "clip")
 CHUNK = 64  # windows in a batch
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to classify. model: a file, or the name of embedded weights.  unit: rows for segments, windows or the whole
-    clip.  smooth: seconds to either side over which windows are averaged, 0 for not at all.  video: the clip where the
-    input is a mask.  pose: a pose of it that is there already.  start, stop: seconds.  mask_model: of `racctl mask`.
-    keep: the pictures, to be looked at again."""
+    """How to classify.
 
-    model: str = DEFAULT
+    unit: rows for each "segment", "window" or "clip".  smooth: seconds to either side over which windows are averaged,
+    0 for not at all.  video: the clip where the input is a mask.  pose: a pose of it that is there already.  start,
+    stop: seconds.  mask_model: of `racctl mask`.  keep: the pictures, to be looked at again.
+    """
+
     unit: str = "segment"
     smooth: float = 1.0
     video: str = ""
@@ -90,10 +90,6 @@ class Recogniser:
         self.record = {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}
         self.model.eval().to(device)
 
-    @property
-    def null(self) -> int | None:
-        return self.classes.index(BACKGROUND) if BACKGROUND in self.classes else None
-
     @torch.no_grad()
     def probabilities(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
         """(S, K) float32 of every window, and the windows' ticks (S, T)."""
@@ -106,13 +102,9 @@ class Recogniser:
 
     def inputs(self, streams: Streams, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What the model is called with for windows of these ticks (S, T)."""
-        gray, mask = unpacked(streams.packed[rows], self.look.size)
+        gray, mask = pictures(torch.from_numpy(streams.packed[rows]).to(self.device), self.look.size)
         joints = None if streams.joints is None else torch.from_numpy(streams.joints[rows]).to(self.device)
-        return (
-            torch.from_numpy(gray).to(self.device).float() / 255,
-            torch.from_numpy(mask).to(self.device).float(),
-            joints,
-        )
+        return gray, mask, joints
 
 
 @dataclass(frozen=True)
@@ -211,9 +203,8 @@ def classify_set(
     estimated. cache: where decoded clips are kept, "" for nowhere.  folders: videos, masks, poses, see `read_labelled`.
     Returns also the clips that failed, with reasons."""
     look = recogniser.look
-    need = [*(["video"] if look.needs_picture else []), *(["mask"] if look.needs_mask else []),
-            *(["pose"] if look.topology else [])]  # fmt: skip
-    clips = [clip for clip in read_labelled(path, need=need, lenient=True, **folders) if split in ("", clip.split)]
+    found = read_labelled(path, need=look.files, lenient=True, **folders)
+    clips = [clip for clip in found if split in ("", clip.split)]
     if not clips:
         raise DataError(f"'{path}' has no clip in the split '{split}'")
     asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
@@ -268,10 +259,7 @@ def table_of(found: list[Classified], options: Options) -> pa.Table:
 def _row(one: Classified, start: int, stop: int, label: int, probs: np.ndarray) -> dict[str, Any]:
     """start, stop: ticks, half-open."""
     s = one.streams
-    after = (
-        min(int(np.searchsorted(s.frame, s.frame[stop - 1], "right")), len(s.frame)) if stop < len(s.frame) else stop
-    )
-    after = max(stop, after)  # a frame that is shown for long has several ticks
+    after = max(stop, int(np.searchsorted(s.frame, s.frame[stop - 1], "right")))  # a long frame has several ticks
     last = after >= len(s.frame)
     return {
         "clip": one.clip, "start": int(s.frame[start]), "stop": s.stop if last else int(s.frame[after]),
@@ -304,5 +292,5 @@ ROWS = {"segment": _segments, "window": _windows, "clip": _clip}
 
 def save_labels(source: str, folder: Path, recogniser: Recogniser, options: Options, estimators: Estimators) -> None:
     """Write FOLDER/<clip>.labels.parquet."""
-    found = classify_source(source, recogniser, replace(options), estimators)
+    found = classify_source(source, recogniser, options, estimators)
     write_file(folder / f"{found.clip}.labels.parquet", lambda out: write_table(out, table_of([found], options)))

@@ -14,25 +14,22 @@ from torch import Tensor, nn
 
 from racctl.classify import Classified, Recogniser
 from racctl.errors import UsageError
-from racctl.io.output import write_file
+from racctl.io.output import make_folder, write_file
 from racctl.models.mcat import MCAT
 
 SHOWN = 8  # frames of a window in a picture
 
 
 def check_explain(recogniser: Recogniser, folder: str) -> None:
-    """UsageError, before the work, where pictures cannot be made: without Captum, of a model without frame encoders, or
-    in a directory that cannot be."""
+    """Before the work: UsageError without Captum and for a model without frame encoders, DataError for a directory that
+    cannot be."""
     try:
         import captum.attr  # noqa: F401
     except ImportError:
         raise UsageError("'--explain' needs Captum; pip install 'racctl[explain]'") from None
     if not last_convolutions(recogniser.model):
         raise UsageError("'--explain' shows frame encoders, and this model has none")
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+    make_folder(folder)
 
 
 def explain_clip(found: Classified, recogniser: Recogniser, folder: str, most: int = 6) -> list[Path]:

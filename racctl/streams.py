@@ -76,6 +76,12 @@ class Look:
     def needs_mask(self) -> bool:
         return self.needs_picture and (self.mask or self.crop == "person")
 
+    @property
+    def files(self) -> list[str]:
+        """Of "video", "mask", "pose", what it is made from."""
+        needed = {"video": self.needs_picture, "mask": self.needs_mask, "pose": bool(self.topology)}
+        return [name for name, wanted in needed.items() if wanted]
+
 
 @dataclass
 class Streams:
@@ -121,15 +127,13 @@ def gather(
     joints = None
     if look.topology:
         joints = joint_tokens(remap(pose, look.topology))[_at(pose.frame, number[rows])]
-    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
-    return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, float(time[-1]) + beat)
+    return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, float(time[-1]) + _usual(time, look))
 
 
 def _refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
     """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
     kind = "mask" if isinstance(part, Mask) else "pose"
-    apart = int(np.median(np.diff(part.frame))) if len(part.frame) > 1 else 1
-    slack = apart + SLACK
+    slack = _apart(part.frame) + SLACK
     if not len(part.frame) or part.frame[0] > number[0] + slack or part.frame[-1] < number[-1] - slack:
         covered = f"{part.frame[0]} to {part.frame[-1]}" if len(part.frame) else "none"
         raise DataError(
@@ -147,12 +151,20 @@ def gather_joints(
     if not len(kept):
         raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
     rows = kept[resampled(pose.time[kept], look.rate)]
-    last, time = kept[-1], pose.time
-    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
-    step = int(np.median(np.diff(pose.frame))) if len(time) > 1 else 1  # more than 1 where frames were passed over
     joints = joint_tokens(remap(pose, look.topology))[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
-    return Streams(packed, joints, pose.frame[rows], time[rows], int(pose.frame[last]) + step, float(time[last]) + beat)
+    stop, stop_s = int(pose.frame[kept[-1]]) + _apart(pose.frame), float(pose.time[kept[-1]]) + _usual(pose.time, look)
+    return Streams(packed, joints, pose.frame[rows], pose.time[rows], stop, stop_s)
+
+
+def _usual(time: np.ndarray, look: Look) -> float:
+    """How long a frame is shown, seconds: the last one too, as far as anybody knows."""
+    return float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
+
+
+def _apart(frame: np.ndarray) -> int:
+    """Frames from one to the next: more than 1 where some were passed over."""
+    return int(np.median(np.diff(frame))) if len(frame) > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -247,14 +259,6 @@ def joint_tokens(pose: Pose) -> np.ndarray:
     tokens[..., 2] = np.where(known, (depth / max(unit, 1e-6)).clip(-20, 20), 0)
     tokens[..., 3] = np.where(known, score, 0)
     return tokens
-
-
-def unpacked(packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grayscale and mask, both (..., size, size) uint8 (mask 0 or 1, all 0 where none was packed)."""
-    gray = packed[..., :size]
-    if packed.shape[-1] == size:
-        return gray, np.zeros_like(gray)
-    return gray, np.unpackbits(packed[..., size:], axis=-1, count=size)
 
 
 def _mask_bits(mask: Mask, cut: Cut | None, number: np.ndarray, size: int) -> np.ndarray:

@@ -10,6 +10,14 @@ from racctl.training.store import StoredClip
 LOOK = Look(size=16)
 
 
+def unpacked(packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Grayscale and mask, both (..., size, size) uint8 (mask 0 or 1, all 0 where none was packed)."""
+    gray = packed[..., :size]
+    if packed.shape[-1] == size:
+        return gray, np.zeros_like(gray)
+    return gray, np.unpackbits(packed[..., size:], axis=-1, count=size)
+
+
 def moving(name: str, label: str, frames: int = 64, split: str = "train", seed: int = 0) -> StoredClip:
     """A clip of one label in noise: "sway", "bob" or "background"."""
     rng = np.random.default_rng(seed)

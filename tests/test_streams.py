@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from clips import write_clip
+from recognisers import unpacked
 
 from racctl.contracts import Mask, Pose
 from racctl.errors import DataError
-from racctl.streams import Look, gather, joint_tokens, person_boxes, unpacked
+from racctl.streams import Look, gather, joint_tokens, person_boxes
 from racctl.video.decode import Video
 
 W, H = 96, 64

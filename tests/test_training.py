@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recognisers import LOOK, a_set, moving
+from recognisers import LOOK, a_set, moving, unpacked
 
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import read_model
 from racctl.models.catalog import configured
-from racctl.streams import unpacked
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Place, Recipe, ahead, fit, pick_device, shares_of
 from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures

@@ -131,7 +131,7 @@ def classify(
     from racctl.training.loop import pick_device, set_threads
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = Options(model, unit, smooth, video, pose, start, stop, mask_model, download, bool(explain)).check()
+    options = Options(unit, smooth, video, pose, start, stop, mask_model, download, bool(explain)).check()
     set_threads(threads or cores())
     recogniser = Recogniser(model, pick_device(device))
     if dataset:

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 
 from racctl.cli import console
 from racctl.errors import DataError, PartialError, RacctlError, UsageError
+from racctl.io.output import make_folder
 from racctl.io.spool import clip_name
 from racctl.progress import Report, silent
 
@@ -32,11 +33,7 @@ def folder_target(output: str, sources: list[str]) -> Path | None:
         output.endswith(("/", os.sep)) or Path(output).is_dir() or (len(sources) > 1 and not Path(output).suffix)
     ):
         return None
-    try:
-        Path(output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the directory '{output}': {(error.strerror or str(error)).lower()}") from None
-    return Path(output)
+    return make_folder(output)
 
 
 def one_of(sources: list[str], kind: str) -> str:

@@ -34,6 +34,15 @@ def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
         raise DataError(f"cannot write '{target}': {(error.strerror or str(error)).lower()}") from None
 
 
+def make_folder(folder: str | Path) -> Path:
+    """The directory, made with its parents where it is not there; DataError in one line where that cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+    return Path(folder)
+
+
 def copy_whole(build: Callable[[IO[bytes]], None], target: IO[bytes]) -> None:
     """Build the payload in a seekable temporary file (memory, then disk), then copy it to `target` in one go."""
     with tempfile.SpooledTemporaryFile(64 << 20) as payload:

@@ -25,7 +25,7 @@ from racctl import __version__
 from racctl.contracts import Mask, dump_meta, step
 from racctl.errors import DataError
 from racctl.io.npz import write_mask, write_pose
-from racctl.io.output import write_file
+from racctl.io.output import make_folder, write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.remap import remap
 from racctl.synth.movements import movement_named
@@ -81,11 +81,9 @@ def generate(jobs: list[Job], folder: Path, workers: int, report: Report = lambd
     d2stx25), mask/ and parameters/. A clip counts as there when its parameters carry the same digest. DataError when
     nothing can be written.
     """
-    try:
-        for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+    make_folder(folder)  # said first, where that cannot be
+    for name in FOLDERS:
+        make_folder(folder / name)
     found = {job.name: _made(job, folder) for job in jobs}
     left = [job for job in jobs if found[job.name] is None]
     for summary in _run(left, folder, workers, lambda done: report(len(jobs) - len(left) + done, len(jobs))):

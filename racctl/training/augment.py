@@ -48,7 +48,7 @@ class Augmentation:
         """(b, h, w, 2): for each clip one crop of random place, area and aspect, maybe mirrored."""
         b, _, h, w = clips.shape
         area = _uniform(b, self.scale, clips)
-        aspect = _uniform(b, (self.aspect[0], self.aspect[1]), clips)
+        aspect = _uniform(b, self.aspect, clips)
         wide, high = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
         x, y = ((1 - side) * _uniform(b, (-1, 1), clips) for side in (wide, high))
         zero = torch.zeros_like(x)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from racctl.contracts import Meta
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
-from racctl.io.output import write_file
+from racctl.io.output import make_folder, write_file
 
 Batch = dict[str, Tensor]
 FINGERPRINT = ("model", "config", "classes", "input", "data", "training")
@@ -146,7 +146,7 @@ def fit(
     run with the same settings is gone on with; other settings are a UsageError. stop_after: epochs of this call, 0 all.
     """
     recipe.check()
-    _make(out)
+    make_folder(out)
     if not task.steps(recipe.batch, place.world):
         raise DataError(f"there are too few windows for {place.world} processes with batches of {recipe.batch}")
     objective = task.objective.to(place.device)
@@ -174,13 +174,6 @@ def fit(
             say(f"epoch {state.epoch}/{recipe.epochs}  {_shown(row)}  {left / 60:.1f} min left at most")
         _agree(state, place)
     return state.history or []
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
 
 
 def _epoch(

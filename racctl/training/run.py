@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from racctl.contracts import Meta
-from racctl.data.labelled import LabelledClip, read_labelled, split_clips
+from racctl.data.labelled import BACKGROUND, LabelledClip, read_labelled, split_clips
 from racctl.errors import DataError, UsageError
 from racctl.models.catalog import RECOGNISERS, configured
 from racctl.progress import Report, silent
@@ -107,13 +107,8 @@ def train_recogniser(
 
 
 def _splits(wanted: Wanted, seed: int) -> tuple[list[LabelledClip], list[LabelledClip]]:
-    need = [
-        *(["video"] if wanted.look.needs_picture else []),
-        *(["mask"] if wanted.look.needs_mask else []),
-        *(["pose"] if wanted.look.topology else []),
-    ]
     folders = {"videos": wanted.videos, "masks": wanted.masks, "poses": wanted.poses}
-    clips = read_labelled(wanted.data, need=need, lenient=True, **folders)
+    clips = read_labelled(wanted.data, need=wanted.look.files, lenient=True, **folders)
     if not any(clip.split for clip in clips):
         clips = split_clips(clips, {wanted.train: 0.85, wanted.val: 0.15}, seed)
     train, val = ([clip for clip in clips if clip.split == name] for name in (wanted.train, wanted.val))
@@ -128,7 +123,7 @@ def _task(
 ) -> Recognition:  # fmt: skip
     train = [clip for clip in kept if clip.split == wanted.train]
     val = [clip for clip in kept if clip.split == wanted.val]
-    classes = [name for name in class_list(train) if wanted.null or name != "background"]
+    classes = [name for name in class_list(train) if wanted.null or name != BACKGROUND]
     windows = WindowSet(train, wanted.look, classes, wanted.null)
     checked = WindowSet(val, wanted.look, classes, wanted.null) if val else None
     about: Meta = {

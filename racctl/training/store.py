@@ -23,7 +23,7 @@ from racctl.data.intervals import LabelledClip, labels_at
 from racctl.data.mmfit import mmfit_pose
 from racctl.errors import DataError, RacctlError
 from racctl.io.npz import read_mask, read_pose
-from racctl.io.output import write_file
+from racctl.io.output import make_folder, write_file
 from racctl.io.sniff import sniff
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints
@@ -80,7 +80,7 @@ def store(
 
     A clip that cannot be read is a DataError, or with `skipped` is left out and told to it, (clip, reason).
     """
-    _make(folder)
+    make_folder(folder)
     kept: dict[str, StoredClip] = {}
     with ThreadPoolExecutor(threads) as pool:
         futures = {pool.submit(_stored, clip, folder, look): clip for clip in clips}
@@ -98,13 +98,6 @@ def store(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [kept[clip.clip] for clip in clips if clip.clip in kept]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
 
 
 def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
@@ -128,11 +121,7 @@ def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
 
 def _key(clip: LabelledClip, look: Look) -> str:
     """Of the files' names, sizes and times of change, and of the look; as Make would."""
-    files = [
-        clip.video if look.needs_picture else None,
-        clip.mask if look.needs_mask else None,
-        clip.pose if look.topology else None,
-    ]
+    files = [getattr(clip, kind) if kind in look.files else None for kind in ("video", "mask", "pose")]
     stats = [
         [path.name, path.stat().st_size, path.stat().st_mtime_ns] if path and path.exists() else None for path in files
     ]
