@@ -3,17 +3,23 @@ _racctl() {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" words=""
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="classify count info mask pose remap-joints score synth train --help --version"
+        words="check-labels classify count encode info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
     case "${COMP_WORDS[1]} $before" in
+    "check-labels --format") words="table parquet csv json" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
     "count --alternating") words="each pair" ;;
     "count --person") words="main all" ;;
     "count --pose-model") words="full lite heavy" ;;
     "count --format") words="table parquet csv json" ;;
+    "encode --pose-encoder") words="ctrgcn none" ;;
+    "encode --pose-model") words="full lite heavy" ;;
+    "encode --layout") words="racctl escounts" ;;
+    "encode --split") words="train val test" ;;
+    "encode --device") words="auto cpu cuda mps" ;;
     "info --format") words="text json" ;;
     "mask --model") words="blazepose selfie yolov8n-seg" ;;
     "mask --size") words="full" ;;
@@ -23,21 +29,24 @@ _racctl() {
     "synth --speed") words="slow fast mixed any" ;;
     "train --input") words="both raw mask pose" ;;
     "train --fusion") words="cross concat add none" ;;
+    "train --objective") words="label density both" ;;
     "train --crop") words="frame person" ;;
     "train --precision") words="auto 32 bf16" ;;
     "train --device") words="auto cpu cuda mps" ;;
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "${COMP_WORDS[1]}" in
+        check-labels) words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
         count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
+        encode) words="--encoder --pose-encoder --weights --pose-weights --random-weights --preset --video --mask --pose --mask-model --pose-model --window --stride --rate --start --stop --reps --layout --dataset --root --split --annotations --exemplars --exclude-known-bad --batch --download --seed --device --threads --jobs -o --output -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
         mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
         pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
         remap-joints) words="--to --from --fps --size -o --output -q --quiet --debug --help" ;;
         score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --exact --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
-        train) words="-o --output --model --input --fusion --layers --width --pose --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --licence --seed --device --threads -q --quiet --debug --help" ;;
+        train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --licence --seed --device --threads -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

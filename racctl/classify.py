@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,16 +17,14 @@ from racctl.contracts import Mask, Meta, Pose, step, with_step
 from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
+from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip
 from racctl.io.checkpoint import digest, read_model
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input
-from racctl.mask import Options as MaskOptions
-from racctl.mask import estimate_mask, mask_lanes
 from racctl.models.catalog import RECOGNISERS, built, configured
-from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints
 from racctl.timeline import segments, smoothed, whole
@@ -121,45 +118,11 @@ class Classified:
     meta: Meta
 
 
-class Estimators:
-    """The mask and pose models that a recogniser needs, in worker processes; both start only when used."""
-
-    def __init__(self, look: Look, options: Options, jobs: int) -> None:
-        side = look.size if look.crop == "frame" else 256
-        part = {"start": options.start, "stop": options.stop, "download": options.download}
-        self._stack, self._workers = ExitStack(), []
-        if look.needs_mask:
-            self.masks = MaskOptions(options.mask_model, f"{side}x{side}", **part)
-            (self._mask,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
-            self._workers.append(self._mask)
-        if look.topology:
-            self.made_by = pose_step("full", 1, options.start, options.stop, 1)
-            (self._pose,) = self._stack.enter_context(pose_lanes("full", 1, 1, jobs))
-            self._workers.append(self._pose)
-
-    def mask(self, file: IO[bytes], name: str, report: Report) -> Mask:
-        return estimate_mask(file, name, self.masks, self._mask, report).mask()
-
-    def pose(self, file: IO[bytes], name: str, report: Report) -> Pose:
-        return estimate_pose(file, name, self._pose, self.made_by, report)
-
-    def abort(self) -> None:
-        for workers in self._workers:
-            workers.abort()
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-@contextmanager
-def estimator_lanes(look: Look, options: Options, lanes: int, each: int) -> Iterator[list[Estimators]]:
-    """`lanes` sets of estimators of `each` worker processes."""
-    with ExitStack() as stack:
-        made = []
-        for _ in range(lanes):
-            made.append(Estimators(look, options, each))
-            stack.callback(made[-1].close)
-        yield made
+def estimates(look: Look, options: Options) -> Estimates:
+    """What has to be estimated of a clip before a model with this look can see it."""
+    side = look.size if look.crop == "frame" else 256
+    return Estimates(side if look.needs_mask else 0, bool(look.topology), options.start, options.stop,
+                     options.mask_model, download=options.download)  # fmt: skip
 
 
 def classify_source(
@@ -179,7 +142,7 @@ def classify_source(
             if not options.video:
                 raise UsageError(f"'{display_name(source)}' is a mask; name its video with '--video FILE'")
             name, file = options.video, stack.enter_context(open_input(options.video))
-            _same_clip(mask.clip, name)
+            refuse_other_clip(mask.clip, name)
         if options.video and mask is None:
             raise UsageError("'--video' names the clip of a mask; the input is a video or a pose itself")
         streams, steps = _streams(file, name, mask, pose, look, options, estimators, report)
@@ -229,23 +192,11 @@ def _streams(
         mask = mask or estimators.mask(file, name, report)
         steps += mask.meta.get("steps", [])
     if look.topology and pose is None:
-        pose = _given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
+        pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
     steps += pose.meta.get("steps", []) if pose is not None else []
     if not look.needs_picture:
         return gather_joints(pose, look, options.start, options.stop), steps
     return gather(file, display_name(name), look, mask, pose, options.start, options.stop, report), steps
-
-
-def _given_pose(path: str, video: str) -> Pose:
-    with open_input(path) as file:
-        pose = read_pose(file, display_name(path))
-    _same_clip(pose.clip, video)
-    return pose
-
-
-def _same_clip(clip: str, video: str) -> None:
-    if clip not in ("", "stdin", clip_name(video)) and video != "-":
-        raise DataError(f"'{display_name(video)}' is not the clip '{clip}' that the mask or pose was made of")
 
 
 def table_of(found: list[Classified], options: Options) -> pa.Table:

@@ -44,9 +44,11 @@ ARRAYS: dict[str, dict[str, Array]] = {
     },
     "racctl.features/1": {
         "video": Array("f2", ("S", "C", "T'", "H'", "W'"), optional=True),
-        "pose": Array("f2", ("S", "C", "T'", "V", "1"), optional=True),
+        "pose": Array("f2", ("S", "C''", "T''", "V", "1"), optional=True),  # channels and steps of its own
         "start": Array("i8", ("S",)),
         "stop": Array("i8", ("S",)),
+        "start_s": Array("f8", ("S",), optional=True),
+        "stop_s": Array("f8", ("S",), optional=True),
     },
 }
 
@@ -67,6 +69,7 @@ TABLES: dict[str, dict[str, str]] = {
     "racctl.scores/1": {
         "metric": "string", "value": "float64", "low": "float64", "high": "float64", "n": "int64", "group": "string",
     },
+    "racctl.problems/1": {"clip": "string", "line": "int64", "kind": "string", "what": "string"},
     "racctl.manifest/1": {
         "clip": "string", "split": "string", "video": "string", "pose": "string", "mask": "string",
         "features": "string", "count": "float64", "label": "string", "speed": "float64",
@@ -264,6 +267,49 @@ class Mask:
         check_clock(self.frame, self.time, where)
         if self.mask.max(initial=0) > 1:
             raise DataError(f"'{where}': 'mask' holds values other than 0 and 1")
+        return self
+
+
+@dataclass
+class Features:
+    """Tokens of one clip's windows, or of its repetitions, schema racctl.features/1.
+
+    video: (S, C, T', H', W') float16, or None.  pose: (S, C'', T'', V, 1) float16, or None.  start, stop: (S,) int64,
+    the source frames that each window covers.  start_s, stop_s: (S,) float64 the same in seconds, or None.
+    meta: clip, source, steps, span ("windows" or "repetitions"), window, stride, rate, and for each of video and pose
+    encoder, digest, sampled (frames that it is shown) and frames_per_token.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    meta: Meta = field(default_factory=dict)
+    video: np.ndarray | None = None
+    pose: np.ndarray | None = None
+    start_s: np.ndarray | None = None
+    stop_s: np.ndarray | None = None
+
+    schema = "racctl.features/1"
+
+    @property
+    def clip(self) -> str:
+        return self.meta.get("clip", "")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The npz members, in the schema's order."""
+        members = {name: getattr(self, name) for name in ARRAYS[self.schema]}
+        return {name: array for name, array in members.items() if array is not None}
+
+    def check(self, where: str) -> Features:
+        """Raise DataError, naming `where`, unless this is a sound racctl.features/1; returns self."""
+        check_arrays(self.schema, self.arrays(), where)
+        if self.video is None and self.pose is None:
+            raise DataError(f"'{where}' holds neither video nor pose features")
+        for name in ("video", "pose"):
+            tokens = getattr(self, name)
+            if tokens is not None and not all(np.isfinite(part).all() for part in tokens):
+                raise DataError(f"'{where}': '{name}' holds values that are not finite")
+        if (self.stop <= self.start).any() or (self.start < 0).any():
+            raise DataError(f"'{where}' has windows without a frame")
         return self
 
 

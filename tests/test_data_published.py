@@ -1,14 +1,19 @@
 """The published annotation files themselves: what they add up to, where two publications of one set agree."""
 
+import csv
 import math
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from racctl.data.clips import KINDS
 from racctl.data.known_bad import KNOWN_BAD
+from racctl.data.published import DATASETS
 from racctl.data.truth import read_truth
 from racctl.errors import DataError
+from racctl.label_check import check_labels
 
 ROOT = Path(os.environ.get("RACCTL_TEST_DATA", "")).resolve() / "annotations"
 real = pytest.mark.skipif(
@@ -137,3 +142,70 @@ def test_every_table_is_read_or_refused_in_one_line():
         "d2stx/countix/new_test.csv", "d2stx/countix/new_train.csv", "d2stx/countix/new_val.csv",  # names lost
         "poserac/all_action.csv",  # names of classes
     ]  # fmt: skip
+
+
+@real
+@pytest.mark.parametrize(
+    ("kind", "folder", "split", "n", "excluded"),
+    [
+        ("repcount", "escounts/repcount", "train", 758, 7), ("repcount", "escounts/repcount", "val", 131, 1),
+        ("repcount", "escounts/repcount", "test", 152, 3), ("repcount", "detrc", "validation", 131, 1),
+        ("repcount", "d2stx/repcount", "test", 151, 3), ("repcount", "d2stx/repcount_new", "valid", 129, 0),
+        ("countix", "escounts/countix", "train", 4237, 0), ("countix", "escounts/countix", "val", 1384, 4),
+        ("countix", "escounts/countix", "test", 2441, 0), ("countix", "countix_av", "val", 309, 0),
+        ("countix", "d2stx/countix_new", "valid", 856, 0),
+        ("ucfrep", "escounts/ucf-rep", "train", 421, 0), ("ucfrep", "escounts/ucf-rep", "test", 105, 0),
+        ("ucfrep", "d2stx/ucf-rep_0728", "val", 96, 0), ("ucfrep", "ucfrep_original", "train", 421, 0),
+        ("ucfrep", "ucfrep_original", "test", 105, 0), ("ucfrep", "ucfrep_original/annotations/val", "val", 105, 0),
+    ],
+)  # fmt: skip
+def test_every_published_split_is_found_and_every_row_comes_back(kind, folder, split, n, excluded):
+    dataset = DATASETS[kind](ROOT / folder, split)
+    clips = list(dataset)
+    assert len(clips) == len(dataset) == n
+    assert not any(clip.usable for clip in clips)  # no videos here
+    assert all(clip.problems[-1].kind == "missing video" for clip in clips)
+    assert {problem.kind for clip in clips for problem in clip.problems} <= set(KINDS)
+    assert len(dataset) - len(DATASETS[kind](ROOT / folder, split, exclude_known_bad=True)) == excluded
+
+
+@real
+def test_the_spellings_of_repcount_are_ten_exercises():
+    raw, labels = set(), set()
+    for folder, splits in (("escounts/repcount", 3), ("detrc", 3), ("d2stx/repcount", 3), ("d2stx/repcount_new", 4)):
+        paths = sorted((ROOT / folder).glob("*.csv"))
+        assert len(paths) == splits
+        for path in paths:
+            with path.open(encoding="utf-8-sig") as file:
+                raw |= {row["type"] for row in csv.DictReader(file)}
+            labels |= {clip.label for clip in read_truth(str(path))}
+    assert len(raw) == 16
+    assert labels == {
+        "battle_rope", "bench_pressing", "front_raise", "jump_jack", "others", "pommel_horse", "pull_up", "push_up",
+        "sit_up", "squat",
+    }  # fmt: skip
+
+
+@real
+@pytest.mark.parametrize(
+    ("path", "rows", "sound", "kinds"),
+    [
+        ("escounts/repcount/test_with_fps.csv", 152, 149, {"known wrong label": 3, "zero-length": 1}),
+        ("detrc/train_new.csv", 758, 751, {
+            "known wrong label": 7, "zero-length": 2, "past the end": 1, "no count": 1, "disagrees with its count": 1,
+        }),
+        ("escounts/countix/new_train.csv", 4277, 4193, {"duplicate row": 38, "zero-length": 6}),
+        ("escounts/countix/new_val.csv", 1406, 1362, {
+            "duplicate row": 22, "several counts": 4, "known wrong label": 4,
+        }),
+        ("countix_av/CountixAV_test.csv", 561, 555, {"duplicate row": 3}),
+        ("countix_fitness_pose/annotation/pose_train.csv", 388, 354, {
+            "incomplete": 29, "backwards": 4, "several counts": 2,
+        }),
+        ("ucfrep_original/annotations", 526, 526, {}),
+    ],
+)  # fmt: skip
+def test_what_check_labels_finds_in_published_files(path, rows, sound, kinds):
+    check = check_labels(str(ROOT / path))
+    assert (check.rows, check.sound) == (rows, sound)
+    assert Counter(row["kind"] for row in check.problems) == kinds

@@ -21,7 +21,7 @@ from racctl.contracts import Pose
 from racctl.io.npz import pose_bytes, write_npz
 from racctl.io.parquet import table_from_rows, write_table
 
-TOOLS = ("pose", "mask", "remap-joints", "count", "score", "info")
+TOOLS = ("pose", "mask", "remap-joints", "encode", "count", "classify", "score", "check-labels", "info")
 
 
 def swinging_pose(frames=150, period=30, meta=None):

@@ -20,10 +20,11 @@ ROWS = (
     {"video", "models", "remap"},
     {"estimators", "data", "synth"},
     {"motion", "classification", "streams"},
-    {"periodicity", "plot", "training", "classification_items", "classification_plot"},
-    {"pose", "mask", "score", "info"},  # one function for each tool
+    {"periodicity", "plot", "training", "encoders", "classification_items", "classification_plot"},
+    {"pose", "mask", "score", "info", "label_check"},  # one function for each tool
+    {"estimation"},  # pose and mask where another tool needs them
     {"count", "encode", "classify", "classification_score"},  # what stands on other pipelines
-    {"explain"},
+    {"explain", "encode_set"},
     {"tools"},
 )
 CLI_MAY = {"cli", "io", "errors", "progress"}
@@ -94,7 +95,9 @@ def test_every_source_belongs_to_a_row():
         assert name in ("cli", "__init__") or any(name in names for names in ROWS), path
 
 
-HELPED = ("pose", "mask", "remap-joints", "count", "classify", "train", "score", "synth", "info")
+HELPED = (
+    "pose", "mask", "remap-joints", "encode", "count", "classify", "train", "score", "check-labels", "synth", "info",
+)  # fmt: skip
 HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in HELPED)]
 
 

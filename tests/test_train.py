@@ -21,7 +21,7 @@ from racctl.io.output import write_file
 from racctl.streams import Look
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Recipe
-from racctl.training.run import Wanted, train_recogniser
+from racctl.training.run import Wanted, train_model
 
 SMALL = ("--size", "16", "--layers", "1", "--width", "32", "--batch", "8", "--threads", "1")
 
@@ -169,7 +169,7 @@ def asked(folder, **given) -> Wanted:
 
 
 def attempt(wanted, tmp_path, device="cpu", **recipe):
-    return train_recogniser(wanted, Recipe(epochs=1, **recipe), Augmentation(), tmp_path, device, 1, print)
+    return train_model(wanted, Recipe(epochs=1, **recipe), Augmentation(), tmp_path, device, 1, print)
 
 
 @pytest.mark.parametrize(

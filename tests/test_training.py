@@ -15,10 +15,11 @@ import torch
 from recognisers import LOOK, a_set, moving, unpacked
 
 from racctl.errors import DataError, UsageError
+from racctl.io.ahead import ahead
 from racctl.io.checkpoint import read_model
 from racctl.models.catalog import configured
 from racctl.training.augment import Augmentation
-from racctl.training.loop import Place, Recipe, ahead, fit, pick_device, shares_of
+from racctl.training.loop import Place, Recipe, fit, pick_device, shares_of
 from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures
 from racctl.training.run import read_range
 

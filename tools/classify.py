@@ -124,10 +124,11 @@ def classify(
         Recogniser,
         classify_set,
         classify_source,
-        estimator_lanes,
+        estimates,
         save_labels,
         table_of,
     )
+    from racctl.estimation import estimator_lanes
     from racctl.training.loop import pick_device, set_threads
 
     unit = "window" if windows else "clip" if whole else "segment"
@@ -150,7 +151,7 @@ def classify(
     width, each = lanes(jobs, len(sources))
     found = {}
 
-    with estimator_lanes(recogniser.look, options, width, each) as estimators:
+    with estimator_lanes(estimates(recogniser.look, options), width, each) as estimators:
 
         def work(source: str, lane: int, report) -> None:
             if folder:

@@ -8,14 +8,20 @@ of the clips are kept apart for validation.
 
 WHAT IS WRITTEN
 DIR/model.safetensors, the weights of the epoch with the best macro-F1 on the validation clips (of the last epoch where
-there are none), with everything in its header that 'racctl classify --model' needs. DIR/resume.pt, history.json,
-TensorBoard logs (with racctl[train]) and the cache of decoded clips. The same command goes on with a run that was
-interrupted, and ends with the same weights as one that was not.
+there are none), with everything in its header that 'racctl classify --model' or 'racctl encode --weights' needs.
+DIR/resume.pt, history.json, TensorBoard logs (with racctl[train]) and the cache of decoded clips. The same command goes
+on with a run that was interrupted, and ends with the same weights as one that was not.
 
-MODELS
+RECOGNISERS
 mcat is the Mask Cross-Attention Transformer; --input, --fusion and --layers are its paper's ablations. mlp, lstm, tcn,
 transformer and vivit are the paper's baselines. --pose gives mcat the joints as a second prior, --tempo plays windows
 faster and slower, --crop person cuts out the person first: these three are not in the paper.
+
+ENCODERS
+ctrgcn (joints) and silhouette (a person cut out of the picture, grayscale and mask) give tokens, for 'racctl encode':
+windows of 64 frames at 30 frames/s. They learn to name the exercise, to count (--objective), or both; counting needs
+a set of 'racctl synth', which says when each repetition is. --width is of the tokens, 256 in the CTR-GCN paper. The
+score to keep weights by is the mean of macro-F1 and of the correlation of true and found repetitions per window.
 
 SEVERAL GPUS OR MACHINES
 torchrun --nproc-per-node 4 -m racctl.cli train DATA -o DIR
@@ -33,16 +39,32 @@ Data = Annotated[str, typer.Argument(metavar="DATA", show_default=False, help="L
 Out = Annotated[
     str, typer.Option("-o", "--output", metavar="DIR", show_default=False, help="Write model, logs and state here.")
 ]
-Model = Annotated[str, typer.Option("--model", metavar="NAME", help="mcat, mlp, lstm, tcn, transformer or vivit.")]
+Model = Annotated[
+    str,
+    typer.Option("--model", metavar="NAME", help="mcat, mlp, lstm, tcn, transformer, vivit; ctrgcn, silhouette."),
+]
 Input = Annotated[str, typer.Option("--input", metavar="both|raw|mask|pose", help="Grayscale and mask, or one alone.")]
 Fusion = Annotated[str, typer.Option("--fusion", metavar="cross|concat|add|none", help="How mcat joins its streams.")]
 Layers = Annotated[int, typer.Option("--layers", metavar="N", min=1, max=64, help="Transformer or TCN layers.")]
 Width = Annotated[int, typer.Option("--width", metavar="N", min=8, help="Of the tokens; a multiple of 8.")]
 Pose = Annotated[bool, typer.Option("--pose", help="Joints as a second prior.")]
-Crop = Annotated[str, typer.Option("--crop", metavar="frame|person", help="The whole picture, or about the person.")]
+Objective = Annotated[
+    str, typer.Option("--objective", metavar="label|density|both", help="What an encoder learns from.")
+]
+Crop = Annotated[
+    str,
+    typer.Option(
+        "--crop", metavar="frame|person", show_default="frame", help="The whole picture, or about the person."
+    ),
+]
 Size = Annotated[int, typer.Option("--size", metavar="PIXELS", help="Side of the square pictures.")]
-Window = Annotated[int, typer.Option("--window", metavar="N", min=2, max=512, help="Frames in a window.")]
-Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Frames from window to window.")]
+Window = Annotated[
+    int | None, typer.Option("--window", metavar="N", min=2, max=512, show_default="16", help="Frames in a window.")
+]
+Stride = Annotated[
+    int | None,
+    typer.Option("--stride", metavar="N", min=1, show_default="8; 16 for encoders", help="Frames between windows."),
+]
 Tempo = Annotated[
     str, typer.Option("--tempo", metavar="LOW-HIGH", help="Play training windows this many times as fast.")
 ]
@@ -78,10 +100,11 @@ def train(
     layers: Layers = 4,
     width: Width = 256,
     pose: Pose = False,
-    crop: Crop = "frame",
+    objective: Objective = "both",
+    crop: Crop = "",
     size: Size = 112,
-    window: Window = 16,
-    stride: Stride = 8,
+    window: Window = None,
+    stride: Stride = None,
     tempo: Tempo = "1-1",
     drop: Drop = 0.0,
     train_split: TrainSplit = "train",
@@ -102,7 +125,7 @@ def train(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Train an exercise recogniser on labelled clips.
+    """Train an exercise recogniser, or an encoder, on labelled clips.
 
     The defaults are those of the Mask Cross-Attention Transformer paper: windows of 16 frames of 112x112 pixels, AdamW,
     30 epochs, classes weighted by their effective number. A run that was interrupted goes on where it stopped.
@@ -113,20 +136,16 @@ def train(
 
     from racctl.cli.batch import cores
     from racctl.cli.console import note, progress
-    from racctl.streams import Look
     from racctl.training.augment import Augmentation
     from racctl.training.loop import Recipe
-    from racctl.training.run import Wanted, read_range, train_recogniser
+    from racctl.training.run import Wanted, look_for, read_range, train_model
 
-    joints = "d2stx25" if pose or inputs == "pose" else ""
-    look = Look(0 if inputs == "pose" else size, 30.0, window, stride, crop, joints, inputs in ("both", "mask"))
+    look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
     wanted = Wanted(
-        data, model, inputs, fusion, layers, width, pose, look, train_split, val_split, null, videos or None,
-        masks or None, poses or None, cache or None, licence,
+        data, model, inputs, fusion, layers, width, pose, objective, look, train_split, val_split, null,
+        videos or None, masks or None, poses or None, cache or None, licence,
     )  # fmt: skip
     recipe = Recipe(epochs, batch, rate, weight_decay, seed=seed, patience=patience, precision=precision)
     augmentation = Augmentation(tempo=read_range(tempo), drop=drop)
     with progress("decoding", "clips") as decoding, progress("training", "batches") as training:
-        train_recogniser(
-            wanted, recipe, augmentation, Path(output), device, threads or cores(), note, decoding, training
-        )
+        train_model(wanted, recipe, augmentation, Path(output), device, threads or cores(), note, decoding, training)

@@ -16,7 +16,7 @@ from racctl.cli import app
 
 EXIT_STATUS = (
     ("0", "Done."),
-    ("1", "Bad data, or nothing usable in it; nothing was written."),
+    ("1", "Bad data, or nothing usable in it: nothing was written. Of check-labels: problems were found."),
     ("2", "The command line is wrong."),
     ("3", "Some of many inputs failed; what worked was written, and a table on stderr names the rest."),
     ("130", "Interrupted."),

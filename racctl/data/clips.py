@@ -10,6 +10,27 @@ import numpy as np
 from racctl.contracts import clip_stem
 from racctl.errors import DataError
 
+KINDS = (  # of problems; those of the annotation itself, then those of the video
+    "no count", "not a count", "disagrees with its count", "incomplete", "zero-length", "backwards", "overlapping",
+    "before the start", "past the end", "duplicate row", "several counts", "known wrong label",
+    "missing video", "several videos", "empty video", "corrupt video", "cut short", "other length", "other rate",
+)  # fmt: skip
+
+
+class Problem(str):
+    """One thing that is wrong with a clip; the string is for a person to read.
+
+    kind: one of `KINDS`.  cycles: which of the clip's cycles it is about, counted from 0, () where it is about the row.
+    """
+
+    kind: str
+    cycles: tuple[int, ...]
+
+    def __new__(cls, text: str, kind: str = "", cycles: Sequence[int] = ()) -> Problem:
+        problem = super().__new__(cls, text)
+        problem.kind, problem.cycles = kind, tuple(int(cycle) for cycle in cycles)
+        return problem
+
 
 @dataclass(frozen=True, eq=False)
 class ClipTruth:
@@ -20,7 +41,8 @@ class ClipTruth:
     cycles: (N, 2) int64 first frame and the frame after the last of each repetition, counted from 0 in the clip's
     video; None where the file marks none.  segment: the part that the count is about, in the same frames, or None.
     fps: frames/s.  num_frames: of the whole video.  Both None where unknown.
-    problems: what is wrong with the annotation, for a person to read.  variant: the kind of file.
+    problems: what is wrong with the annotation, each a `Problem`.  variant: the kind of file.
+    lines: where a text file says it, counted from 1; more than one for rows that say the same.
     """
 
     clip: str
@@ -33,6 +55,7 @@ class ClipTruth:
     problems: tuple[str, ...] = ()
     variant: str = ""
     name: str = ""
+    lines: tuple[int, ...] = ()
 
 
 def as_cycles(pairs: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -40,27 +63,62 @@ def as_cycles(pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def cycle_problems(count: float, cycles: np.ndarray, segment: tuple[int, int] | None) -> list[str]:
+def cycle_problems(count: float, cycles: np.ndarray, segment: tuple[int, int] | None) -> list[Problem]:
     """What is wrong with the `cycles` (N, 2) of a clip with this count, annotated within `segment` (None: unknown)."""
     start, stop = cycles[:, 0], cycles[:, 1]
     first, last = segment if segment else (0, np.iinfo(np.int64).max)
+    before = np.concatenate([start[:1], stop[:-1]])  # where the cycle before stops; the first has none
     found = [
-        (int((stop == start).sum()), "of zero length"),
-        (int((stop < start).sum()), "running backwards"),
-        (int((start[1:] < stop[:-1]).sum()), "overlapping the one before"),
-        (int(((start < first) | (stop > last)).sum()), "outside the video"),
+        cycles_that(stop == start, "of zero length", "zero-length"),
+        cycles_that(stop < start, "running backwards", "backwards"),
+        cycles_that(start < before, "overlapping the one before", "overlapping"),
+        cycles_that(start < first, "starting before the video", "before the start"),
+        cycles_that(stop > last, "outside the video", "past the end"),
     ]
-    problems = [f"{n} {'cycle' if n == 1 else 'cycles'} {what}" for n, what in found if n]
+    problems = [problem for several in found for problem in several]
     if np.isfinite(count) and count != len(cycles):
-        problems.insert(0, f"count {count:g}, cycles {len(cycles)}")
+        problems.insert(0, Problem(f"count {count:g}, cycles {len(cycles)}", "disagrees with its count"))
     return problems
 
 
-def count_problems(count: float) -> list[str]:
+def cycles_that(chosen: np.ndarray, what: str, kind: str) -> list[Problem]:
+    """The problem of the cycles where `chosen` (N,) is true, none where it is nowhere."""
+    which = np.flatnonzero(chosen)
+    if not len(which):
+        return []
+    return [Problem(f"{len(which)} {'cycle' if len(which) == 1 else 'cycles'} {what}", kind, which)]
+
+
+def row_problems(truths: Sequence[ClipTruth]) -> list[list[Problem]]:
+    """For each row what the others are to it: the first other row of its clip with the same count, and the first with
+    another one."""
+    rows: dict[str, dict[str, list[ClipTruth]]] = {}
+    for truth in truths:
+        rows.setdefault(truth.clip, {}).setdefault(f"{truth.count:g}", []).append(truth)
+    problems = []
+    for truth in truths:
+        same = next((other for other in rows[truth.clip][f"{truth.count:g}"] if other is not truth), None)
+        unlike = next((own[0] for count, own in rows[truth.clip].items() if count != f"{truth.count:g}"), None)
+        found = []
+        if same:
+            found.append(Problem(f"{_place(same)} is about the same clip", "duplicate row"))
+        if unlike:
+            said = f"the count is {truth.count:g} here and {unlike.count:g} in {_place(unlike)}"
+            found.append(Problem(said, "several counts"))
+        problems.append(found)
+    return problems
+
+
+def _place(truth: ClipTruth) -> str:
+    return f"line {truth.lines[0]}" if truth.lines else "another row"
+
+
+def count_problems(count: float) -> list[Problem]:
     """What is wrong with a true count by itself."""
     if np.isnan(count):
-        return ["no count"]
-    return [] if np.isfinite(count) and count >= 0 else [f"count {count:g} is not a number of repetitions"]
+        return [Problem("no count", "no count")]
+    sound = np.isfinite(count) and count >= 0
+    return [] if sound else [Problem(f"count {count:g} is not a number of repetitions", "not a count")]
 
 
 def quoted(names: Sequence[str], most: int = 3) -> str:

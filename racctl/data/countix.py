@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
+from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
 from racctl.data.labels import exercise
 from racctl.data.repcount import pair_marks
 from racctl.data.tables import TextTable
@@ -34,7 +34,7 @@ def read_segments(table: TextTable) -> list[ClipTruth]:
                 clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label), cycles=cycles,
                 segment=segment, num_frames=length, fps=None if math.isnan(fps) else fps,
                 problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
-                variant="Countix (ESCounts)",
+                variant="Countix (ESCounts)", lines=(table.lines[row],),
             )
         )  # fmt: skip
     return merge_repeats(clips)
@@ -52,11 +52,17 @@ def read_seconds(table: TextTable) -> list[ClipTruth]:
             raise DataError(f"{table.at(row)} lacks a start or an end in seconds")
         problems = count_problems(count)
         if stop <= start:
-            problems.append("segment of no length")
+            problems.append(Problem("segment of no length", "zero-length"))
         if start < begin - 0.01 or stop > end + 0.01:  # their last decimals are noise
-            problems.append("segment outside the Kinetics clip")
+            kind = "past the end" if stop > end + 0.01 else "before the start"
+            problems.append(Problem("segment outside the Kinetics clip", kind))
         clip = f"{checked_stem(name, table.at(row))}_{start - begin:.5f}_{stop - begin:.5f}"
-        clips.append(ClipTruth(clip, count, exercise(label), problems=tuple(problems), variant="Countix", name=name))
+        clips.append(
+            ClipTruth(
+                clip, count, exercise(label), problems=tuple(problems), variant="Countix", name=name,
+                lines=(table.lines[row],),
+            )
+        )  # fmt: skip
     return merge_repeats(clips)
 
 
@@ -64,12 +70,16 @@ def merge_repeats(clips: list[ClipTruth]) -> list[ClipTruth]:
     """Countix lists some segments two or three times. Rows that say the same become one clip, with the repeat among
     its problems; rows that disagree on the count stay, for whoever needs one count per clip to refuse."""
     merged: dict[tuple[str, float], ClipTruth] = {}
-    times: dict[tuple[str, float], int] = {}
+    lines: dict[tuple[str, float], tuple[int, ...]] = {}
     for clip in clips:
         key = (clip.clip, clip.count)
         merged.setdefault(key, clip)
-        times[key] = times.get(key, 0) + 1
-    return [
-        clip if times[key] == 1 else replace(clip, problems=(*clip.problems, f"listed {times[key]} times, kept once"))
-        for key, clip in merged.items()
-    ]
+        lines[key] = (*lines.get(key, ()), *clip.lines)
+    return [_kept_once(clip, lines[key]) for key, clip in merged.items()]
+
+
+def _kept_once(clip: ClipTruth, lines: tuple[int, ...]) -> ClipTruth:
+    if len(lines) < 2:
+        return clip
+    repeat = Problem(f"listed {len(lines)} times, kept once", "duplicate row")
+    return replace(clip, problems=(*clip.problems, repeat), lines=lines)

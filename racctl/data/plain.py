@@ -48,7 +48,7 @@ def read_plain(table: TextTable) -> list[ClipTruth]:
     return [
         ClipTruth(
             clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label),
-            problems=tuple(count_problems(count)), variant="plain",
+            problems=tuple(count_problems(count)), variant="plain", lines=(table.lines[row],),
         )
         for row, (name, count, label) in enumerate(columns)
     ]  # fmt: skip

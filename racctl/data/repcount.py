@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
+from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
 from racctl.data.labels import exercise
 from racctl.data.tables import TextTable
 
@@ -36,18 +36,21 @@ def read_repcount(table: TextTable) -> list[ClipTruth]:
                 clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label), cycles=cycles,
                 segment=segment, num_frames=length, fps=None if math.isnan(fps) else fps,
                 problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)), variant=variant,
+                lines=(table.lines[row],),
             )
         )  # fmt: skip
     return clips
 
 
-def pair_marks(marks: list[int | None]) -> tuple[list[tuple[int, int]], list[str]]:
+def pair_marks(marks: list[int | None]) -> tuple[list[tuple[int, int]], list[Problem]]:
     """Start, stop pairs from L1, L2, ...; a pair with a blank is left out and said to be a problem."""
     padded = [*marks, None] if len(marks) % 2 else marks
     both = list(zip(padded[::2], padded[1::2], strict=True))
     pairs = [(start, stop) for start, stop in both if start is not None and stop is not None]
     lost = len(both) - len(pairs)
-    return pairs, [f"{lost} {'cycle' if lost == 1 else 'cycles'} without a start or an end"] if lost else []
+    if not lost:
+        return pairs, []
+    return pairs, [Problem(f"{lost} {'cycle' if lost == 1 else 'cycles'} without a start or an end", "incomplete")]
 
 
 def read_fitness(table: TextTable) -> list[ClipTruth]:
@@ -62,13 +65,14 @@ def read_fitness(table: TextTable) -> list[ClipTruth]:
         frames = [mark for mark in marks if mark is not None]
         problems = []
         if len(frames) % 2:
-            problems.append(f"{len(frames)} salient frames, an odd number")
+            problems.append(Problem(f"{len(frames)} salient frames, an odd number", "incomplete"))
         if any(b < a for a, b in pairwise(frames)):
-            problems.append("salient frames out of order")
+            problems.append(Problem("salient frames out of order", "backwards"))
         clips.append(
             ClipTruth(
                 clip=checked_stem(name, table.at(row)), name=name, count=float(len(frames) // 2),
                 label=exercise(label), problems=tuple(problems), variant="Countix-Fitness-pose",
+                lines=(table.lines[row],),
             )
         )  # fmt: skip
     return clips

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import IO
 
 from racctl.contracts import Meta
-from racctl.data.clips import ClipTruth
+from racctl.data.clips import ClipTruth, Problem, row_problems
 from racctl.data.countix import read_seconds, read_segments
+from racctl.data.known_bad import KNOWN_BAD
 from racctl.data.plain import clips_of_table, plain_columns, read_plain
 from racctl.data.repcount import read_fitness, read_repcount
 from racctl.data.tables import MARK, TextTable, read_text
@@ -27,6 +29,15 @@ def read_truth(source: str) -> list[ClipTruth]:
     the content is none of the known kinds, or damaged.
     """
     return read_clips(source)[0]
+
+
+def with_all_problems(rows: list[ClipTruth]) -> list[ClipTruth]:
+    """The rows of one table, their problems with what only the other rows tell, and with what others have reported."""
+    checked = []
+    for row, beside in zip(rows, row_problems(rows), strict=True):
+        known = [Problem(KNOWN_BAD[row.clip], "known wrong label")] if row.clip in KNOWN_BAD else []
+        checked.append(replace(row, problems=(*row.problems, *beside, *known)))
+    return checked
 
 
 def read_clips(source: str) -> tuple[list[ClipTruth], Meta]:

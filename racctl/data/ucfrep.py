@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 import scipy.io
 
-from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems
+from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count_problems, cycle_problems
 from racctl.data.labels import exercise
 from racctl.data.repcount import pair_marks
 from racctl.data.tables import TextTable
@@ -35,7 +35,7 @@ def read_ucfrep(table: TextTable) -> list[ClipTruth]:
         pairs, problems = pair_marks(marks)
         segment = None if first is None or last is None else (first - 1, last)
         stem = checked_stem(name, table.at(row))
-        clips.append(_clip(stem, name, count, pairs, segment, problems, "UCFRep (ESCounts)"))
+        clips.append(_clip(stem, name, count, pairs, segment, problems, "UCFRep (ESCounts)", (table.lines[row],)))
     return clips
 
 
@@ -76,11 +76,12 @@ def _mat_numbers(file: IO[bytes], where: str) -> tuple[list[int], int, int]:
 
 def _clip(
     stem: str, name: str, count: float, pairs: list[tuple[int, int]], segment: tuple[int, int] | None,
-    problems: list[str], variant: str,
+    problems: list[Problem], variant: str, lines: tuple[int, ...] = (),
 ) -> ClipTruth:  # fmt: skip
     cycles = as_cycles(pairs) - 1
     found = CLASS.fullmatch(stem)
     return ClipTruth(
         clip=stem, name=name, count=count, label=exercise(found[1]) if found else "", cycles=cycles, segment=segment,
         problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)), variant=variant,
+        lines=lines,
     )  # fmt: skip

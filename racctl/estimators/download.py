@@ -12,11 +12,16 @@ from racctl.errors import DataError
 
 @dataclass(frozen=True)
 class Bundle:
-    """A published file of weights: where it is, and what it must be."""
+    """A published file of weights: where it is, and what it must be.
+
+    sha256: as many of its first hex digits as its publisher states.  rounding: bytes that `size` may be off by, where
+    the publisher states it rounded.
+    """
 
     url: str
     size: int
     sha256: str
+    rounding: int = 0
 
     @property
     def cached(self) -> Path:
@@ -25,7 +30,10 @@ class Bundle:
 
     @property
     def is_cached(self) -> bool:
-        return self.cached.is_file() and self.cached.stat().st_size == self.size
+        return self.cached.is_file() and self.fits(self.cached.stat().st_size)
+
+    def fits(self, size: int) -> bool:
+        return abs(size - self.size) <= self.rounding
 
 
 def cache_folder() -> Path:
@@ -43,10 +51,10 @@ def fetch(bundle: Bundle) -> Path:
 
     try:
         with urllib.request.urlopen(bundle.url, timeout=60) as answer:
-            data = answer.read(bundle.size + 1)
+            data = answer.read(bundle.size + bundle.rounding + 1)
     except OSError as error:
         raise DataError(f"cannot fetch '{bundle.url}' ({error})") from None
-    if len(data) != bundle.size or hashlib.sha256(data).hexdigest() != bundle.sha256:
+    if not bundle.fits(len(data)) or not hashlib.sha256(data).hexdigest().startswith(bundle.sha256):
         raise DataError(f"'{bundle.url}' is not the file that was pinned (size or sha256 differ); nothing was kept")
     bundle.cached.parent.mkdir(parents=True, exist_ok=True)
     write_file(bundle.cached, lambda file: file.write(data) and None)

@@ -14,6 +14,7 @@ import numpy as np
 
 from racctl.contracts import (
     ARRAYS,
+    Features,
     Mask,
     Meta,
     Pose,
@@ -247,3 +248,16 @@ def read_mask(source: IO[bytes], where: str) -> Mask:
     if meta["schema"] != Mask.schema:
         raise DataError(f"'{where}' holds {meta['schema']}, expected {Mask.schema}; run 'racctl mask' first")
     return Mask(meta=meta, **{name: arrays[name] for name in ARRAYS[Mask.schema]}).check(where)
+
+
+def write_features(target: IO[bytes], features: Features) -> None:
+    """Write a racctl.features/1 npz. Arrays that are memory maps are copied piece by piece."""
+    write_npz(target, Features.schema, features.meta, features.arrays())
+
+
+def read_features(source: IO[bytes], where: str) -> Features:
+    """Read and check a racctl.features/1 npz; DataError says what else it holds and which tool makes features."""
+    meta, arrays = read_npz(source, where)
+    if meta["schema"] != Features.schema:
+        raise DataError(f"'{where}' holds {meta['schema']}, expected {Features.schema}; run 'racctl encode' first")
+    return Features(meta=meta, **{k: v for k, v in arrays.items() if k in ARRAYS[Features.schema]}).check(where)

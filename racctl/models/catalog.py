@@ -1,4 +1,4 @@
-"""The recognisers by name: what builds each from a plain dict, as a checkpoint's header holds it."""
+"""The models that can be trained by name: what builds each from a plain dict, as a checkpoint's header holds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 from torch import nn
 
 from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, check_tubelets, transformer
+from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
 from racctl.models.mcat import MCAT, MCATConfig
+from racctl.models.silhouette import SilhouetteConfig, SilhouetteNet
 
 RECOGNISERS = {
     "mcat": (MCATConfig, MCAT),
@@ -18,11 +20,18 @@ RECOGNISERS = {
     "transformer": (BaselineConfig, transformer),
     "vivit": (BaselineConfig, ViViT),
 }
+ENCODERS = {  # each with tokens(x), and classify(tokens) and repetitions(tokens) where it has such heads
+    "ctrgcn": (CTRGCNConfig, CTRGCN),
+    "silhouette": (SilhouetteConfig, SilhouetteNet),
+}
+MODELS = {**RECOGNISERS, **ENCODERS}
+
+Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig
 
 
-def configured(name: str, given: dict[str, Any]) -> MCATConfig | BaselineConfig:
+def configured(name: str, given: dict[str, Any]) -> Config:
     """The config of a model from what its header holds; ValueError for values that mean nothing."""
-    kind = RECOGNISERS[name][0]
+    kind = MODELS[name][0]
     known = {field.name for field in fields(kind)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key in known}
     config = kind(**values).check()
@@ -31,11 +40,11 @@ def configured(name: str, given: dict[str, Any]) -> MCATConfig | BaselineConfig:
     return config
 
 
-def built(name: str, config: MCATConfig | BaselineConfig) -> nn.Module:
+def built(name: str, config: Config) -> nn.Module:
     """The model with fresh weights."""
-    return RECOGNISERS[name][1](config)
+    return MODELS[name][1](config)
 
 
-def as_dict(config: MCATConfig | BaselineConfig) -> dict[str, Any]:
+def as_dict(config: Config) -> dict[str, Any]:
     """The config as a header holds it."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}

@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import Queue
-from threading import Event, Thread
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -25,6 +23,7 @@ from torch import Tensor, nn
 
 from racctl.contracts import Meta
 from racctl.errors import DataError, UsageError
+from racctl.io.ahead import ahead
 from racctl.io.checkpoint import write_model
 from racctl.io.output import make_folder, write_file
 
@@ -198,35 +197,6 @@ def _epoch(
     if not math.isfinite(mean):
         raise DataError(f"the loss is not finite in epoch {epoch + 1}; lower '--rate'")
     return {"epoch": epoch + 1, "loss": mean, "rate": optimizer.param_groups[0]["lr"]}
-
-
-def ahead(batches: Iterable[Batch], depth: int = 3) -> Iterator[Batch]:
-    """The batches, made by a thread while the one before is computed with; in the same order."""
-    queue: Queue[Any] = Queue(depth)
-    stop, end = Event(), object()
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                if stop.is_set():
-                    return
-                queue.put(batch)
-            queue.put(end)
-        except BaseException as error:  # raised again where it is waited for
-            queue.put(error)
-
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := queue.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        while not queue.empty():
-            queue.get_nowait()
-        thread.join(5)
 
 
 def shares_of(order: Tensor, size: int, rank: int, world: int) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""`racctl train` for recognisers: from a labelled data set to a checkpoint."""
+"""`racctl train`: from a labelled data set to the checkpoint of a recogniser or an encoder."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from racctl.contracts import Meta
 from racctl.data.labelled import BACKGROUND, LabelledClip, read_labelled, split_clips
+from racctl.data.repetitions import read_repetitions
 from racctl.errors import DataError, UsageError
-from racctl.models.catalog import RECOGNISERS, configured
+from racctl.models.catalog import ENCODERS, MODELS, Config, configured
 from racctl.progress import Report, silent
 from racctl.streams import CROPS, Look
 from racctl.training.augment import Augmentation
-from racctl.training.loop import Recipe, fit, placed, set_threads
+from racctl.training.encoders import EncoderTraining, EncoderWindows, encoder_config, encoder_look
+from racctl.training.loop import Recipe, Task, fit, placed, set_threads
 from racctl.training.recognise import Recognition, WindowSet, class_list
 from racctl.training.store import StoredClip, store
+from racctl.windows import RATE
 
 Say = Callable[[str], None]
 
@@ -28,8 +32,8 @@ class Wanted:
     """What to train on what. data: as `read_labelled` takes it.  videos, masks, poses: folders to find files in.
 
     train, val: names of the splits.  null: whether background windows are a class.  input, fusion, layers, width,
-    pose: see `racctl.models.mcat`.  cache: where decoded clips are kept, by default in the output directory.
-    licence: of the weights, for the header.
+    pose: see `racctl.models.mcat`.  objective: of an encoder, see `racctl.training.encoders`.  cache: where decoded
+    clips are kept, by default in the output directory.  licence: of the weights, for the header.
     """
 
     data: str
@@ -39,6 +43,7 @@ class Wanted:
     layers: int = 4
     width: int = 256
     pose: bool = False
+    objective: str = "both"
     look: Look = field(default_factory=Look)
     train: str = "train"
     val: str = "val"
@@ -55,8 +60,8 @@ class Wanted:
             raise UsageError(
                 f"'--val-split {self.val}' is what is trained on; name another one, or one that is not there"
             )
-        if self.model not in RECOGNISERS:
-            raise UsageError(f"no such model '{self.model}'; expected one of {', '.join(RECOGNISERS)}")
+        if self.model not in MODELS:
+            raise UsageError(f"no such model '{self.model}'; expected one of {', '.join(MODELS)}")
         if self.look.crop not in CROPS:
             raise UsageError(f"'--crop {self.look.crop}' means nothing; expected one of {', '.join(CROPS)}")
         if self.look.needs_picture and (not 16 <= self.look.size <= 512 or self.look.size % 8):
@@ -65,11 +70,26 @@ class Wanted:
             raise UsageError(f"'--width {self.width}' does not fit 8 attention heads; expected a multiple of 8")
         if self.model != "mcat" and (self.fusion != "cross" or self.pose or self.input == "pose"):
             raise UsageError(f"'--fusion', '--pose' and '--input pose' are options of mcat; '{self.model}' has none")
+        if self.encodes and self.input != "both":
+            raise UsageError(f"'--input' is an option of recognisers; '{self.model}' has one input")
+        if not self.encodes and self.objective != "both":
+            raise UsageError(f"'--objective' is an option of {' and '.join(ENCODERS)}; '{self.model}' learns labels")
         self.config(2)
         return self
 
-    def config(self, classes: int):
+    @property
+    def encodes(self) -> bool:
+        return self.model in ENCODERS
+
+    @property
+    def counts(self) -> bool:
+        """Whether it learns repetitions."""
+        return self.encodes and self.objective != "label"
+
+    def config(self, classes: int) -> Config:
         """Of the model. UsageError for values that do not go together."""
+        if self.encodes:
+            return encoder_config(self.model, classes, self.width, self.objective)
         fusion = "none" if (self.input, self.fusion) == ("pose", "cross") else self.fusion  # the default
         given = {"classes": classes, "input": self.input, "layers": self.layers, "width": self.width, "fusion": fusion,
                  "pose": self.pose, "size": self.look.size, "window": self.look.window}  # fmt: skip
@@ -79,7 +99,22 @@ class Wanted:
             raise UsageError(str(error)) from None
 
 
-def train_recogniser(
+def look_for(
+    model: str, input: str = "both", pose: bool = False, crop: str = "", size: int = 112, window: int = 0,
+    stride: int = 0,
+) -> Look:  # fmt: skip
+    """What a model is fed. 0 and "" stand for a recogniser's own: 16 frames, 8 from window to window, the whole
+    picture. An encoder's is settled, but for the stride; UsageError for another."""
+    if model in ENCODERS:
+        if crop or window or size != Look.size:
+            raise UsageError(f"'--crop', '--size' and '--window' are options of recognisers; '{model}' has its own")
+        return encoder_look(model, stride)
+    joints = "d2stx25" if pose or input == "pose" else ""
+    size = 0 if input == "pose" else size
+    return Look(size, RATE, window or 16, stride or 8, crop or "frame", joints, input in ("both", "mask"))
+
+
+def train_model(
     wanted: Wanted, recipe: Recipe, augmentation: Augmentation, out: Path, device: str, threads: int, say: Say,
     decoding: Report = silent, training: Report = silent,
 ) -> list[dict[str, float]]:  # fmt: skip
@@ -92,6 +127,7 @@ def train_recogniser(
     with placed(device) as place:
         quiet = say if place.leads else (lambda line: None)
         parts = _splits(wanted, recipe.seed)
+        cycles = read_repetitions(wanted.data) if wanted.counts else None
         cache = Path(wanted.cache) if wanted.cache else out / "cache"
         lost: list[tuple[str, str]] = []
         kept = store([*parts[0], *parts[1]], cache, wanted.look, threads, decoding, lambda *row: lost.append(row))
@@ -100,7 +136,7 @@ def train_recogniser(
         for clip, reason in lost:
             quiet(f"left out: {clip}: {reason}")
         torch.manual_seed(recipe.seed)  # of the first weights
-        task = _task(wanted, recipe, augmentation, kept, quiet)
+        task = _task(wanted, recipe, augmentation, kept, cycles, quiet)
         history = fit(task, recipe, out, place, quiet, training if place.leads else silent)
         quiet(f"'{out / 'model.safetensors'}' holds the weights")
         return history
@@ -119,24 +155,31 @@ def _splits(wanted: Wanted, seed: int) -> tuple[list[LabelledClip], list[Labelle
 
 
 def _task(
-    wanted: Wanted, recipe: Recipe, augmentation: Augmentation, kept: list[StoredClip], say: Say
-) -> Recognition:  # fmt: skip
+    wanted: Wanted, recipe: Recipe, augmentation: Augmentation, kept: list[StoredClip],
+    cycles: dict[str, np.ndarray] | None, say: Say,
+) -> Task:  # fmt: skip
     train = [clip for clip in kept if clip.split == wanted.train]
     val = [clip for clip in kept if clip.split == wanted.val]
     classes = [name for name in class_list(train) if wanted.null or name != BACKGROUND]
-    windows = WindowSet(train, wanted.look, classes, wanted.null)
-    checked = WindowSet(val, wanted.look, classes, wanted.null) if val else None
-    about: Meta = {
-        "seed": recipe.seed, "licence": wanted.licence,
-        "data": {"clips": len(train), "val_clips": len(val), "null": wanted.null, "digest": _digest([*train, *val])},
-    }  # fmt: skip
-    task = Recognition(wanted.model, wanted.config(len(classes)), wanted.look, windows, checked, augmentation, about)
+    more = {"name": wanted.model, "cycles": cycles} if wanted.encodes else {}
+    kind = EncoderWindows if wanted.encodes else WindowSet
+    windows, checked = (kind(part, wanted.look, classes, wanted.null, **more) for part in (train, val))
+    data: Meta = {"clips": len(train), "val_clips": len(val), "null": wanted.null, "digest": _digest([*train, *val])}
+    if cycles is not None:
+        data["repetitions"] = sum(len(cycles.get(clip.name, ())) for clip in train)
+    about: Meta = {"seed": recipe.seed, "licence": wanted.licence, "data": data}
+    config = wanted.config(len(classes))
+    if wanted.encodes:
+        about["objective"] = wanted.objective
+        task = EncoderTraining(wanted.model, config, windows, checked, augmentation, about)
+    else:
+        task = Recognition(wanted.model, config, wanted.look, windows, checked, augmentation, about)
     count = sum(p.numel() for p in task.objective.model.parameters())
     say(
         f"{wanted.model}: {count / 1e6:.2f} M parameters, {len(classes)} classes, {len(windows)} windows of "
-        f"{len(train)} clips, {len(checked) if checked else 0} to validate on"
+        f"{len(train)} clips, {len(checked)} to validate on"
     )
-    if checked and checked.unknown:
+    if checked.unknown:
         say(f"left out: {checked.unknown} windows to validate on, of classes that are not in the training clips")
     return task
 

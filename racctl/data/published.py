@@ -1,0 +1,217 @@
+"""RepCount-A, Countix and UCFRep on disk: the published table of a split, and the video of each of its clips.
+
+    for clip in RepCount("LLSP", "test"):
+        if clip.usable:
+            encode(clip.video, clip.segment, clip.repetitions)
+
+A data set is a folder that holds the videos, at any depth, and mostly its table too. Clips are matched with videos by
+name, so the layouts in use (`video/test/stu1_0.mp4`, `UCF-101/JumpRope/v_JumpRope_g01_c01.avi`, all in one folder) need
+no telling apart. A bad row or video is reported on its clip and stops nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from racctl.data.clips import ClipTruth, Problem, as_cycles, quoted
+from racctl.data.known_bad import KNOWN_BAD
+from racctl.data.truth import read_truth, with_all_problems
+from racctl.data.videos import files_under, find_videos, look_at
+from racctl.errors import DataError, UsageError
+from racctl.video.decode import Video
+
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # and how files spell them
+HARMLESS = ("duplicate row", "known wrong label", "other rate")  # problems that leave targets as published
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetClip:
+    """One row of a split.
+
+    truth: what the table says.  video: its file; None where there is none, or several.
+    segment: (start, stop) source frames that the count is about; None for the whole video.
+    repetitions: (N, 2) int64 first frame and the frame after the last, in source frames, of the repetitions that can
+    be looked at: those of zero length, backwards or outside the segment and the video are left out.
+    problems: all that is wrong, each a `Problem`.  unusable: the problem that keeps the clip from being used, "" for
+    none.
+    """
+
+    truth: ClipTruth
+    video: Path | None
+    segment: tuple[int, int] | None = None
+    repetitions: np.ndarray = field(default_factory=lambda: as_cycles([]))
+    problems: tuple[str, ...] = ()
+    unusable: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return not self.unusable
+
+
+class Published:
+    """What the three data sets share; see `RepCount`, `Countix`, `UCFRep`.
+
+    root: the folder with the videos.  split: "train", "val" ("valid", "validation") or "test", as published.
+    annotations: the table, or a folder to look for it in; "" looks in `root`.
+    exclude_known_bad: leave out the clips of `racctl.data.known_bad`.
+    encode_only: True: no targets are wanted, so a clip is usable when its video is there and has frames, whatever is
+    wrong with its count; unsound repetitions are left out one by one. False: targets will be made of the labels, so
+    every problem makes a clip unusable, but a repeated row, another rate and a label that is known to be wrong.
+
+    truths: the rows, in the table's order, with all problems that can be told without the videos.  excluded: clip ->
+    reason.  table: the path read.  notes: what a person should know, a line each.  Iterating opens each video in turn.
+    UsageError for an unknown split; DataError when the root is no folder, and when no table, several or one of another
+    data set is found.
+    """
+
+    title: ClassVar[str]
+    variants: ClassVar[tuple[str, ...]]  # that `ClipTruth` gives its tables
+    tables: ClassVar[tuple[str, ...]]  # usual names; of several in one folder the first is taken
+
+    def __init__(
+        self, root: str | Path, split: str, annotations: str | Path = "", exclude_known_bad: bool = False,
+        encode_only: bool = True,
+    ) -> None:  # fmt: skip
+        self.root, self.encode_only = Path(root), encode_only
+        self.split = self._split(split)
+        self._videos = find_videos(self.root)
+        self.table = self._table(Path(annotations or root))
+        rows = self._read()
+        reasons = KNOWN_BAD if exclude_known_bad else {}
+        self.excluded = {row.clip: reasons[row.clip] for row in rows if row.clip in reasons}
+        self.truths = [row for row in with_all_problems(rows) if row.clip not in self.excluded]
+        self.notes = [f"{self.title}, {self.split}: {len(rows)} clips in '{self.table}'"]
+        if self.split != _canonical(split):
+            self.notes.append(f"{self.title} has no {split} split; its {self.split} split serves as one, as published")
+        self.notes += [f"left out, {clip}: {reason}" for clip, reason in self.excluded.items()]
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    def __iter__(self) -> Iterator[DatasetClip]:
+        return map(self.clip, self.truths)
+
+    def clip(self, truth: ClipTruth) -> DatasetClip:
+        """The clip of one of `truths`, its video looked at."""
+        paths = self._videos.of(truth.clip, SPLITS[self.split])
+        video, seen = look_at(truth, paths)
+        problems = (*truth.problems, *seen)
+        path = paths[0] if len(paths) == 1 else None
+        if video is None:
+            return DatasetClip(truth, path, problems=problems, unusable=seen[0])
+        segment = self._segment(truth)
+        segment = segment and (max(0, segment[0]), min(segment[1], video.frames))
+        if segment and segment[0] >= segment[1]:
+            kind = "past the end" if segment[0] >= video.frames else "zero-length"
+            empty = Problem(f"the segment from frame {segment[0]} holds none of the video's {video.frames}", kind)
+            return DatasetClip(truth, path, problems=(*problems, empty), unusable=empty)
+        wrong = "" if self.encode_only else next((p for p in problems if p.kind not in HARMLESS), "")
+        return DatasetClip(truth, path, segment, _sound(truth, segment, video), problems, wrong)
+
+    def _segment(self, truth: ClipTruth) -> tuple[int, int] | None:  # noqa: ARG002 (UCFRep's depends on it)
+        """Files of RepCount-A and Countix are about the whole video, whatever length their tables give it."""
+        return None
+
+    def _split(self, split: str) -> str:
+        return _canonical(split)
+
+    def _read(self) -> list[ClipTruth]:
+        rows = read_truth(self.table)
+        foreign = next((row.variant for row in rows if row.variant not in self.variants), None)
+        if foreign is not None:
+            raise DataError(f"'{self.table}' is {foreign}, expected {self.title}")
+        return rows
+
+    def _table(self, place: Path) -> str:
+        """The path of the split's table: `place` itself, or the one under a usual name in it."""
+        if not place.is_dir():
+            return str(place)
+        found = self._candidates(place)
+        if not found:
+            usual = [name.format(split=SPLITS[self.split][0]) for name in self.tables]
+            raise DataError(f"'{place}' has no table of {self.title}'s {self.split} split, such as {quoted(usual, 2)}")
+        if len(found) > 1:
+            shown = quoted([str(path) for path in found])
+            raise DataError(f"'{place}' has several tables of the {self.split} split: {shown}; name the one meant")
+        return str(found[0])
+
+    def _candidates(self, place: Path) -> list[Path]:
+        """The table under the first of the usual names, of each folder that has one."""
+        rank = {
+            name.format(split=spelling): (k, j)
+            for k, name in enumerate(self.tables)
+            for j, spelling in enumerate(SPLITS[self.split])
+        }
+        best: dict[Path, Path] = {}
+        for path in files_under(place):
+            own, other = rank.get(path.name.lower()), best.get(path.parent)
+            if own is not None and (other is None or own < rank[other.name.lower()]):
+                best[path.parent] = path
+        return list(best.values())
+
+
+class RepCount(Published):
+    """RepCount-A (TransRAC): videos of exercise, the frames of each repetition. Tables: TransRAC's own, ESCounts' with
+    lengths and rates, DeTRC's, D2-STX's shorter splits; TransRAC's open-set split has to be named. Labels are
+    `racctl.data.labels`, so its 16 spellings are 10 exercises."""
+
+    title = "RepCount-A"
+    variants = ("RepCount", "RepCount with fps", "RepCount with total_frames")
+    tables = ("{split}_with_fps.csv", "{split}.csv", "{split}_new.csv", "{split}_with_fps_new.csv")
+
+
+class Countix(Published):
+    """Countix: a clip is one repeating segment cut out of a Kinetics video, in a file called
+    `<YouTube id>_<start>_<end>` with seconds from the start of the Kinetics clip. ESCounts' tables give each clip as
+    many equal cycles as its count, which serve as repetitions; the original ones give none."""
+
+    title = "Countix"
+    variants = ("Countix (ESCounts)", "Countix")
+    tables = ("new_{split}.csv", "countix_{split}.csv", "countixav_{split}.csv", "{split}.csv")
+
+
+class UCFRep(Published):
+    """UCFRep: a segment of UCF-101's videos. Tables: ESCounts' CSV, or the authors' folders `train` and `val` of .mat
+    files. It has no test split: everybody reports on `val`, and so does "test" here."""
+
+    title = "UCFRep"
+    variants = ("UCFRep (ESCounts)", "UCFRep (.mat)")
+    tables = ("new_{split}.csv", "{split}.csv", "ucf{split}.csv")
+
+    def _split(self, split: str) -> str:
+        return "val" if _canonical(split) == "test" else _canonical(split)
+
+    def _segment(self, truth: ClipTruth) -> tuple[int, int] | None:
+        return truth.segment
+
+    def _candidates(self, place: Path) -> list[Path]:
+        if any(place.glob("*.mat")):
+            return [place]
+        matlab = {path.parent for path in files_under(place) if path.suffix.lower() == ".mat"}
+        spelled = [folder for folder in sorted(matlab) if folder.name.lower() in SPLITS[self.split]]
+        return [*super()._candidates(place), *spelled]
+
+
+DATASETS: dict[str, type[Published]] = {"repcount": RepCount, "countix": Countix, "ucfrep": UCFRep}
+
+
+def _canonical(split: str) -> str:
+    """The name in SPLITS of a split; UsageError when it is none of their spellings."""
+    for name, spellings in SPLITS.items():
+        if split.lower() in spellings:
+            return name
+    raise UsageError(f"no such split '{split}'; expected one of {', '.join(SPLITS)}")
+
+
+def _sound(truth: ClipTruth, segment: tuple[int, int] | None, video: Video) -> np.ndarray:
+    """The cycles (N, 2) that are forwards, not empty, and inside both the segment and the video."""
+    if truth.cycles is None:
+        return as_cycles([])
+    first, last = segment or (0, video.frames)
+    start, stop = truth.cycles[:, 0], truth.cycles[:, 1]
+    return truth.cycles[(start < stop) & (start >= first) & (stop <= last)]

@@ -1,0 +1,117 @@
+"""The videos that an annotation is about: found by clip name, looked at, and held against what it says of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from racctl.contracts import SUFFIXES, clip_stem
+from racctl.data.clips import ClipTruth, Problem, cycles_that, quoted
+from racctl.errors import DataError, UsageError
+from racctl.io.spool import open_input
+from racctl.video.decode import Video, probe
+
+VIDEO = SUFFIXES[: SUFFIXES.index(".npz")]  # how the names of videos end
+SLACK_FRAMES = 1  # readers of video differ by one in how they count the last frame
+SLACK_RATE = 0.02  # 29.97 and 30 frames/s are the same to a table
+
+
+@dataclass(frozen=True)
+class VideoFolder:
+    """The videos in a folder, at any depth. files: clip name -> paths, sorted.  folded: the same by the name without
+    case, because UCF-101's videos and lists do not agree on 'HandstandPushups'."""
+
+    root: Path
+    files: dict[str, list[Path]]
+    folded: dict[str, list[Path]]
+
+    def of(self, clip: str, prefer: Collection[str] = ()) -> list[Path]:
+        """The files of a clip, links to one file taken as one; of several those below a folder that is called one of
+        `prefer`, if there are any."""
+        found = self.files.get(clip) or self.folded.get(clip.casefold(), [])
+        if len(found) < 2:
+            return found
+        found = list({os.path.realpath(path): path for path in found}.values())
+        below = [{part.lower() for part in path.parent.relative_to(self.root).parts} for path in found]
+        return [path for path, parts in zip(found, below, strict=True) if parts & set(prefer)] or found
+
+
+def find_videos(folder: str | Path) -> VideoFolder:
+    """All files under `folder` that are called like videos. DataError when it is no folder that can be listed."""
+    files: dict[str, list[Path]] = {}
+    folded: dict[str, list[Path]] = {}
+    for path in files_under(folder):
+        if path.suffix.lower() in VIDEO:
+            stem = clip_stem(path.name)
+            files.setdefault(stem, []).append(path)
+            folded.setdefault(stem.casefold(), []).append(path)
+    return VideoFolder(Path(folder), files, folded)
+
+
+def files_under(folder: str | Path) -> list[Path]:
+    """All files in a folder at any depth, sorted; each folder is entered once, links or not; what is hidden or may not
+    be entered is passed over. DataError when `folder` itself is no folder that can be listed."""
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        raise DataError(f"cannot look into '{folder}': {(error.strerror or str(error)).lower()}") from None
+    found, entered = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        found += [Path(here, name) for name in names if name[0] != "."]
+    return sorted(found)
+
+
+def look_at(truth: ClipTruth, paths: list[Path]) -> tuple[Video | None, list[Problem]]:
+    """The video of a clip, None where it cannot be used, and what is wrong with it: none or several files, an empty
+    or damaged one, one that is cut short, has another length or rate than the annotation says, or ends before it."""
+    if not paths:
+        return None, [Problem(f"no video is called '{truth.clip}'", "missing video")]
+    if len(paths) > 1:
+        return None, [Problem(f"several videos are called so: {quoted([str(p) for p in paths])}", "several videos")]
+    try:
+        if not paths[0].stat().st_size:
+            return None, [Problem("the video has 0 bytes", "empty video")]
+        with open_input(str(paths[0])) as file:
+            video = probe(file, paths[0].name)
+    except (DataError, UsageError) as error:
+        return None, [Problem(str(error), "corrupt video")]
+    except OSError as error:
+        return None, [Problem(f"'{paths[0].name}': {(error.strerror or str(error)).lower()}", "corrupt video")]
+    return video, [*_unlike(truth, video), *_past_the_end(truth, video)]
+
+
+def _unlike(truth: ClipTruth, video: Video) -> list[Problem]:
+    problems = []
+    if video.missing:
+        problems.append(Problem(f"the file lacks the last {video.missing:g} s of the video", "cut short"))
+    if truth.num_frames is not None and abs(video.frames - truth.num_frames) > SLACK_FRAMES:
+        said = f"the video has {video.frames} frames, the annotation says {truth.num_frames}"
+        problems.append(Problem(said, "other length"))
+    if truth.fps and abs(video.fps / truth.fps - 1) > SLACK_RATE:
+        said = f"the video has {video.fps:g} frames/s, the annotation says {truth.fps:g}"
+        problems.append(Problem(said, "other rate"))
+    return problems
+
+
+def _past_the_end(truth: ClipTruth, video: Video) -> list[Problem]:
+    """What is annotated after the last frame of the video, unless the annotation alone tells that."""
+    problems = []
+    if truth.segment and truth.num_frames is None and truth.segment[1] > video.frames:
+        said = f"annotated up to frame {truth.segment[1]}, the video has {video.frames}"
+        problems.append(Problem(said, "past the end"))
+    if truth.cycles is not None:
+        stop = truth.cycles[:, 1]
+        known = stop > (truth.segment[1] if truth.segment else np.inf)
+        late = (stop > video.frames) & ~known
+        problems += cycles_that(late, f"past the last of the video's {video.frames} frames", "past the end")
+    return problems

@@ -1,0 +1,370 @@
+"""From a video, a pose or both to tokens of frozen encoders, window by window or repetition by repetition.
+
+D2-STX, supplement 6.2: windows of 64 frames, 16 of them shown to the video encoder (`save_tokens`); for exemplars 16
+frames evenly from each annotated repetition (`save_exemplar`), all of them. Video and pose see the same windows.
+
+A clip is decoded once, only the frames that some window shows are converted, and each only once; the tokens go to disk
+as they come, so memory does not grow with the clip.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+
+from racctl import __version__
+from racctl.contracts import Features, Mask, Meta, Pose, step
+from racctl.encoders.pose import SHOWN, STEP, PoseEncoder, pose_encoder
+from racctl.encoders.silhouette import SILHOUETTE, Cutter, silhouette_encoder
+from racctl.encoders.video import VideoEncoder, video_encoder
+from racctl.errors import DataError, UsageError
+from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip
+from racctl.io.ahead import ahead
+from racctl.io.current import is_current, recorded_meta
+from racctl.io.npz import read_mask, read_pose
+from racctl.io.sniff import sniff
+from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.progress import Report, silent
+from racctl.video.decode import Frame, Video, frames, probe, upright
+from racctl.video.part import check_part
+from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
+
+NONE = "none"
+LARGEST = 65504.0  # of float16
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to encode, and how.
+
+    encoder, pose_encoder: names, "none" for a branch that is not wanted.  weights, pose_weights: files, "" for the
+    embedded or the downloaded ones.  preset: of the video encoder.  random: untrained weights.  window, stride: ticks.
+    rate: ticks per second; 0: every frame; None: what the encoders were trained at.  batch: windows at a time.
+    zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
+    start, stop: seconds.  video, mask, pose: files of the clip that are there already.
+    """
+
+    encoder: str = SILHOUETTE
+    pose_encoder: str = "ctrgcn"
+    weights: str = ""
+    pose_weights: str = ""
+    preset: str = ""
+    random: bool = False
+    window: int = 64
+    stride: int = 16
+    rate: float | None = None
+    batch: int = 8
+    zeros: bool = False
+    start: float | None = None
+    stop: float | None = None
+    video: str = ""
+    mask: str = ""
+    pose: str = ""
+    mask_model: str = "blazepose"
+    pose_model: str = "full"
+    download: bool = False
+    seed: int = 0
+
+    def check(self) -> Options:
+        """UsageError for a value that means nothing; returns self."""
+        check_part(self.start, self.stop)
+        if not 1 <= self.stride <= 1 << 20 or not 2 <= self.window <= 4096:
+            raise UsageError(f"windows of {self.window} every {self.stride} frames mean nothing; the paper has 64, 16")
+        if self.rate is not None and not 0 <= self.rate <= 1000:
+            raise UsageError(f"'--rate {self.rate:g}' means nothing; expected frames per second, 0 for every frame")
+        if self.encoder == self.pose_encoder == NONE:
+            raise UsageError("with neither '--encoder' nor '--pose-encoder' there is nothing to encode")
+        return self
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The frozen networks of the two branches; None for one that is not wanted."""
+
+    video: VideoEncoder | None
+    pose: PoseEncoder | None
+
+    def rate(self, options: Options) -> float:
+        """Ticks per second of the windows, 0 for every frame."""
+        if options.rate is not None:
+            return options.rate
+        return max(self.video.look.rate if self.video else 0.0, self.pose.rate if self.pose else 0.0)
+
+    def estimates(self, options: Options) -> Estimates:
+        """What has to be estimated of a video before it can be encoded."""
+        mask = bool(self.video) and self.video.look.kind == SILHOUETTE and not options.mask
+        pose = self.pose is not None and not options.pose
+        return Estimates(256 if mask else 0, pose, options.start, options.stop, options.mask_model, options.pose_model,
+                         options.download)  # fmt: skip
+
+    def step(self, options: Options, span: str) -> Meta:
+        """The provenance entry of features that these make."""
+        asked = step(
+            "encode", __version__, span=span, encoder=self.video.name if self.video else None,
+            pose_encoder=self.pose.name if self.pose else None, preset=options.preset or None, window=options.window,
+            stride=options.stride, rate=self.rate(options), zeros=options.zeros or None, start=options.start,
+            stop=options.stop,
+        )  # fmt: skip
+        return {**asked, "weights": [branch.record for branch in (self.video, self.pose) if branch]}
+
+
+def load_encoders(options: Options, device: torch.device) -> Encoders:
+    """The two networks that the options name; see `video_encoder` and `pose_encoder` for what is raised."""
+    video = pose = None
+    if options.encoder == SILHOUETTE:
+        if options.preset:
+            raise UsageError("'--preset' is an option of the encoders of whole frames")
+        video = silhouette_encoder(options.weights, options.random, device, options.seed)
+    elif options.encoder != NONE:
+        fetch = options.download and not options.weights and not options.random
+        video = video_encoder(
+            options.encoder, options.weights, fetch, options.random, device, options.preset, options.seed
+        )
+    if options.pose_encoder != NONE:
+        untrained = options.random and not options.pose_weights
+        pose = pose_encoder(options.pose_encoder, options.pose_weights, untrained, device, options.seed)
+    return Encoders(video, pose)
+
+
+@dataclass
+class Clip:
+    """One clip, opened. file, video: None where only a pose is known.  segment: source frames that are wanted, half-
+    open; None for all.  cycles: (R, 2) repetitions in source frames, for exemplars; None for windows."""
+
+    name: str
+    where: str
+    file: IO[bytes] | None = None
+    video: Video | None = None
+    pose: Pose | None = None
+    mask: Mask | None = None
+    segment: tuple[int, int] | None = None
+    cycles: np.ndarray | None = None
+    meta: Meta = field(default_factory=dict)
+
+    def frames(self, options: Options) -> Iterator[Frame]:
+        """The frames that are wanted, from the video or (without pictures) from the pose's clock."""
+        if self.file is not None:
+            found = frames(self.file, self.where, options.start, options.stop)
+        else:
+            begin = -np.inf if options.start is None else options.start
+            end = np.inf if options.stop is None else options.stop
+            found = (
+                Frame(int(number), float(time), None)
+                for number, time in zip(self.pose.frame, self.pose.time, strict=True)
+                if begin <= time < end
+            )
+        low, high = self.segment or (0, np.inf)
+        return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, found))
+
+
+class Spool:
+    """Arrays of one shape that are too many for memory, one after the other in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="racctl-")  # noqa: SIM115 (closed on leaving)
+        self._shape, self._count = None, 0
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def add(self, rows: np.ndarray) -> None:
+        self._shape = rows.shape[1:]
+        self._file.write(np.ascontiguousarray(rows).tobytes())
+        self._count += len(rows)
+
+    def array(self) -> np.ndarray:
+        """All of them, float16, as a memory map, which outlives the file."""
+        self._file.flush()
+        return np.memmap(self._file, np.float16, "r", shape=(self._count, *self._shape))
+
+
+def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report = silent) -> Features:
+    """Tokens of every window of a clip, or of every repetition in `clip.cycles`.
+
+    The arrays are memory maps of temporary files. Raises DataError, naming the clip, when it has no frame in the part
+    asked for, a repetition lies outside it, or the tokens are not finite.
+    """
+    source = clip.frames(options)
+    first = next(source, None)
+    if first is None:
+        raise DataError(f"'{clip.where}' has no frame in the part asked for")
+    cycles = None if clip.cycles is None else _within(clip, first.number)
+    rate = 0.0 if cycles is not None else encoders.rate(options)
+    clock, expected = Clock([], []), clip.video.frames if clip.video else len(clip.pose.frame)
+    ticks = _counted(on_clock(itertools.chain([first], source), rate), expected, report)
+    made: dict[str, np.ndarray] = {}
+    if encoders.video:
+        shots = Shots(options.window, options.stride, encoders.video.frames, cycles)
+        made["video"] = _encode_video(clip, encoders.video, shots, ticks, clock, options)
+    else:
+        for tick in ticks:
+            clock.frame.append(tick.number)
+            clock.time.append(tick.time)
+    spans = _spans(options, len(clock.frame), cycles)
+    if encoders.pose:
+        made["pose"] = _encode_pose(clip, encoders.pose, spans, clock, options)
+    start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
+    meta = {**clip.meta, **_about(encoders, options, rate, cycles is not None)}
+    return Features(start, stop, meta, made.get("video"), made.get("pose"), start_s, stop_s)
+
+
+def _within(clip: Clip, first: int) -> np.ndarray:
+    """(R, 2) ticks of the clip's repetitions, by their beginning; DataError for one that lies outside."""
+    cycles = clip.cycles[np.argsort(clip.cycles[:, 0], kind="stable")] - first
+    total = clip.video.frames if clip.video else int(clip.pose.frame[-1]) + 1
+    if not len(cycles):
+        raise DataError(f"clip '{clip.name}' has no repetition to encode")
+    if (cycles[:, 0] < 0).any() or (cycles[:, 1] <= cycles[:, 0]).any() or (cycles[:, 1] > total - first).any():
+        raise DataError(f"clip '{clip.name}' has repetitions that are empty or outside it; see 'racctl check-labels'")
+    return cycles
+
+
+def _counted(ticks: Iterator[Frame], expected: int, report: Report) -> Iterator[Frame]:
+    for frame in ticks:
+        yield frame
+        report(frame.number, expected)
+
+
+def _spans(options: Options, total: int, cycles: np.ndarray | None) -> np.ndarray:
+    """(S, 2) ticks of the windows."""
+    if cycles is not None:
+        return cycles
+    starts = np.arange(0, total, options.stride)
+    return np.stack([starts, starts + options.window], axis=1)
+
+
+def _encode_video(
+    clip: Clip, encoder: VideoEncoder, shots: Shots, ticks: Iterator[Frame], clock: Clock, options: Options
+) -> np.ndarray:
+    """(S, C, T', h, w) float16. Decoding goes on while the network computes."""
+    prepare = _prepare(clip, encoder)
+    blank = encoder.look.blank() if options.zeros else None
+    windows = cut(ticks, shots, prepare, clock, blank)
+    with Spool() as spool:
+        for batch in ahead(batched(windows, options.batch), 2):
+            spool.add(_halved(encoder(torch.from_numpy(batch)), clip, "video"))
+        return spool.array()
+
+
+def _prepare(clip: Clip, encoder: VideoEncoder):
+    """What makes a frame's picture of this encoder's kind."""
+    if encoder.look.kind == SILHOUETTE:
+        return Cutter(clip.mask, clip.video, encoder.look.side)
+    rotation = clip.video.rotation
+    return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
+
+
+def _encode_pose(clip: Clip, encoder: PoseEncoder, spans: np.ndarray, clock: Clock, options: Options) -> np.ndarray:
+    """(S, C, T', V, 1) float16."""
+    seen, frame = encoder.seen(clip.pose), np.array(clock.frame)
+    with Spool() as spool:
+        for part in np.array_split(spans, -(-len(spans) // (4 * options.batch))):
+            ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
+            rows = np.searchsorted(clip.pose.frame, frame[ticks.clip(0, len(frame) - 1)], "right") - 1
+            joints = np.where((rows >= 0)[..., None, None], seen[rows.clip(0)], 0)
+            if options.zeros:
+                joints[ticks >= len(frame)] = 0
+            spool.add(_halved(encoder(joints.astype(np.float32)), clip, "pose"))
+        return spool.array()
+
+
+def _halved(tokens: torch.Tensor, clip: Clip, branch: str) -> np.ndarray:
+    """float16 of finite tokens; DataError otherwise, and for what float16 cannot hold."""
+    largest = tokens.abs().max()
+    if not torch.isfinite(largest):
+        raise DataError(f"clip '{clip.name}': the {branch} encoder gives values that are not finite; check its weights")
+    if largest > LARGEST:
+        raise DataError(f"clip '{clip.name}': the {branch} encoder gives values up to {largest:.3g}, beyond float16")
+    return tokens.cpu().to(torch.float16).numpy()
+
+
+def _about(encoders: Encoders, options: Options, rate: float, exemplars: bool) -> Meta:
+    """The part of the meta document that says what the tokens are."""
+    about: Meta = {"span": "repetitions" if exemplars else "windows", "rate": rate}
+    if not exemplars:
+        about |= {"window": options.window, "stride": options.stride}
+    if (video := encoders.video) is not None:
+        about["video"] = {"encoder": video.name, "weights": video.record, "look": video.look.header(),
+                          "sampled": video.frames, "frames_per_token": options.window / video.steps}  # fmt: skip
+    if (pose := encoders.pose) is not None:
+        about["pose"] = {"encoder": pose.name, "weights": pose.record, "topology": pose.topology, "sampled": SHOWN,
+                         "frames_per_token": options.window * STEP / SHOWN}  # fmt: skip
+    return about
+
+
+def encode_source(
+    source: str, encoders: Encoders, options: Options, estimators: Estimators, report: Report = silent,
+    cycles: np.ndarray | None = None, segment: tuple[int, int] | None = None,
+) -> Features:  # fmt: skip
+    """Encode a video, or a racctl.pose/1 (with `options.video` both). source: a path, or "-" for stdin.
+
+    cycles: (R, 2) repetitions in source frames, for exemplars.  segment: source frames to keep to.
+    Raises DataError when the input is neither, UsageError for a pose whose video is needed and not named.
+    """
+    with open_input(source) as file, ExitStack() as stack:
+        where, name, pose = display_name(source), source, None
+        if sniff(file) == "npz":
+            pose = read_pose(file, where)
+            name, file = options.video, None
+            if name:
+                file = stack.enter_context(open_input(name))
+                refuse_other_clip(pose.clip, name)
+            elif encoders.video:
+                raise UsageError(f"'{where}' is a pose; name its video with '--video FILE', or use '--encoder none'")
+        elif options.video:
+            raise UsageError("'--video' names the clip of a pose; the input is a video itself")
+        clip = _opened(file, name, where, pose, encoders, options, estimators, report)
+        clip.cycles, clip.segment = cycles, segment
+        clip.meta["steps"].append(encoders.step(options, "windows" if cycles is None else "repetitions"))
+        return encode_clip(clip, encoders, options, report)
+
+
+def _opened(
+    file: IO[bytes] | None, name: str, where: str, pose: Pose | None, encoders: Encoders, options: Options,
+    estimators: Estimators, report: Report,
+) -> Clip:  # fmt: skip
+    """The clip with its pose and mask, given or estimated."""
+    wanted = encoders.estimates(options)
+    if file is None:
+        return Clip(pose.clip, where, pose=pose, meta={**_kept(pose.meta), "clip": pose.clip})
+    where = display_name(name)
+    video = probe(file, where)
+    mask, steps = None, []
+    if encoders.pose and pose is None:
+        pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
+    if wanted.mask:
+        mask = estimators.mask(file, name, report)
+    elif encoders.video and encoders.video.look.kind == SILHOUETTE:
+        with open_input(options.mask) as given:
+            mask = read_mask(given, display_name(options.mask))
+        refuse_other_clip(mask.clip, name)
+    for part in (mask, pose if encoders.pose else None):
+        steps += part.meta.get("steps", []) if part is not None else []
+    clip = clip_name(name) if pose is None or pose.clip in ("", "stdin") else pose.clip
+    meta = {"clip": clip, "source": video.source(), "steps": steps}
+    return Clip(clip, where, file, video if encoders.video else None, pose, mask, meta=meta)
+
+
+def _kept(meta: Meta) -> Meta:
+    """Of a pose's meta document, what is about its source."""
+    return {key: meta[key] for key in ("source",) if key in meta} | {"steps": list(meta.get("steps", []))}
+
+
+def is_encoded(source: str, target: Path, encoders: Encoders, options: Options, span: str) -> bool:
+    """Whether `target` holds features made of the same bytes the same way."""
+    steps = recorded_meta(target).get("steps", [])
+    if not steps or steps[-1] != encoders.step(options, span):
+        return False
+    with open_input(source) as file:
+        return is_current(target, sha256(file), steps)

@@ -1,0 +1,115 @@
+"""What `racctl encode` has to do: files, or the clips of a published data set, each with its repetitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from racctl.contracts import Features
+from racctl.data.published import DATASETS, Published
+from racctl.data.truth import read_truth
+from racctl.encode import Encoders, Options, encode_source, is_encoded
+from racctl.errors import DataError, UsageError
+from racctl.estimation import Estimators
+from racctl.io.escounts import token_files, write_tokens
+from racctl.io.npz import write_features
+from racctl.io.output import make_folder, write_file
+from racctl.io.spool import clip_name, display_name
+from racctl.progress import Report, silent
+
+LAYOUTS = ("racctl", "escounts")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to encode. cycles: (R, 2) repetitions in source frames, None for windows.  segment: source frames to
+    keep to, None for all."""
+
+    clip: str
+    source: str
+    cycles: np.ndarray | None = None
+    segment: tuple[int, int] | None = None
+
+    @property
+    def span(self) -> str:
+        return "windows" if self.cycles is None else "repetitions"
+
+
+def file_jobs(sources: list[str], video: str = "", reps: str = "") -> list[Job]:
+    """The inputs as they come. reps: a table with the repetitions of each, as `racctl count --reps` or a data set has
+    it; DataError for a clip that it does not know."""
+    if not reps:
+        return [Job(clip_name(source), source) for source in sources]
+    known = {row.clip: row.cycles for row in read_truth(reps)}
+    jobs = []
+    for source in sources:
+        clip = clip_name(video or source)
+        cycles = known.get(clip)
+        if cycles is None and len(known) == len(sources) == 1:
+            cycles = next(iter(known.values()))  # stdin has no name
+        if cycles is None:
+            raise DataError(f"'{display_name(reps)}' marks no repetitions of '{clip}'")
+        jobs.append(Job(clip, source, cycles))
+    return jobs
+
+
+def open_set(name: str, root: str, split: str, annotations: str = "", exclude_known_bad: bool = False) -> Published:
+    """The data set of that name; UsageError for an unknown one, or without a root and a split."""
+    if name not in DATASETS:
+        raise UsageError(f"no such data set '{name}'; expected one of {', '.join(DATASETS)}")
+    if not root or not split:
+        raise UsageError("'--dataset' needs '--root DIR' and '--split train|val|test'")
+    return DATASETS[name](root, split, annotations, exclude_known_bad)
+
+
+def set_jobs(dataset: Published, exemplars: bool) -> tuple[list[Job], list[tuple[str, str]]]:
+    """The usable clips of a data set, each once, and the others with the reason why they are not."""
+    jobs, failures = {}, []
+    for clip in dataset:
+        name = clip.truth.clip
+        if name in jobs:
+            continue
+        reason = clip.unusable or ("no repetition is marked" if exemplars and not len(clip.repetitions) else "")
+        if reason:
+            failures.append((name, str(reason)))
+        else:
+            jobs[name] = Job(name, str(clip.video), clip.repetitions if exemplars else None, clip.segment)
+    return list(jobs.values()), failures
+
+
+def encode_job(job: Job, encoders: Encoders, options: Options, estimators: Estimators, report: Report) -> Features:
+    """`encode_source` of one job."""
+    return encode_source(job.source, encoders, options, estimators, report, job.cycles, job.segment)
+
+
+def save_job(
+    job: Job, folder: Path, layout: str, dataset: str, encoders: Encoders, options: Options, estimators: Estimators
+) -> None:
+    """Write FOLDER/<clip>.features.npz (exemplars: <clip>.exemplars.npz), or the token files of ESCounts' layout,
+    unless they are there, made of the same bytes the same way."""
+    if layout == "escounts":
+        return _save_escounts(job, folder, dataset, encoders, options, estimators)
+    target = folder / f"{job.clip}.{'features' if job.cycles is None else 'exemplars'}.npz"
+    if not is_encoded(job.source, target, encoders, options, job.span):
+        found = encode_job(job, encoders, options, estimators, silent)
+        write_file(target, lambda out: write_features(out, found))
+
+
+def _save_escounts(
+    job: Job, folder: Path, dataset: str, encoders: Encoders, options: Options, estimators: Estimators
+) -> None:
+    about = Features(np.zeros(0), np.zeros(0), {"clip": job.clip, "span": job.span})
+    for branch, encoder in (("video", encoders.video), ("pose", encoders.pose)):
+        if encoder is not None:
+            about.meta[branch] = {"encoder": encoder.name}
+            setattr(about, branch, np.zeros(0))
+    targets = token_files(folder, about, dataset)
+    if all(is_encoded(job.source, target, encoders, options, job.span) for target in targets):
+        return
+    found = encode_job(job, encoders, options, estimators, silent)
+    found.meta["clip"] = job.clip
+    for target, tokens in token_files(folder, found, dataset).items():
+        make_folder(target.parent)
+        write_file(target, lambda out, tokens=tokens: write_tokens(out, found, tokens))

@@ -1,0 +1,1 @@
+"""Frozen networks that turn pictures and poses into tokens."""

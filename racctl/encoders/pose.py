@@ -1,0 +1,158 @@
+"""Frozen pose encoders: the joints of a window to tokens.
+
+Two kinds of weights are fed differently. Those that racctl trained itself see `racctl.streams.joint_tokens`: x, y and z
+in units of the body, and the score, 25 joints in the order of D2-STX. Released CTR-GCN checkpoints were trained on NTU
+RGB+D: x, y and z in metres in the camera's space with y upwards, Kinect's order, and the middle of the spine in a
+window's first frame as the origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from racctl.contracts import Meta, Pose
+from racctl.errors import DataError, UsageError
+from racctl.io.checkpoint import digest, read_model
+from racctl.io.sniff import sniff
+from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, one_person
+from racctl.remap import remap
+from racctl.streams import joint_tokens
+from racctl.topology import topology_named
+from racctl.weights import embedded
+
+POSE_ENCODERS = ("ctrgcn",)
+SHOWN = 64  # frames that a window is shown in, whatever its length
+STEP = 4  # frames for a token
+OWN, NTU = 4, 3  # channels of what the two kinds see
+NTU_LICENCE = "CC BY-NC 4.0 (the released CTR-GCN checkpoints)"
+
+
+@dataclass(frozen=True)
+class PoseEncoder:
+    """A frozen network and what it wants to see. topology: of its joints, and of its tokens.  channels: of the tokens.
+    record: of its weights, for provenance.  rate: frames per second that it was trained at, 0 where that is unknown."""
+
+    name: str
+    network: CTRGCN
+    record: Meta
+    device: torch.device
+    rate: float = 0.0
+
+    @property
+    def topology(self) -> str:
+        return self.network.config.topology
+
+    @property
+    def channels(self) -> int:
+        return 4 * self.network.config.base
+
+    @property
+    def steps(self) -> int:
+        return SHOWN // STEP
+
+    def seen(self, pose: Pose) -> np.ndarray:
+        """(T, V, C) float32 of the main person, on the pose's own clock; zeros where nobody is seen. DataError where
+        the weights need metres and the pose has none."""
+        if self.network.config.channels == OWN:
+            return joint_tokens(remap(pose, self.topology))
+        return metres(pose, self.topology)
+
+    @torch.no_grad()
+    def __call__(self, joints: np.ndarray) -> Tensor:
+        """(S, 64, V, C) as `seen` gives them to tokens (S, 4 * base, 16, V, 1) float32."""
+        windows = torch.from_numpy(joints).to(self.device)
+        if self.network.config.channels == NTU:
+            windows = centred(windows, topology_named(self.topology).index("spine_mid"))
+        half = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            return self.network.tokens(windows.permute(0, 3, 1, 2)[..., None]).float()
+
+
+def metres(pose: Pose, topology: str) -> np.ndarray:
+    """(T, V, 3) float32 world coordinates as Kinect has them, zeros where nobody is seen."""
+    person = pose.chosen("main")
+    if pose.world is None:
+        raise DataError(
+            f"clip '{pose.clip}' has no coordinates in metres, which these weights need; 'racctl pose' gives them"
+        )
+    turned = remap(pose, topology)
+    if not person:
+        return np.zeros((len(pose.frame), len(topology_named(topology)), 3), np.float32)
+    # Both look along z. MediaPipe's x goes to the right of the picture and y down, Kinect's to the left and up.
+    return np.nan_to_num(turned.world[:, person[0]] * np.array([-1, -1, 1], np.float32))
+
+
+def centred(windows: Tensor, joint: int) -> Tensor:
+    """(S, T, V, 3) with this joint of each window's first seen frame as the origin; frames of zeros stay so."""
+    seen = (windows != 0).any(-1).any(-1)  # (S, T)
+    first = seen.to(torch.uint8).argmax(1)
+    origin = windows[torch.arange(len(windows), device=windows.device), first, joint]
+    return torch.where(seen[..., None, None], windows - origin[:, None, None], windows)
+
+
+def pose_encoder(
+    name: str, weights: str = "", random: bool = False, device: torch.device | None = None, seed: int = 0
+) -> PoseEncoder:
+    """The encoder called `name`. weights: a file, of `racctl train --model ctrgcn` or a released CTR-GCN checkpoint;
+    "" for the embedded ones.  random: no training at all, marked in what is made.
+
+    Raises UsageError for a name that is none, DataError for weights that do not fit.
+    """
+    if name not in POSE_ENCODERS:
+        raise UsageError(f"no such pose encoder '{name}'; expected {', '.join(POSE_ENCODERS)} or none")
+    if random:
+        torch.manual_seed(seed)
+        config = CTRGCNConfig(people=1, channels=OWN, topology="d2stx25")
+        found = PoseEncoder(name, CTRGCN(config), {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
+    else:
+        path = Path(weights) if weights else embedded(name)
+        if path is None:
+            raise UsageError(f"no weights of '{name}' are embedded; name a file, or '--random-weights' to try it out")
+        found = _loaded(name, path)
+    found.network.eval().requires_grad_(False)
+    device = device or torch.device("cpu")
+    return replace(found, network=found.network.to(device), device=device)
+
+
+def _loaded(name: str, path: Path) -> PoseEncoder:
+    try:
+        with open(path, "rb") as file:
+            if sniff(file) == "safetensors":
+                return _own(name, *read_model(file, str(path)), path)
+    except OSError as error:
+        raise DataError(f"cannot open '{path}': {(error.strerror or str(error)).lower()}") from None
+    return _released(name, path)
+
+
+def _own(name: str, meta: Meta, tensors: dict[str, Tensor], path: Path) -> PoseEncoder:
+    """Weights of `racctl train`."""
+    if meta["model"] != "ctrgcn":
+        raise DataError(f"'{path}' is a model of kind '{meta['model']}', expected ctrgcn")
+    try:
+        network = CTRGCN(CTRGCNConfig(**meta["config"]))
+        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+    except (TypeError, ValueError, UsageError, RuntimeError) as error:
+        raise DataError(f"'{path}' does not fit its own header ({str(error).splitlines()[0].lower()})") from None
+    record = {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}
+    return PoseEncoder(name, network, record, torch.device("cpu"), float(meta["input"].get("rate", 0)))
+
+
+def _released(name: str, path: Path) -> PoseEncoder:
+    """A checkpoint of the authors of CTR-GCN, for one person or two."""
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+        people = len(tensors["data_bn.weight"]) // (25 * NTU)
+        classes, base = len(tensors["fc.weight"]), tensors["l1.gcn1.bn.weight"].shape[0]
+        network = CTRGCN(CTRGCNConfig(classes, "ntu25", 1, NTU, base))
+        network.load_state_dict(one_person(tensors) if people == 2 else tensors)
+    except Exception as error:  # torch.load and load_state_dict raise whatever the damage leads to
+        reason = (str(error).splitlines() or [""])[0].strip().lower()
+        raise DataError(f"'{path}' is no checkpoint of CTR-GCN ({type(error).__name__}: {reason[:80]})") from None
+    return PoseEncoder(name, network, {"name": path.name, "sha256": digest(tensors), "licence": NTU_LICENCE},
+                       torch.device("cpu"))  # fmt: skip

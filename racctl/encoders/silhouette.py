@@ -1,0 +1,111 @@
+"""The project's own video encoder: a person cut out of the picture, grayscale and mask. It runs offline; it is no
+replacement for weights of Kinetics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor, nn
+
+from racctl.contracts import Mask, Meta
+from racctl.encoders.video import VideoEncoder, read_tensors
+from racctl.errors import DataError, UsageError
+from racctl.io.checkpoint import digest, model_meta
+from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
+from racctl.streams import Cut, person_boxes, picture
+from racctl.video.decode import Frame, Video, upright
+from racctl.weights import embedded
+
+SILHOUETTE = "silhouette"
+SIDE = 112  # pixels
+RATE = 30.0  # frames per second that it was trained at
+
+
+@dataclass(frozen=True)
+class SilhouetteLook:
+    """Frames are (side, side, 2) uint8: grayscale 0 to 255, and the mask, 0 or 1, as `Cutter` gives them."""
+
+    side: int = SIDE
+    frames: int = SAMPLED
+    rate: float = RATE
+    kind: str = SILHOUETTE
+
+    def header(self) -> Meta:
+        return {"kind": self.kind, "side": self.side, "frames": self.frames, "rate": self.rate}
+
+    def normalise(self, clips: Tensor) -> Tensor:
+        """(S, frames, side, side, 2) uint8 to (S, 2, frames, side, side) float32 in 0..1."""
+        gray, mask = clips[..., 0].float() / 255, clips[..., 1].float()
+        return rearrange([gray, mask], "c s t h w -> s c t h w")
+
+    def blank(self) -> np.ndarray:
+        return np.zeros((self.side, self.side, 2), np.uint8)
+
+
+class Cutter:
+    """Cuts the person out of a clip's frames, steadily, as `racctl.streams` does it for training."""
+
+    def __init__(self, mask: Mask, video: Video, side: int = SIDE) -> None:
+        self._mask, self._side, self._rotation = mask, side, video.rotation
+        self._cut = Cut(person_boxes(mask, video), mask.frame, video)
+
+    def __call__(self, frame: Frame) -> np.ndarray:
+        """(side, side, 2) uint8 of one frame."""
+        whole = upright(frame.image.reformat(format="gray").to_ndarray(), self._rotation)
+        at = max(int(np.searchsorted(self._mask.frame, frame.number, "right")) - 1, 0)
+        outline, number = self._mask.mask[at], int(self._mask.frame[at])
+        gray = picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.BILINEAR)
+        person = picture(outline, self._side, self._cut.box(number, outline.shape), Image.NEAREST)
+        return np.stack([gray, person], axis=-1)
+
+
+class _Tokens(nn.Module):
+    """The network without its heads."""
+
+    def __init__(self, network: SilhouetteNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.network.tokens(clips)
+
+
+def silhouette_encoder(
+    weights: str = "", random: bool = False, device: torch.device | str = "cpu", seed: int = 0
+) -> VideoEncoder:
+    """weights: a file of `racctl train --model silhouette`, "" for the embedded ones.  random: no training at all.
+
+    Raises UsageError when there are none, DataError when they do not fit."""
+    look = SilhouetteLook()
+    if random:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network, record = SilhouetteNet(SilhouetteConfig()), {"name": SILHOUETTE, "random": True, "seed": seed}
+    else:
+        path = Path(weights) if weights else embedded(SILHOUETTE)
+        if path is None:
+            raise UsageError(f"no weights of '{SILHOUETTE}' are embedded; use '--weights FILE' or '--random-weights'")
+        network, record = _trained(path)
+    cells = look.side
+    for _ in range(5):
+        cells = -(-cells // 2)
+    shape = (8 * network.config.base, look.frames // 2, cells, cells)
+    return VideoEncoder(SILHOUETTE, look, _Tokens(network), shape, record, device)
+
+
+def _trained(path: Path) -> tuple[SilhouetteNet, Meta]:
+    tensors = read_tensors(path)
+    meta = model_meta(path)
+    if meta["model"] != SILHOUETTE:
+        raise DataError(f"'{path}' is a model of kind '{meta['model']}', expected {SILHOUETTE}")
+    try:
+        network = SilhouetteNet(SilhouetteConfig(**meta["config"]))
+        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"'{path}' does not fit its own header ({str(error).splitlines()[0].lower()})") from None
+    return network, {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}

@@ -1,0 +1,86 @@
+"""The mask and the pose of a clip, where a pipeline needs them and the user did not bring them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from racctl.contracts import Mask, Pose
+from racctl.errors import DataError
+from racctl.io.npz import read_pose
+from racctl.io.spool import clip_name, display_name, open_input
+from racctl.mask import Options as MaskOptions
+from racctl.mask import estimate_mask, mask_lanes
+from racctl.pose import estimate_pose, pose_lanes, pose_step
+from racctl.progress import Report, silent
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What to estimate. mask: width and height of the masks in pixels, 0 for none.  pose: whether the pose too.
+    start, stop: seconds.  mask_model: of `racctl mask`.  pose_model: of `racctl pose`."""
+
+    mask: int = 0
+    pose: bool = False
+    start: float | None = None
+    stop: float | None = None
+    mask_model: str = "blazepose"
+    pose_model: str = "full"
+    download: bool = False
+
+
+class Estimators:
+    """The mask and pose models, in worker processes that start only when used."""
+
+    def __init__(self, wanted: Estimates, jobs: int) -> None:
+        part = {"start": wanted.start, "stop": wanted.stop}
+        self._stack, self._workers = ExitStack(), []
+        if wanted.mask:
+            size = f"{wanted.mask}x{wanted.mask}"
+            self.masks = MaskOptions(wanted.mask_model, size, **part, download=wanted.download)
+            (self._mask,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
+            self._workers.append(self._mask)
+        if wanted.pose:
+            self.made_by = pose_step(wanted.pose_model, 1, **part, stride=1)
+            (self._pose,) = self._stack.enter_context(pose_lanes(wanted.pose_model, 1, 1, jobs))
+            self._workers.append(self._pose)
+
+    def mask(self, file: IO[bytes], name: str, report: Report = silent) -> Mask:
+        return estimate_mask(file, name, self.masks, self._mask, report).mask()
+
+    def pose(self, file: IO[bytes], name: str, report: Report = silent) -> Pose:
+        return estimate_pose(file, name, self._pose, self.made_by, report)
+
+    def abort(self) -> None:
+        for workers in self._workers:
+            workers.abort()
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@contextmanager
+def estimator_lanes(wanted: Estimates, lanes: int, each: int) -> Iterator[list[Estimators]]:
+    """`lanes` sets of estimators of `each` worker processes."""
+    with ExitStack() as stack:
+        made = []
+        for _ in range(lanes):
+            made.append(Estimators(wanted, each))
+            stack.callback(made[-1].close)
+        yield made
+
+
+def given_pose(path: str, video: str) -> Pose:
+    """The pose in a file; DataError when it was made of another clip than `video`."""
+    with open_input(path) as file:
+        pose = read_pose(file, display_name(path))
+    refuse_other_clip(pose.clip, video)
+    return pose
+
+
+def refuse_other_clip(clip: str, video: str) -> None:
+    """DataError when a mask or pose says that it is of another clip than this video."""
+    if clip not in ("", "stdin", clip_name(video)) and video != "-":
+        raise DataError(f"'{display_name(video)}' is not the clip '{clip}' that the mask or pose was made of")

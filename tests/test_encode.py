@@ -1,0 +1,296 @@
+"""racctl encode: windows and repetitions to tokens, from videos, poses and data sets."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from clips import bouncing, plain, write_clip
+from commands import one_line, racctl
+
+from racctl.contracts import Mask, Pose
+from racctl.encode import Clip, Encoders, Options, encode_clip, load_encoders
+from racctl.encoders.pose import SHOWN, centred, metres, pose_encoder
+from racctl.errors import DataError, UsageError
+from racctl.io.escounts import read_tokens
+from racctl.io.npz import read_features, write_features, write_mask, write_npz, write_pose
+from racctl.io.parquet import table_from_rows, write_table
+from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
+from racctl.topology import NTU25
+
+CPU = torch.device("cpu")
+FRAMES = 90
+
+
+def a_pose(frames: int = FRAMES, clip: str = "clip", seed: int = 0, apart: float = 1 / 30) -> Pose:
+    rng = np.random.default_rng(seed)
+    moving = rng.normal(100, 20, (1, 1, 33, 3)) + 10 * np.sin(np.arange(frames) / 5)[:, None, None, None]
+    xyz = moving.astype(np.float32)
+    return Pose(xyz, np.full((frames, 1, 33), 0.9, np.float32), np.arange(frames), np.arange(frames) * apart,
+                np.zeros(1, np.int32), {"clip": clip, "topology": "blazepose33"}, xyz / 100)  # fmt: skip
+
+
+def a_mask(frames: int = FRAMES, clip: str = "clip") -> Mask:
+    mask = np.zeros((frames, 20, 20), np.uint8)
+    mask[:, 4:16, 6:14] = 1
+    return Mask(mask, np.arange(frames), np.arange(frames) / 30, {"clip": clip})
+
+
+def features(raw: bytes):
+    return read_features(io.BytesIO(raw), "features")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """clip.mp4 with its pose, mask and repetitions."""
+    path = tmp_path_factory.mktemp("encode")
+    write_clip(path / "clip.mp4", plain(FRAMES, 96, 72), fps=30)
+    for name, part, write in (("pose", a_pose(), write_pose), ("mask", a_mask(), write_mask)):
+        with open(path / f"clip.{name}.npz", "wb") as file:
+            write(file, part)
+    rows = [
+        {"clip": "clip", "person": 0, "rep": k, "start": s, "stop": e, "start_s": s / 30, "stop_s": e / 30, "label": ""}
+        for k, (s, e) in enumerate([(4, 36), (36, 60)])
+    ]
+    with open(path / "reps.parquet", "wb") as file:
+        write_table(file, table_from_rows("racctl.reps/1", rows, {}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def given(folder) -> list:
+    """Options with which nothing is estimated and no weights are needed."""
+    return ["--pose", folder / "clip.pose.npz", "--mask", folder / "clip.mask.npz", "--random-weights"]
+
+
+def test_a_video_becomes_both_branches_on_the_same_windows(folder, given):
+    done = racctl("encode", folder / "clip.mp4", *given)
+    assert done.returncode == 0, done.stderr
+    found = features(done.stdout)
+    assert found.video.shape == (6, 192, 8, 4, 4) and found.pose.shape == (6, 256, 16, 25, 1)
+    assert found.start.tolist() == [0, 16, 32, 48, 64, 80] and found.stop.tolist() == [64, 80, 90, 90, 90, 90]
+    assert found.start_s == pytest.approx(found.start / 30, abs=2e-3)
+    meta = found.meta
+    assert (meta["clip"], meta["span"], meta["window"], meta["stride"], meta["rate"]) == ("clip", "windows", 64, 16, 30)
+    assert meta["video"]["frames_per_token"] == 8 and meta["pose"]["frames_per_token"] == 4
+    assert meta["video"]["weights"] == {"name": "silhouette", "random": True, "seed": 0}
+    assert [entry["tool"] for entry in meta["steps"]] == ["encode"]
+    assert racctl("encode", folder / "clip.mp4", *given).stdout == done.stdout  # equal input, equal bytes
+
+
+def test_a_pose_on_stdin_joins_its_video(folder, given):
+    pose = (folder / "clip.pose.npz").read_bytes()
+    words = ["--video", folder / "clip.mp4", "--mask", folder / "clip.mask.npz", "--random-weights"]
+    piped = features(racctl("encode", *words, stdin=pose).stdout)
+    whole = features(racctl("encode", folder / "clip.mp4", *given).stdout)
+    assert np.array_equal(piped.video, whole.video) and np.array_equal(piped.pose, whole.pose)
+    remapped = racctl("remap-joints", stdin=pose).stdout
+    assert np.allclose(features(racctl("encode", *words, stdin=remapped).stdout).pose, whole.pose, atol=1e-2)
+
+
+def test_a_pose_alone_needs_no_video(folder):
+    found = features(racctl("encode", folder / "clip.pose.npz", "--encoder", "none", "--random-weights").stdout)
+    assert found.video is None and found.pose.shape == (6, 256, 16, 25, 1) and found.meta["clip"] == "clip"
+    text = one_line(racctl("encode", folder / "clip.pose.npz", "--random-weights"), 2)
+    assert "name its video with '--video FILE'" in text
+
+
+def test_repetitions_become_exemplars_all_of_them(folder, given):
+    done = racctl("encode", folder / "clip.mp4", *given, "--reps", folder / "reps.parquet")
+    found = features(done.stdout)
+    assert found.meta["span"] == "repetitions" and "window" not in found.meta
+    assert found.video.shape[0] == found.pose.shape[0] == 2
+    assert (found.start.tolist(), found.stop.tolist()) == ([4, 36], [36, 60])
+
+
+def test_windows_may_be_other_and_at_another_rate(folder, given):
+    found = features(racctl("encode", folder / "clip.mp4", *given, "--window", 32, "--stride", 32, "--rate", 15).stdout)
+    assert found.start.tolist() == [0, 63] or found.start.tolist() == [0, 64]
+    assert found.meta["video"]["frames_per_token"] == 4 and found.meta["rate"] == 15
+    part = features(racctl("encode", folder / "clip.mp4", *given, "--start", 1, "--stop", 2).stdout)
+    assert part.start.tolist() == [30, 46] and part.stop.max() == 60
+
+
+def test_the_tokens_are_those_of_each_window_alone():
+    """Batches, shared frames and the thread that decodes change nothing."""
+    encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
+    pose = a_pose()
+    found = encode_clip(Clip("clip", "clip", pose=pose), encoders, Options(batch=1, rate=0))
+    seen = encoders.pose.seen(pose)
+    for k, start in enumerate(range(0, FRAMES, 16)):
+        rows = np.minimum(np.arange(start, start + SHOWN), FRAMES - 1)
+        alone = encoders.pose(seen[rows][None])[0].numpy()
+        assert np.allclose(found.pose[k], alone, atol=2e-2, rtol=1e-2)
+
+
+def test_a_clip_of_one_frame_is_one_window():
+    encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
+    found = encode_clip(Clip("one", "one", pose=a_pose(1)), encoders, Options())
+    assert found.pose.shape == (1, 256, 16, 25, 1) and (found.start[0], found.stop[0]) == (0, 1)
+    target = io.BytesIO()
+    write_features(target, found)
+    assert features(target.getvalue()).pose.shape == found.pose.shape
+
+
+def test_values_that_are_not_finite_name_the_clip():
+    encoder = pose_encoder("ctrgcn", random=True)
+    encoder.network.l10.gcn1.bn.weight.data[0] = float("nan")
+    with pytest.raises(DataError, match="clip 'sick': the pose encoder gives values that are not finite"):
+        encode_clip(Clip("sick", "sick", pose=a_pose()), Encoders(None, encoder), Options())
+    encoder.network.l10.gcn1.bn.weight.data[0] = 1e9
+    with pytest.raises(DataError, match="beyond float16"):
+        encode_clip(Clip("sick", "sick", pose=a_pose()), Encoders(None, encoder), Options())
+
+
+def test_repetitions_outside_the_clip_are_refused():
+    encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
+    for cycles in ([[80, 120]], [[5, 5]], [[-3, 9]], np.zeros((0, 2))):
+        with pytest.raises(DataError, match="clip 'x' has"):
+            encode_clip(Clip("x", "x", pose=a_pose(), cycles=np.array(cycles)), encoders, Options())
+
+
+def released(path, people: int = 2, base: int = 16) -> CTRGCN:
+    """A checkpoint as the authors of CTR-GCN save it, small; the network it holds."""
+    torch.manual_seed(1)
+    network = CTRGCN(CTRGCNConfig(5, people=people, base=base)).eval()
+    torch.nn.init.uniform_(network.data_bn.running_var, 0.5, 2)
+    torch.save({f"module.{key}": value for key, value in network.state_dict().items()}, path)
+    return network
+
+
+def test_a_released_checkpoint_for_two_people_encodes_one(tmp_path):
+    network = released(tmp_path / "ntu.pt")
+    encoder = pose_encoder("ctrgcn", str(tmp_path / "ntu.pt"))
+    assert (encoder.topology, encoder.channels) == ("ntu25", 64)
+    assert encoder.record["licence"].startswith("CC BY-NC")
+    pose = a_pose(SHOWN)
+    seen = encoder.seen(pose)[None]
+    tokens = encoder(seen)
+    both = torch.from_numpy(np.stack([seen, np.zeros_like(seen)], -1))
+    both[..., 0] = centred(torch.from_numpy(seen), NTU25.index("spine_mid"))
+    with torch.no_grad():
+        theirs = network.tokens(both.permute(0, 3, 1, 2, 4))[..., :1]
+    assert torch.allclose(tokens, theirs, atol=1e-4)
+
+
+def test_the_ntu_input_is_metres_with_y_up_about_the_spine():
+    pose = a_pose(3)
+    pose.world[1] = np.nan
+    seen = metres(pose, "ntu25")
+    shoulder, left = NTU25.index("left_shoulder"), 11
+    assert seen[0, shoulder] == pytest.approx(pose.world[0, 0, left] * [-1, -1, 1])
+    assert not seen[1].any()
+    moved = centred(torch.from_numpy(seen)[None], NTU25.index("spine_mid"))[0]
+    assert not moved[0, NTU25.index("spine_mid")].any() and not moved[1].any()
+    assert torch.allclose(moved[2] - moved[0], torch.from_numpy(seen[2] - seen[0]), atol=1e-6)
+    pose.world = None
+    with pytest.raises(DataError, match="has no coordinates in metres"):
+        metres(pose, "ntu25")
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda path: path.write_bytes(b"nothing"), "is no checkpoint of CTR-GCN"),
+    (lambda path: torch.save({"a": torch.zeros(1)}, path), "is no checkpoint of CTR-GCN"),
+    (lambda path: path.unlink(), "cannot open"),
+])  # fmt: skip
+def test_weights_that_do_not_fit_are_one_line(tmp_path, damage, message):
+    path = tmp_path / "weights.pt"
+    released(path)
+    damage(path)
+    with pytest.raises(DataError, match=message):
+        pose_encoder("ctrgcn", str(path))
+
+
+def test_names_that_are_none_are_refused():
+    for options in (
+        Options(encoder="vgg", pose_encoder="none"), Options(encoder="none", pose_encoder="gcn"),
+        Options(preset="escounts", random=True), Options(encoder="swin3d_t", pose_encoder="none"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError):
+            load_encoders(options, CPU)
+    for options in (
+        Options(stride=0),
+        Options(window=1),
+        Options(rate=-1),
+        Options(encoder="none", pose_encoder="none"),
+    ):
+        with pytest.raises(UsageError):
+            options.check()
+
+
+@pytest.fixture(scope="module")
+def llsp(tmp_path_factory):
+    """A data set of RepCount's layout: a good clip, one that is no video, one that is not there."""
+    path = tmp_path_factory.mktemp("llsp")
+    (path / "video" / "test").mkdir(parents=True)
+    write_clip(path / "video" / "test" / "good.mp4", bouncing(60, 20, 120), fps=30)
+    (path / "video" / "test" / "bad.mp4").write_bytes(b"\0\0\0\x18ftypmp42 and nothing else")
+    (path / "test.csv").write_text(
+        "type,name,count,L1,L2,L3,L4\nsquat,good.mp4,2,0,20,20,40\nsquat,bad.mp4,1,0,9,,\nsquat,gone.mp4,1,0,9,,\n"
+    )
+    return path
+
+
+def test_a_data_set_is_encoded_past_its_bad_clips(llsp, tmp_path):
+    words = ["encode", "--dataset", "repcount", "--root", llsp, "--split", "test", "--encoder", "none",
+             "--random-weights", "-o", tmp_path / "out"]  # fmt: skip
+    done = racctl(*words)
+    assert done.returncode == 3, done.stderr
+    assert "2 of 3 inputs failed" in done.stderr.decode() and "no video is called 'gone'" in done.stderr.decode()
+    target = tmp_path / "out" / "good.features.npz"
+    assert features(target.read_bytes()).pose.shape[0] == 4
+    written = target.stat().st_mtime_ns
+    racctl(*words)
+    assert target.stat().st_mtime_ns == written  # what is current is not made again
+    racctl(*words, "--seed", "1")
+    assert target.stat().st_mtime_ns != written
+    racctl(*words, "--exemplars")
+    assert features((tmp_path / "out" / "good.exemplars.npz").read_bytes()).start.tolist() == [0, 20]
+
+
+def test_the_layout_of_escounts(llsp, tmp_path):
+    words = ["encode", "--dataset", "repcount", "--root", llsp, "--split", "test", "--random-weights", "--layout",
+             "escounts", "-o", tmp_path]  # fmt: skip
+    assert racctl(*words).returncode == 3
+    assert racctl(*words, "--exemplars").returncode == 3
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz"))
+    assert found == [
+        "exemplar_ctrgcntokens_repcount/good.npz", "exemplar_silhouettetokens_repcount/good.npz",
+        "saved_ctrgcntokens_repcount/good.npz", "saved_silhouettetokens_repcount/good.npz",
+    ]  # fmt: skip
+    shapes = {name: np.load(tmp_path / name)["arr_0"].shape for name in found}
+    assert shapes[found[0]] == (2, 256, 16, 25, 1) and shapes[found[1]] == (2, 192, 8, 4, 4)
+    assert shapes[found[2]] == (4, 256, 16, 25, 1) and shapes[found[3]] == (4, 192, 8, 4, 4)
+    with open(tmp_path / found[3], "rb") as file:
+        assert read_tokens(file, "tokens").dtype == np.float32
+
+
+def test_token_files_that_are_none_are_one_line():
+    for arrays, message in (
+        ({"arr_0": np.zeros((2, 3))}, "expected tokens under 'arr_0'"),
+        ({"other": np.zeros((1, 1, 1, 1, 1))}, "expected tokens under 'arr_0'"),
+        ({"arr_0": np.full((1, 1, 1, 1, 1), np.nan)}, "values that are not finite"),
+    ):
+        file = io.BytesIO()
+        write_npz(file, "", {}, arrays)
+        with pytest.raises(DataError, match=message):
+            read_tokens(file, "tokens.npz")
+
+
+def test_a_command_says_what_it_cannot_do(folder, tmp_path):
+    clip = folder / "clip.mp4"
+    for words, code, message in (
+        ([clip, "--encoder", "swin3d_t"], 2, "--random-weights"),
+        ([clip, "--encoder", "nothing"], 2, "no such video encoder"),
+        ([clip, "--root", "x"], 2, "it is an option of '--dataset'"),
+        (["--dataset", "repcount", "--root", tmp_path, "--split", "test", "-o", tmp_path], 1, "has no table"),
+        (["--dataset", "ucf", "--root", tmp_path, "--split", "test", "-o", tmp_path], 2, "no such data set"),
+        ([clip, "--layout", "escounts"], 2, "name a directory"),
+        ([clip, "--layout", "other"], 2, "no such"),
+        ([clip, "--video", clip, "--random-weights"], 2, "the input is a video itself"),
+        ([folder / "clip.mask.npz", "--random-weights"], 1, "holds racctl.mask/1"),
+        ([clip, "--reps", folder / "reps.parquet", "--pose", folder / "clip.mask.npz", "--random-weights"], 1, "holds"),
+    ):
+        assert message in one_line(racctl("encode", *words), code)
