@@ -11,7 +11,8 @@ from commands import racctl
 
 from racctl.io.checkpoint import digest, read_model
 from racctl.io.parquet import read_table
-from racctl.models.catalog import built, configured
+from racctl.models.catalog import ENCODERS, built, configured
+from racctl.training.encoders import encoder_look, sampled
 from racctl.weights import FOLDER, embedded, names
 
 
@@ -28,6 +29,18 @@ def test_every_file_has_a_card_that_names_its_digest_and_how_it_was_made(name):
     assert path.stat().st_size < 10 << 20
     model = built(meta["model"], configured(meta["model"], meta["config"]))
     model.load_state_dict(tensors)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name in ENCODERS])
+def test_an_encoder_is_fed_as_its_header_says_and_counts(name):
+    with open(embedded(name), "rb") as file:
+        meta, tensors = read_model(file, name)
+    look = encoder_look(name, meta["input"]["stride"])
+    assert meta["input"] == {**look.header(), "sampled": sampled(name, look)}
+    assert meta["config"]["density"] and len(meta["classes"]) == 37
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    if name == "silhouette":
+        assert "no replacement for Kinetics weights" in (FOLDER / f"{name}.md").read_text()
 
 
 def test_nothing_is_embedded_without_weights():

@@ -46,25 +46,48 @@ class FrameTokens(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries (b, t, d) over keys (b, s, d), Eq. 5-7; dropout on the attention weights.
+    """Multi-head attention of queries (b, t, d) over keys and values (b, s, d), Eq. 5-7; dropout on the attention
+    weights.
 
     With `self.keep` set, the weights of the last call are kept in `self.weights`, (b, heads, t, s).
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.dropout, self.keep = heads, dropout, False
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, width)
         self.weights: Tensor | None = None
 
-    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        q = rearrange(self.query(queries), "b t (h d) -> b h t d", h=self.heads)
-        k, v = (rearrange(layer(keys), "b s (h d) -> b h s d", h=self.heads) for layer in (self.key, self.value))
+    def forward(
+        self, queries: Tensor, keys: Tensor, values: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """values: the keys where they are None.  bias: added to the scores, broadcast to (b, heads, t, s)."""
+        q, k, v = self.projected(queries, keys, keys if values is None else values)
         if self.keep:
-            self.weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+            self.weights = self.attended(q, k, bias)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
         return self.out(rearrange(mixed, "b h t d -> b t (h d)"))
+
+    def with_weights(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The output, and the weights averaged over the heads, (b, t, s)."""
+        q, k, v = self.projected(queries, keys, values)
+        weights = self.attended(q, k)
+        return self.out(rearrange(weights @ v, "b h t d -> b t (h d)")), weights.mean(1)
+
+    def projected(self, *inputs: Tensor) -> list[Tensor]:
+        """Queries, keys and values by head, each (b, heads, tokens, d / heads)."""
+        layers = (self.query, self.key, self.value)
+        return [
+            rearrange(layer(x), "b t (h d) -> b h t d", h=self.heads) for layer, x in zip(layers, inputs, strict=True)
+        ]
+
+    @staticmethod
+    def attended(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(b, heads, t, s) softmax of the scaled scores."""
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        return (scores if bias is None else scores + bias).softmax(-1)
 
 
 class FeedForward(nn.Sequential):

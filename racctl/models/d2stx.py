@@ -1,0 +1,144 @@
+"""D2-STX: repetitions from video and pose tokens, with spatial and temporal cross-attention decoupled.
+
+The two branches and the fusion of "D2-STX: Decoupling Spatial-temporal Cross-attention for Dual-branch Repetitive
+Action Counting" (only its supplement is public). Everything works with one branch too: the other is absent then, not
+zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from einops import rearrange, reduce
+from torch import Tensor, nn
+
+from racctl.models.branch import Branch, BranchConfig
+from racctl.models.fusion import Fusion
+
+BRANCHES = ("both", "video", "pose")
+GUIDES = ("both", "pose", "video")
+FUSIONS = ("decoupled", "coupled")
+DECISIONS = ("learned", "fixed")
+SCALE = 100.0  # densities are learnt a hundred times as large (ESCounts)
+
+
+@dataclass(frozen=True)
+class D2STXConfig:
+    """video, pose: channels of the tokens.  joints: of the pose.  grid: places that a picture is averaged to on each
+    side before anything else, 0 for none.  guide: who asks: the pose, the video, or both (bidirectional).
+
+    The defaults are the paper's, with Swin-T and CTR-GCN; 768 channels of the pose are those of the authors' files.
+    """
+
+    branches: str = "both"
+    video: int = 768  # Swin-T
+    pose: int = 256  # CTR-GCN
+    joints: int = 25
+    grid: int = 3  # 7 * 0.4, rounded up
+    width: int = 512
+    heads: int = 8
+    layers: int = 2
+    window_layers: int = 3
+    window: tuple[int, int, int] = (4, 7, 7)
+    shot_tokens: int = 1568
+    guide: str = "both"
+    fusion: str = "decoupled"
+    decision: str = "learned"
+    dropout: float = 0.0
+    release: bool = False
+
+    def check(self) -> D2STXConfig:
+        """ValueError for values that mean nothing; returns self."""
+        for name, known in (("branches", BRANCHES), ("guide", GUIDES), ("fusion", FUSIONS), ("decision", DECISIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}")
+        if self.width % 4 or self.width % self.heads:
+            raise ValueError("width is a multiple of 4 and of heads")
+        if min(self.video, self.pose, self.joints, self.layers + 1, self.window_layers + 1) < 1 or self.grid < 0:
+            raise ValueError("channels and joints are positive")
+        return self
+
+    def branch(self, name: str) -> BranchConfig:
+        of_video = self.grid**2 if self.release else 0
+        channels, places = (self.video, of_video) if name == "video" else (self.pose, self.joints)
+        return BranchConfig(
+            channels, places, self.width, self.heads, self.layers, self.window_layers, self.window,
+            shot_tokens=self.shot_tokens, dropout=self.dropout, release=self.release,
+            stretched=self.release and name == "pose",
+        )  # fmt: skip
+
+
+# The embedded model's: tokens of racctl's own two encoders.
+SMALL = D2STXConfig(video=192, pose=128, grid=2, width=96, heads=4, shot_tokens=16)
+
+
+@dataclass
+class Densities:
+    """Repetitions in each token's span, times `SCALE`, each (b, T) or None where a branch is absent: what the branches
+    say alone, the fusion, and the guides of the fusion before its decision."""
+
+    video: Tensor | None = None
+    pose: Tensor | None = None
+    fused: Tensor | None = None
+    guides: dict[str, Tensor] | None = None
+
+    @property
+    def final(self) -> Tensor:
+        """The fusion where both branches are there, else the one that is."""
+        return next(one for one in (self.fused, self.pose, self.video) if one is not None)
+
+
+class D2STX(nn.Module):
+    """Tokens of a clip to densities; `Densities.final.sum(1) / SCALE` is the count."""
+
+    def __init__(self, config: D2STXConfig) -> None:
+        super().__init__()
+        self.config = c = config.check()
+        names = ("video", "pose") if c.branches == "both" else (c.branches,)
+        self.branches = nn.ModuleDict({name: Branch(c.branch(name)) for name in names})
+        if c.branches == "both":
+            self.fusion = Fusion(c.width, c.heads, c.guide, c.fusion == "coupled", c.decision, c.release)
+
+    def forward(
+        self, video: Tensor | None = None, pose: Tensor | None = None, valid: Tensor | None = None,
+        video_shots: list[Tensor] | None = None, pose_shots: list[Tensor] | None = None,
+    ) -> Densities:  # fmt: skip
+        """video: (b, T, C, H, W).  pose: (b, T, C, J); either may be None.  valid: (b, T), False after a clip's end.
+        video_shots, pose_shots: exemplars, (b, T', C, H, W) and (b, T', C, J) each; none for zero-shot."""
+        found, features = Densities(), {}
+        if video is not None and "video" in self.branches:
+            shots = [rearrange(shot, "b t c h w -> b (t h w) c") for shot in video_shots or []]
+            found.video, features["video"] = self.branches["video"](self.pooled(video), shots, valid)
+        if pose is not None and "pose" in self.branches:
+            shots = [rearrange(shot, "b t c j -> b (t j) c") for shot in pose_shots or []]
+            found.pose, features["pose"] = self.branches["pose"](rearrange(pose, "b t c j -> b t j 1 c"), shots, valid)
+        if not features:
+            raise ValueError(f"this model looks at {self.config.branches}; it was given neither")
+        if len(features) == 2:
+            joints = features["pose"].squeeze(3)
+            found.fused, found.guides = self.fusion(joints, features["video"], valid)
+        return found
+
+    def pooled(self, video: Tensor) -> Tensor:
+        """(b, T, C, H, W) to (b, T, grid, grid, C), averaged; exemplars are not."""
+        t, grid = video.shape[1], self.config.grid
+        if grid and (grid < video.shape[3] or grid < video.shape[4]):
+            small = (min(grid, video.shape[3]), min(grid, video.shape[4]))
+            video = nn.functional.adaptive_avg_pool2d(rearrange(video, "b t c h w -> (b t) c h w"), small)
+            video = rearrange(video, "(b t) c h w -> b t c h w", t=t)
+        return rearrange(video, "b t c h w -> b t h w c")
+
+
+def counted(density: Tensor, valid: Tensor | None = None) -> Tensor:
+    """(b,) repetitions of a density (b, T) as the model gives it."""
+    return reduce(density if valid is None else density * valid, "b t -> b", "sum") / SCALE
+
+
+def release(config: D2STXConfig) -> D2STXConfig:
+    """The config for the authors' own checkpoints: 768 channels of the pose, and their departures from the paper."""
+    return replace(config, pose=768, release=True)
+
+
+def parameters(model: nn.Module) -> int:
+    """How many numbers can be learnt."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

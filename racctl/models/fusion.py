@@ -1,0 +1,166 @@
+"""Cross-attention between the pose and the video of a clip: decoupled in space and time, and coupled to compare with.
+
+D2-STX, supplement 6.3, Algorithms 1 to 4. Their loops over t, over the joints and over the places of the picture share
+one set of weights each, so they are folded into the batch here; nothing else differs. Letters: T tokens in time,
+J joints, P = H W places of the picture, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from racctl.models.layers import Attention, sinusoidal
+
+
+class SpatialAttention(nn.Module):
+    """Within each moment, one stream's places ask the other's. Algorithm 1 (`guide` the pose), Algorithm 3 (the video).
+
+    The video carries the code E_spatial of its places, also as the values (lines 5, 6); `code_values=False` leaves the
+    values without, as the authors' release does.
+    """
+
+    def __init__(self, width: int, heads: int, guide: str, code_values: bool = True) -> None:
+        super().__init__()
+        self.guide, self.code_values = guide, code_values
+        self.attention, self.norm = Attention(width, heads), nn.LayerNorm(width)
+
+    def forward(self, pose: Tensor, video: Tensor, place: Tensor, joint: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """pose (b, T, J, C), video (b, T, P, C), place: E_spatial (P, C), joint: of the joints (J, C) or None.
+
+        Returns the guiding stream, fused, and the weights, averaged over the heads: (b, T, J, P), guided by the video
+        (b, T, P, J)."""
+        b, t = pose.shape[:2]
+        joints, places = (rearrange(x, "b t n c -> (b t) n c") for x in (pose, video))
+        coded_joints = joints if joint is None else joints + joint
+        coded_places = places + place
+        if self.guide == "pose":
+            values = coded_places if self.code_values else places
+            out, weights = self.attention.with_weights(coded_joints, coded_places, values)
+            fused = self.norm(joints + out)
+        else:
+            out, weights = self.attention.with_weights(coded_places, coded_joints, joints)
+            fused = self.norm(places + out)
+        return rearrange(fused, "(b t) n c -> b t n c", b=b, t=t), rearrange(weights, "(b t) n m -> b t n m", b=b, t=t)
+
+
+class TemporalAttention(nn.Module):
+    """Each joint asks over time what the picture showed where it looked; Algorithm 2. Guided by the video, each place
+    asks what the joints did that it looked at; Algorithm 4."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention, self.norm = Attention(width, heads), nn.LayerNorm(width)
+
+    def forward(self, guide: Tensor, other: Tensor, weights: Tensor, valid: Tensor | None = None) -> Tensor:
+        """guide (b, T, N, C), other (b, T, M, C), weights (b, T, N, M) from the spatial stage.  valid: (b, T), False
+        where the clip has ended; None for no padding. Returns the guide, fused, (b, T, N, C)."""
+        b, t, n, c = guide.shape
+        looked_at = weights @ other
+        code = sinusoidal(t, c, guide)
+        queries, keys = (rearrange(x, "b t n c -> (b n) t c") for x in (guide, looked_at))
+        bias = None if valid is None else padding(valid).repeat_interleave(n, 0)
+        out = self.attention(queries + code, keys + code, bias=bias)
+        return rearrange(self.norm(queries + out), "(b n) t c -> b t n c", b=b)
+
+
+class CoupledAttention(nn.Module):
+    """The conventional fusion of Fig. 5(a): all joints at all times ask all places at all times, and the reverse."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.pose, self.video = Attention(width, heads), Attention(width, heads)
+        self.norm_pose, self.norm_video = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """pose (b, T, J, C), video (b, T, P, C), both returned fused."""
+        t, j, p = pose.shape[1], pose.shape[2], video.shape[2]
+        code = sinusoidal(t, pose.shape[-1], pose)[:, None]
+        joints, places = (rearrange(x, "b t n c -> b (t n) c") for x in (pose + code, video + code + place))
+        over = [None, None] if valid is None else [padding(valid.repeat_interleave(n, 1)) for n in (p, j)]
+        to_pose = rearrange(self.pose(joints, places, bias=over[0]), "b (t n) c -> b t n c", t=t)
+        to_video = rearrange(self.video(places, joints, bias=over[1]), "b (t n) c -> b t n c", t=t)
+        return self.norm_pose(pose + to_pose), self.norm_video(video + to_video)
+
+
+def padding(valid: Tensor) -> Tensor:
+    """(b, 1, 1, s) to add to attention scores: 0 where valid (b, s), minus infinity where not."""
+    return torch.zeros_like(valid, dtype=torch.float32).masked_fill(~valid, -torch.inf)[:, None, None]
+
+
+def place_code(height: int, width: int, channels: int, like: Tensor) -> Tensor:
+    """E_spatial, (height * width, channels): sine and cosine of the row in the first half, of the column in the second,
+    frequencies from 1 to 1/10000."""
+    quarter = channels // 4
+    rate = torch.exp(-torch.arange(quarter, device=like.device) * (torch.log(torch.tensor(10000.0)).item() / quarter))
+    rows = torch.arange(height, device=like.device).repeat_interleave(width)[:, None] * rate
+    columns = torch.arange(width, device=like.device).repeat(height)[:, None] * rate
+    return torch.cat([rows.sin(), rows.cos(), columns.sin(), columns.cos()], dim=1).to(like.dtype)
+
+
+class Fusion(nn.Module):
+    """Both streams in, one density out; the spatial stage first, then the temporal one.
+
+    guide: "pose", "video" or "both" (bidirectional).  coupled: Fig. 5(a) instead.  decision: of the two densities where
+    both guide: "learned", one weight, begun at 0.5; "fixed" at 0.5 (Table 7).  release: what the authors' release does
+    where it departs from the algorithms, for its checkpoints: learnt codes of 25 joints, values without the places'
+    code.
+    """
+
+    def __init__(
+        self, width: int, heads: int, guide: str = "both", coupled: bool = False, decision: str = "learned",
+        release: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.guides = ("pose", "video") if guide == "both" else (guide,)
+        self.norm = nn.ModuleDict({name: nn.LayerNorm(width) for name in ("pose", "video")})
+        self.project = nn.ModuleDict({name: nn.Linear(width, width) for name in ("pose", "video")})
+        if coupled:
+            self.coupled = CoupledAttention(width, heads)
+        else:
+            self.spatial = nn.ModuleDict({g: SpatialAttention(width, heads, g, not release) for g in self.guides})
+            self.temporal = nn.ModuleDict({g: TemporalAttention(width, heads) for g in self.guides})
+        self.head = nn.ModuleDict({g: DensityHead(width) for g in self.guides})
+        self.joint = nn.Parameter(0.02 * torch.randn(25, width)) if release else None
+        if guide == "both":
+            self.share = nn.Parameter(torch.tensor(0.5), requires_grad=decision == "learned")
+        self.apply(_even)
+
+    def forward(self, pose: Tensor, video: Tensor, valid: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """pose (b, T, J, C), video (b, T, H, W, C). Returns the density (b, T), and what the two guides say of it."""
+        h, w, c = video.shape[2:]
+        pose = self.project["pose"](self.norm["pose"](pose))
+        video = self.project["video"](self.norm["video"](rearrange(video, "b t h w c -> b t (h w) c")))
+        fused = self.fused(pose, video, place_code(h, w, c, video), valid)
+        each = {guide: self.head[guide](tokens) for guide, tokens in fused.items()}
+        if len(each) == 1:
+            return next(iter(each.values())), each
+        return self.share * each["pose"] + (1 - self.share) * each["video"], each
+
+    def fused(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
+        """The guiding streams after both stages, (b, T, N, C) each."""
+        if hasattr(self, "coupled"):
+            both = dict(zip(("pose", "video"), self.coupled(pose, video, place, valid), strict=True))
+            return {guide: both[guide] for guide in self.guides}
+        found = {}
+        for guide in self.guides:
+            tokens, weights = self.spatial[guide](pose, video, place, self.joint)
+            found[guide] = self.temporal[guide](tokens, video if guide == "pose" else pose, weights, valid)
+        return found
+
+
+class DensityHead(nn.Sequential):
+    """Tokens (b, T, N, C) to a density (b, T): two layers, averaged over the N places."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, 1))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens).squeeze(-1).mean(-1)
+
+
+def _even(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,149 @@
+"""Algorithms 1 to 4 of the D2-STX supplement as their loops stand there, against the folded ones, gradients too."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from racctl.models.fusion import CoupledAttention, Fusion, SpatialAttention, TemporalAttention, padding, place_code
+from racctl.models.layers import Attention, sinusoidal
+
+B, T, J, H, W, C, HEADS = 2, 5, 4, 2, 3, 16, 4
+
+
+def attention(layer: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Multi-head attention head by head: output (B, Q, C) and the mean weights (B, Q, K)."""
+    q, k, v = layer.query(queries), layer.key(keys), layer.value(values)
+    size, outs, weights = C // HEADS, [], []
+    for head in range(HEADS):
+        part = slice(head * size, (head + 1) * size)
+        scores = torch.einsum("bqc,bkc->bqk", q[..., part], k[..., part]) / math.sqrt(size)
+        weights.append(scores.exp() / scores.exp().sum(-1, keepdim=True))
+        outs.append(torch.einsum("bqk,bkc->bqc", weights[-1], v[..., part]))
+    return layer.out(torch.cat(outs, -1)), sum(weights) / HEADS
+
+
+def algorithm_1(layer: SpatialAttention, pose: Tensor, video: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+    fused, attended = [], []
+    for t in range(T):
+        pose_t, video_t = pose[:, t], video[:, t].reshape(B, H * W, C)
+        video_pos = video_t + code
+        out, weights = attention(layer.attention, pose_t, video_pos, video_pos)
+        fused.append(layer.norm(pose_t + out))
+        attended.append(weights)
+    return torch.stack(fused, 1), torch.stack(attended, 1)
+
+
+def algorithm_2(layer: TemporalAttention, pose: Tensor, video: Tensor, spatial: Tensor) -> Tensor:
+    flat = video.reshape(B, T, H * W, C)
+    video_joint = torch.stack([torch.stack([spatial[b] @ flat[b]]) for b in range(B)])[:, 0]
+    code, fused = sinusoidal(T, C, pose), []
+    for j in range(J):
+        pose_pos, video_pos = pose[:, :, j] + code, video_joint[:, :, j] + code
+        out, _ = attention(layer.attention, pose_pos, video_pos, video_pos)
+        fused.append(layer.norm(pose[:, :, j] + out))
+    return torch.stack(fused, 2)
+
+
+def algorithm_3(layer: SpatialAttention, pose: Tensor, video: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+    fused, attended = [], []
+    for t in range(T):
+        pose_t, video_t = pose[:, t], video[:, t].reshape(B, H * W, C)
+        out, weights = attention(layer.attention, video_t + code, pose_t, pose_t)
+        fused.append(layer.norm(video_t + out).reshape(B, H, W, C))
+        attended.append(weights)
+    return torch.stack(fused, 1), torch.stack(attended, 1)
+
+
+def algorithm_4(layer: TemporalAttention, pose: Tensor, video: Tensor, spatial: Tensor) -> Tensor:
+    pose_pixel = torch.stack([spatial[b] @ pose[b] for b in range(B)])
+    flat, code, fused = video.reshape(B, T, H * W, C), sinusoidal(T, C, pose), []
+    for s in range(H * W):
+        video_pos, pose_pos = flat[:, :, s] + code, pose_pixel[:, :, s] + code
+        out, _ = attention(layer.attention, video_pos, pose_pos, pose_pos)
+        fused.append(layer.norm(flat[:, :, s] + out))
+    return torch.stack(fused, 2).reshape(B, T, H, W, C)
+
+
+@pytest.fixture
+def streams() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(B, T, J, C, requires_grad=True), torch.randn(B, T, H, W, C, requires_grad=True)
+
+
+def agree(folded: Tensor, literal: Tensor, inputs, layer) -> None:
+    """Values and gradients to 1e-5, those of the weights too."""
+    assert torch.allclose(folded, literal, atol=1e-5)
+    way = torch.randn_like(literal)
+    given = [*inputs, *layer.parameters()]
+    found = torch.autograd.grad((folded * way).sum(), given, allow_unused=True, retain_graph=True)
+    wanted = torch.autograd.grad((literal * way).sum(), given, allow_unused=True, retain_graph=True)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("guide", "literal"), [("pose", algorithm_1), ("video", algorithm_3)])
+def test_the_spatial_stage_is_the_algorithm(streams, guide, literal):
+    pose, video = streams
+    layer, code = SpatialAttention(C, HEADS, guide), place_code(H, W, C, pose)
+    fused, weights = layer(pose, video.flatten(2, 3), code)
+    wanted, attended = literal(layer, pose, video, code)
+    agree(fused, wanted.reshape(fused.shape), streams, layer)
+    agree(weights, attended, streams, layer)
+    assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:-1]))
+
+
+@pytest.mark.parametrize(("guide", "literal"), [("pose", algorithm_2), ("video", algorithm_4)])
+def test_the_temporal_stage_is_the_algorithm(streams, guide, literal):
+    pose, video = streams
+    layer = TemporalAttention(C, HEADS)
+    shape = (B, T, J, H * W) if guide == "pose" else (B, T, H * W, J)
+    weights = torch.rand(shape).softmax(-1)
+    flat = video.flatten(2, 3)
+    folded = layer(pose, flat, weights) if guide == "pose" else layer(flat, pose, weights)
+    agree(folded, literal(layer, pose, video, weights).reshape(folded.shape), streams, layer)
+
+
+@pytest.mark.parametrize("guide", ["pose", "video", "both"])
+@pytest.mark.parametrize("coupled", [False, True])
+def test_padding_changes_nothing(streams, guide, coupled):
+    pose, video = streams
+    fusion = Fusion(C, HEADS, guide, coupled).eval()
+    density, each = fusion(pose, video)
+    assert density.shape == (B, T) and list(each) == (["pose", "video"] if guide == "both" else [guide])
+    longer = [torch.cat([x, torch.randn_like(x)], 1) for x in streams]
+    valid = torch.arange(2 * T)[None].expand(B, -1) < T
+    padded, _ = fusion(*longer, valid)
+    assert torch.allclose(padded[:, :T], density, atol=1e-5)
+    assert not torch.allclose(fusion(*longer)[0][:, :T], density, atol=1e-3)
+
+
+def test_the_decision_is_half_and_half_until_it_is_learnt(streams):
+    for decision in ("learned", "fixed"):
+        fusion = Fusion(C, HEADS, "both", decision=decision)
+        density, each = fusion(*streams)
+        assert torch.allclose(density, (each["pose"] + each["video"]) / 2, atol=1e-6)
+        assert fusion.share.requires_grad == (decision == "learned")
+
+
+def test_the_coupled_fusion_lets_all_see_all(streams):
+    pose, video = streams
+    layer = CoupledAttention(C, HEADS)
+    code = place_code(H, W, C, pose)
+    to_pose, _ = layer(pose, video.flatten(2, 3), code, None)
+    (grad,) = torch.autograd.grad(to_pose[0, 0, 0, 0], video)
+    assert (grad[0].abs().sum(-1) > 0).all()  # the first joint at the first moment saw every place at every moment
+    spatial = SpatialAttention(C, HEADS, "pose")
+    (grad,) = torch.autograd.grad(spatial(pose, video.flatten(2, 3), code)[0][0, 0, 0, 0], video)
+    assert (grad[0, 0].abs().sum(-1) > 0).all() and not grad[0, 1:].any()
+
+
+def test_codes_tell_places_apart():
+    code = place_code(7, 7, 64, torch.zeros(1))
+    assert code.shape == (49, 64) and torch.cdist(code, code).fill_diagonal_(9).min() > 0.1
+    assert torch.equal(code[0], torch.tensor([0.0, 1.0, 0.0, 1.0]).repeat_interleave(16))
+    assert padding(torch.tensor([[True, False]])).tolist() == [[[[0.0, -math.inf]]]]
