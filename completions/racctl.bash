@@ -28,10 +28,13 @@ _racctl() {
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any" ;;
     "train --input") words="both raw mask pose" ;;
-    "train --fusion") words="cross concat add none" ;;
     "train --objective") words="label density both" ;;
     "train --crop") words="frame person" ;;
     "train --precision") words="auto 32 bf16" ;;
+    "train --preset") words="small paper" ;;
+    "train --branches") words="both video pose" ;;
+    "train --guide") words="both video pose" ;;
+    "train --decision") words="learned fixed" ;;
     "train --device") words="auto cpu cuda mps" ;;
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
@@ -46,7 +49,7 @@ _racctl() {
         remap-joints) words="--to --from --fps --size -o --output -q --quiet --debug --help" ;;
         score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --exact --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
-        train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --licence --seed --device --threads -q --quiet --debug --help" ;;
+        train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --features --val-data --val-features --preset --branches --guide --decision --shots --joint --licence --seed --device --threads -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

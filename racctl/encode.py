@@ -216,6 +216,7 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report
         made["pose"] = _encode_pose(clip, encoders.pose, spans, clock, options)
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
     meta = {**clip.meta, **_about(encoders, options, rate, cycles is not None)}
+    meta |= {} if cycles is not None else {"ticks": len(clock.frame)}
     return Features(start, stop, meta, made.get("video"), made.get("pose"), start_s, stop_s)
 
 

@@ -14,6 +14,11 @@ import numpy as np
 from racctl.errors import UsageError
 
 Pairs = tuple[tuple[str, str], ...]
+SIDES = ("left", "right")
+PARTS = {
+    "leg": ("hip", "knee", "ankle", "heel", "foot", "toe"),
+    "arm": ("shoulder", "elbow", "wrist", "hand", "thumb", "pinky", "index"),
+}  # limbs, and the words in the names of their joints
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,17 @@ class Topology:
         for left, right in self.symmetries:
             order[self.indices([left, right])] = self.indices([right, left])
         return order
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Trunk with head, legs and arms, each with its joints; every joint is in one."""
+        found: dict[str, list[str]] = {name: [] for name in ("trunk", *(f"{s}_{p}" for p in PARTS for s in SIDES))}
+        for joint in self.joints:
+            words = joint.split("_")
+            side = next((s for s in SIDES if s in words), "")
+            part = next((p for p, names in PARTS.items() if set(names) & set(words)), "")
+            found[f"{side}_{part}" if side and part else "trunk"].append(joint)
+        return {name: tuple(joints) for name, joints in found.items() if joints}
 
     def permutation(self, to: Topology) -> np.ndarray:
         """(V,) int64 with `array[..., permutation, :]` in the order of `to`; UsageError unless both have the same

@@ -128,3 +128,13 @@ def test_a_wrong_topology_raises(joints: tuple, edges: tuple, symmetries: tuple,
 def test_only_the_same_joints_permute() -> None:
     with pytest.raises(UsageError, match="'coco17' and 'ntu25' have different joints"):
         COCO17.permutation(NTU25)
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=lambda t: t.name)
+def test_every_joint_is_of_one_part_and_limbs_of_one_side(topology):
+    parts = topology.parts
+    assert sorted(joint for joints in parts.values() for joint in joints) == sorted(topology.joints)
+    assert list(parts) == ["trunk", "left_leg", "right_leg", "left_arm", "right_arm"]
+    for name in ("left_leg", "left_arm"):
+        assert all("left" in joint for joint in parts[name])
+    assert not {"left_foot_index", "right_foot_index"} & {*parts["left_arm"], *parts["right_arm"]}

@@ -23,6 +23,13 @@ windows of 64 frames at 30 frames/s. They learn to name the exercise, to count (
 a set of 'racctl synth', which says when each repetition is. --width is of the tokens, 256 in the CTR-GCN paper. The
 score to keep weights by is the mean of macro-F1 and of the correlation of true and found repetitions per window.
 
+THE COUNTER
+d2stx learns to count from features: --features names the folder that 'racctl encode DATA -o DIR/' filled. DATA is a set
+of 'racctl synth' or an annotation table, with --val-data for the table to validate on. --preset paper is 512 wide and
+takes tokens of 8 frames, small is the embedded one's size and takes 4. The branches learn first, then the fusion on
+branches that stand still; --joint trains all at once. --guide, --decision fixed and --fusion coupled are the paper's
+comparisons. The score to keep weights by is OBO less MAE.
+
 SEVERAL GPUS OR MACHINES
 torchrun --nproc-per-node 4 -m racctl.cli train DATA -o DIR
 """
@@ -41,10 +48,18 @@ Out = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option("--model", metavar="NAME", help="mcat, mlp, lstm, tcn, transformer, vivit; ctrgcn, silhouette."),
+    typer.Option(
+        "--model", metavar="NAME", help="mcat, mlp, lstm, tcn, transformer, vivit; ctrgcn, silhouette; d2stx."
+    ),
 ]
 Input = Annotated[str, typer.Option("--input", metavar="both|raw|mask|pose", help="Grayscale and mask, or one alone.")]
-Fusion = Annotated[str, typer.Option("--fusion", metavar="cross|concat|add|none", help="How mcat joins its streams.")]
+Fusion = Annotated[
+    str,
+    typer.Option(
+        "--fusion", metavar="NAME", show_default="cross; decoupled",
+        help="How streams are joined: cross, concat, add or none by mcat, decoupled or coupled by d2stx.",
+    ),
+]  # fmt: skip
 Layers = Annotated[int, typer.Option("--layers", metavar="N", min=1, max=64, help="Transformer or TCN layers.")]
 Width = Annotated[int, typer.Option("--width", metavar="N", min=8, help="Of the tokens; a multiple of 8.")]
 Pose = Annotated[bool, typer.Option("--pose", help="Joints as a second prior.")]
@@ -88,6 +103,23 @@ Poses = Annotated[str, typer.Option("--poses", metavar="DIR", show_default=False
 Cache = Annotated[
     str, typer.Option("--cache", metavar="DIR", show_default=False, help="Keep decoded clips here, for several runs.")
 ]
+Features = Annotated[
+    str, typer.Option("--features", metavar="DIR", show_default=False, help="Of d2stx: where DATA's features are.")
+]
+ValData = Annotated[
+    str, typer.Option("--val-data", metavar="TABLE", show_default=False, help="Of d2stx: clips to validate on.")
+]
+ValFeatures = Annotated[
+    str, typer.Option("--val-features", metavar="DIR", show_default=False, help="Of d2stx: theirs, if elsewhere.")
+]
+Preset = Annotated[str, typer.Option("--preset", metavar="small|paper", help="Of d2stx: its size.")]
+Branches = Annotated[str, typer.Option("--branches", metavar="both|video|pose", help="Of d2stx.")]
+Guide = Annotated[str, typer.Option("--guide", metavar="both|video|pose", help="Of d2stx: who asks in its fusion.")]
+Decision = Annotated[
+    str, typer.Option("--decision", metavar="learned|fixed", help="Of d2stx: the weights of its two densities.")
+]
+Shots = Annotated[int, typer.Option("--shots", metavar="N", min=0, max=8, help="Of d2stx: exemplars, up to so many.")]
+Joint = Annotated[bool, typer.Option("--joint", help="Of d2stx: train everything at once, not in stages.")]
 Licence = Annotated[str, typer.Option("--licence", metavar="NAME", help="Of the weights, for their header.")]
 
 
@@ -96,7 +128,7 @@ def train(
     output: Out,
     model: Model = "mcat",
     inputs: Input = "both",
-    fusion: Fusion = "cross",
+    fusion: Fusion = "",
     layers: Layers = 4,
     width: Width = 256,
     pose: Pose = False,
@@ -120,12 +152,21 @@ def train(
     masks: Masks = "",
     poses: Poses = "",
     cache: Cache = "",
+    features: Features = "",
+    val_data: ValData = "",
+    val_features: ValFeatures = "",
+    preset: Preset = "small",
+    branches: Branches = "both",
+    guide: Guide = "both",
+    decision: Decision = "learned",
+    shots: Shots = 2,
+    joint: Joint = False,
     licence: Licence = "unstated",
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Train an exercise recogniser, or an encoder, on labelled clips.
+    """Train an exercise recogniser, an encoder, or a repetition counter.
 
     The defaults are those of the Mask Cross-Attention Transformer paper: windows of 16 frames of 112x112 pixels, AdamW,
     30 epochs, classes weighted by their effective number. A run that was interrupted goes on where it stopped.
@@ -134,18 +175,30 @@ def train(
     """
     from pathlib import Path
 
-    from racctl.cli.batch import cores
+    from racctl.cli.batch import cores, refuse_with
     from racctl.cli.console import note, progress
     from racctl.training.augment import Augmentation
+    from racctl.training.count_run import CounterWanted, train_counter
+    from racctl.training.counting import Teaching
     from racctl.training.loop import Recipe
     from racctl.training.run import Wanted, look_for, read_range, train_model
 
-    look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
-    wanted = Wanted(
-        data, model, inputs, fusion, layers, width, pose, objective, look, train_split, val_split, null,
-        videos or None, masks or None, poses or None, cache or None, licence,
-    )  # fmt: skip
     recipe = Recipe(epochs, batch, rate, weight_decay, seed=seed, patience=patience, precision=precision)
-    augmentation = Augmentation(tempo=read_range(tempo), drop=drop)
-    with progress("decoding", "clips") as decoding, progress("training", "batches") as training:
-        train_model(wanted, recipe, augmentation, Path(output), device, threads or cores(), note, decoding, training)
+    where = (Path(output), device, threads or cores(), note)
+    with progress("reading", "clips") as reading, progress("training", "batches") as training:
+        if model == "d2stx":
+            counter = CounterWanted(
+                data, features, val_data, val_features, preset, branches, guide, fusion or "decoupled", decision,
+                train_split, val_split, Teaching(shots=shots, staged=not joint), licence,
+            )  # fmt: skip
+            train_counter(counter, recipe, *where, reading, training)
+            return
+        of_d2stx = {"--features": features, "--val-data": val_data, "--joint": joint or None}
+        refuse_with(True, of_d2stx, "it is an option of '--model d2stx'")
+        look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
+        wanted = Wanted(
+            data, model, inputs, fusion or "cross", layers, width, pose, objective, look, train_split, val_split, null,
+            videos or None, masks or None, poses or None, cache or None, licence,
+        )  # fmt: skip
+        augmentation = Augmentation(tempo=read_range(tempo), drop=drop)
+        train_model(wanted, recipe, augmentation, *where, reading, training)

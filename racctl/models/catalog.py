@@ -9,6 +9,7 @@ from torch import nn
 
 from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, check_tubelets, transformer
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
+from racctl.models.d2stx import D2STX, D2STXConfig
 from racctl.models.mcat import MCAT, MCATConfig
 from racctl.models.silhouette import SilhouetteConfig, SilhouetteNet
 
@@ -24,9 +25,10 @@ ENCODERS = {  # each with tokens(x), and classify(tokens) and repetitions(tokens
     "ctrgcn": (CTRGCNConfig, CTRGCN),
     "silhouette": (SilhouetteConfig, SilhouetteNet),
 }
-MODELS = {**RECOGNISERS, **ENCODERS}
+COUNTERS = {"d2stx": (D2STXConfig, D2STX)}
+MODELS = {**RECOGNISERS, **ENCODERS, **COUNTERS}
 
-Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig
+Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig | D2STXConfig
 
 
 def configured(name: str, given: dict[str, Any]) -> Config:

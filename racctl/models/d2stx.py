@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from racctl.models.branch import Branch, BranchConfig
 from racctl.models.fusion import Fusion
+from racctl.topology import Topology, topology_named
 
 BRANCHES = ("both", "video", "pose")
 GUIDES = ("both", "pose", "video")
@@ -34,6 +37,7 @@ class D2STXConfig:
     video: int = 768  # Swin-T
     pose: int = 256  # CTR-GCN
     joints: int = 25
+    parts: str = ""  # a topology whose parts of the body the joints are averaged to before anything else
     grid: int = 3  # 7 * 0.4, rounded up
     width: int = 512
     heads: int = 8
@@ -60,7 +64,8 @@ class D2STXConfig:
 
     def branch(self, name: str) -> BranchConfig:
         of_video = self.grid**2 if self.release else 0
-        channels, places = (self.video, of_video) if name == "video" else (self.pose, self.joints)
+        of_pose = len(topology_named(self.parts).parts) if self.parts else self.joints
+        channels, places = (self.video, of_video) if name == "video" else (self.pose, of_pose)
         return BranchConfig(
             channels, places, self.width, self.heads, self.layers, self.window_layers, self.window,
             shot_tokens=self.shot_tokens, dropout=self.dropout, release=self.release,
@@ -69,7 +74,7 @@ class D2STXConfig:
 
 
 # The embedded model's: tokens of racctl's own two encoders.
-SMALL = D2STXConfig(video=192, pose=128, grid=2, width=96, heads=4, shot_tokens=16)
+SMALL = D2STXConfig(video=192, pose=128, parts="d2stx25", grid=2, width=96, heads=4, shot_tokens=16)
 
 
 @dataclass
@@ -101,32 +106,54 @@ class D2STX(nn.Module):
 
     def forward(
         self, video: Tensor | None = None, pose: Tensor | None = None, valid: Tensor | None = None,
-        video_shots: list[Tensor] | None = None, pose_shots: list[Tensor] | None = None,
+        video_shots: list[Tensor] | None = None, pose_shots: list[Tensor] | None = None, still: bool = False,
     ) -> Densities:  # fmt: skip
         """video: (b, T, C, H, W).  pose: (b, T, C, J); either may be None.  valid: (b, T), False after a clip's end.
-        video_shots, pose_shots: exemplars, (b, T', C, H, W) and (b, T', C, J) each; none for zero-shot."""
+        video_shots, pose_shots: exemplars, (b, T', C, H, W) and (b, T', C, J) each; none for zero-shot.  still: the
+        fusion learns and the branches do not."""
         found, features = Densities(), {}
         if video is not None and "video" in self.branches:
             shots = [rearrange(shot, "b t c h w -> b (t h w) c") for shot in video_shots or []]
-            found.video, features["video"] = self.branches["video"](self.pooled(video), shots, valid)
+            places = rearrange(pooled(video, self.config.grid), "b t c h w -> b t h w c")
+            found.video, features["video"] = self.branches["video"](places, shots, valid)
         if pose is not None and "pose" in self.branches:
-            shots = [rearrange(shot, "b t c j -> b (t j) c") for shot in pose_shots or []]
-            found.pose, features["pose"] = self.branches["pose"](rearrange(pose, "b t c j -> b t j 1 c"), shots, valid)
+            shots = [rearrange(grouped(shot, self.config.parts), "b t c j -> b (t j) c") for shot in pose_shots or []]
+            joints = rearrange(grouped(pose, self.config.parts), "b t c j -> b t j 1 c")
+            found.pose, features["pose"] = self.branches["pose"](joints, shots, valid)
         if not features:
             raise ValueError(f"this model looks at {self.config.branches}; it was given neither")
         if len(features) == 2:
-            joints = features["pose"].squeeze(3)
-            found.fused, found.guides = self.fusion(joints, features["video"], valid)
+            if still:
+                features = {name: own.detach() for name, own in features.items()}
+            found.fused, found.guides = self.fusion(features["pose"].squeeze(3), features["video"], valid)
         return found
 
-    def pooled(self, video: Tensor) -> Tensor:
-        """(b, T, C, H, W) to (b, T, grid, grid, C), averaged; exemplars are not."""
-        t, grid = video.shape[1], self.config.grid
-        if grid and (grid < video.shape[3] or grid < video.shape[4]):
-            small = (min(grid, video.shape[3]), min(grid, video.shape[4]))
-            video = nn.functional.adaptive_avg_pool2d(rearrange(video, "b t c h w -> (b t) c h w"), small)
-            video = rearrange(video, "(b t) c h w -> b t c h w", t=t)
-        return rearrange(video, "b t c h w -> b t h w c")
+
+def pooled(video: Tensor, grid: int) -> Tensor:
+    """(b, T, C, H, W) averaged to (b, T, C, grid, grid), where it is larger and grid is not 0. Exemplars are not."""
+    t, h, w = video.shape[1], *video.shape[3:]
+    if not grid or max(h, w) <= grid:
+        return video
+    small = nn.functional.adaptive_avg_pool2d(
+        rearrange(video, "b t c h w -> (b t) c h w"), (min(grid, h), min(grid, w))
+    )
+    return rearrange(small, "(b t) c h w -> b t c h w", t=t)
+
+
+def grouped(pose: Tensor, topology: str) -> Tensor:
+    """(b, T, C, J) averaged to (b, T, C, parts of the body) of a topology, "" for none; what is that already stays."""
+    known = topology_named(topology) if topology else None
+    if known is None or pose.shape[-1] == len(known.parts):
+        return pose
+    return pose @ torch.from_numpy(shares(known)).to(pose)
+
+
+def shares(topology: Topology) -> np.ndarray:
+    """(J, parts) float32: what averages joints to parts of the body."""
+    found = np.zeros((len(topology), len(topology.parts)), np.float32)
+    for k, joints in enumerate(topology.parts.values()):
+        found[topology.indices(joints), k] = 1 / len(joints)
+    return found
 
 
 def counted(density: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ SCALE ?= paper
 SEEDS ?= 0 1 2
 RACCTL ?= racctl
 PYTHON ?= python3
+THREADS ?= 0
 
 synth_paper := --clips 30 --seconds 369
 train_paper := --epochs 30
@@ -57,12 +58,12 @@ splits = test $(if $(filter $(call name,$(1)),$(TEMPI)),$(OTHERS))
 
 # The paper's numbers are of its validation set, which is the fast one; nothing is chosen by it here.
 $(OUT)/runs/%/model.safetensors: $(SET)/manifest.parquet
-	$(RACCTL) train $(SET) -o $(@D) --cache $(OUT)/cache --val-split none \
+	$(RACCTL) train $(SET) -o $(@D) --cache $(OUT)/cache --val-split none --threads $(THREADS) \
 	    $(train_$(SCALE)) $(options_$(call name,$*)) --seed $(call seed,$*)
 
 $(OUT)/runs/%/scores: $(OUT)/runs/%/model.safetensors
 	for split in $(call splits,$*); do \
-	    $(RACCTL) classify -q --dataset $(SET) --split $$split --model $< --windows --cache $(OUT)/cache \
+	    $(RACCTL) classify -q --dataset $(SET) --split $$split --model $< --windows --threads $(THREADS) --cache $(OUT)/cache \
 	        -o $(@D)/$$split.labels.parquet && \
 	    $(RACCTL) score --truth $(SET) --split $$split $(@D)/$$split.labels.parquet --format parquet \
 	        -o $(@D)/$$split.scores.parquet --resamples 500 || exit 1; \

@@ -1,0 +1,68 @@
+"""From windows that overlap to one sequence of tokens over a clip, for the counters.
+
+Each token is taken from the window in whose middle it lies best, where its encoder saw the most on both sides of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from racctl.contracts import Features
+from racctl.errors import DataError
+
+
+@dataclass
+class Tokens:
+    """One clip. video: (N, C, H, W) float16 or None.  pose: (N, C, V) float16 or None.  frame, time: (N + 1,) float64,
+    the source frames and seconds of the tokens' borders."""
+
+    video: np.ndarray | None
+    pose: np.ndarray | None
+    frame: np.ndarray
+    time: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.frame) - 1
+
+
+def sequence(features: Features, step: int, where: str = "the features") -> Tokens:
+    """The tokens of a clip, `step` ticks each: those of a branch that are shorter are averaged, longer ones repeated.
+
+    Raises DataError for features of repetitions, and where the windows' stride, the tokens and `step` do not fit."""
+    meta = features.meta
+    if meta.get("span") != "windows" or not all(isinstance(meta.get(k), int) for k in ("window", "stride", "ticks")):
+        raise DataError(f"'{where}' does not hold a clip's windows; 'racctl encode' without '--reps' makes them")
+    window, stride, ticks = meta["window"], meta["stride"], meta["ticks"]
+    if not 0 < stride <= window or ticks < 1 or len(features.start) != -(-ticks // stride):
+        raise DataError(f"'{where}' has windows that leave gaps, or are not as many as it says")
+    count = -(-ticks // step)
+    found = {}
+    for branch in ("video", "pose"):
+        tokens = getattr(features, branch)
+        if tokens is not None:
+            found[branch] = _branch(tokens, window, stride, ticks, step, f"{branch} of '{where}'")[:count]
+    known = np.append(np.arange(len(features.start)) * stride, ticks)
+    edges = np.minimum(np.arange(count + 1) * step, ticks)
+    frame = np.interp(edges, known, np.append(features.start, features.stop.max()))
+    time = frame if features.start_s is None else \
+        np.interp(edges, known, np.append(features.start_s, features.stop_s.max()))  # fmt: skip
+    pose = found.get("pose")
+    return Tokens(found.get("video"), None if pose is None else pose[..., 0], frame, time)
+
+
+def _branch(tokens: np.ndarray, window: int, stride: int, ticks: int, step: int, where: str) -> np.ndarray:
+    """(N', C, ...) of (S, C, T', ...), `step` ticks each; N' may be one more than the clip needs."""
+    each, rest = divmod(window, tokens.shape[2])
+    if rest or stride % each or (step % each and each % step):
+        raise DataError(f"the {where}: tokens of {window / tokens.shape[2]:g} ticks fit neither stride nor {step}")
+    middle = (np.arange(-(-ticks // each)) + 0.5) * each
+    best = np.rint((middle - window / 2) / stride).astype(np.int64).clip(0, len(tokens) - 1)
+    place = ((middle - best * stride) // each).astype(np.int64).clip(0, tokens.shape[2] - 1)
+    found = np.asarray(tokens)[best, :, place]
+    if each < step:
+        group = step // each
+        found = np.concatenate([found, np.repeat(found[-1:], -len(found) % group, 0)])
+        return found.reshape(-1, group, *found.shape[1:]).mean(1, dtype=np.float32).astype(np.float16)
+    return np.repeat(found, each // step, 0)
