@@ -47,7 +47,8 @@ class Options:
 
     encoder, pose_encoder: names, "none" for a branch that is not wanted.  weights, pose_weights: files, "" for the
     embedded or the downloaded ones.  preset: of the video encoder.  random: untrained weights.  window, stride: ticks.
-    rate: ticks per second; 0: every frame; None: what the encoders were trained at.  batch: windows at a time.
+    rate: ticks per second; 0: every frame; None: what the encoders were trained at.  batch: windows at a time, 0 for
+    what is fastest.
     zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
     start, stop: seconds.  video, mask, pose: files of the clip that are there already.
     """
@@ -61,7 +62,7 @@ class Options:
     window: int = 64
     stride: int = 16
     rate: float | None = None
-    batch: int = 8
+    batch: int = 0
     zeros: bool = False
     start: float | None = None
     stop: float | None = None
@@ -97,6 +98,11 @@ class Encoders:
         if options.rate is not None:
             return options.rate
         return max(self.video.look.rate if self.video else 0.0, self.pose.rate if self.pose else 0.0)
+
+    def notes(self) -> list[str]:
+        """Weights that are not racctl's own, with their licence."""
+        records = [branch.record for branch in (self.video, self.pose) if branch and "random" not in branch.record]
+        return [f"weights '{one['name']}': {one['licence']}" for one in records if one["licence"] != "MIT"]
 
     def estimates(self, options: Options) -> Estimates:
         """What has to be estimated of a video before it can be encoded."""
@@ -253,9 +259,14 @@ def _encode_video(
     blank = encoder.look.blank() if options.zeros else None
     windows = cut(ticks, shots, prepare, clock, blank)
     with Spool() as spool:
-        for batch in ahead(batched(windows, options.batch), 2):
+        for batch in ahead(batched(windows, options.batch or _fastest(encoder)), 2):
             spool.add(_halved(encoder(torch.from_numpy(batch)), clip, "video"))
         return spool.array()
+
+
+def _fastest(encoder: VideoEncoder) -> int:
+    """Windows at a time: on a CPU the large networks fall out of its caches with more than one."""
+    return 8 if encoder.device.type != "cpu" or encoder.look.kind == SILHOUETTE else 1
 
 
 def _prepare(clip: Clip, encoder: VideoEncoder):
@@ -270,7 +281,7 @@ def _encode_pose(clip: Clip, encoder: PoseEncoder, spans: np.ndarray, clock: Clo
     """(S, C, T', V, 1) float16."""
     seen, frame = encoder.seen(clip.pose), np.array(clock.frame)
     with Spool() as spool:
-        for part in np.array_split(spans, -(-len(spans) // (4 * options.batch))):
+        for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
             ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
             rows = np.searchsorted(clip.pose.frame, frame[ticks.clip(0, len(frame) - 1)], "right") - 1
             joints = np.where((rows >= 0)[..., None, None], seen[rows.clip(0)], 0)

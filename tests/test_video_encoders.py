@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import video
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, VideoLook, load, read_tensors, video_encoder
+from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, VideoLook, folded, load, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -451,3 +451,17 @@ def test_a_download_that_is_not_the_pinned_file_is_refused(served, harm):
     with pytest.raises(DataError, match="is not the file that was pinned"):
         fetch(bundle)
     assert not bundle.cached.exists()
+
+
+def test_folding_normalisation_into_convolutions_changes_nothing():
+    torch.manual_seed(0)
+    network = ResNeXt3D(ResNeXt3DConfig((1, 1), groups=4, stem=8, width=16)).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    faster, clip = folded(network), torch.rand(1, 3, 16, 32, 32)
+    with torch.no_grad():
+        wanted, found = network(clip), faster(clip)
+    assert torch.allclose(found, wanted, atol=1e-4 * wanted.abs().max())
+    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in faster.modules())

@@ -71,7 +71,9 @@ Table = Annotated[
 ]
 Exemplars = Annotated[bool, typer.Option("--exemplars", help="Of --dataset: its repetitions, not windows.")]
 Known = Annotated[bool, typer.Option("--exclude-known-bad", help="Of --dataset: leave out clips known as wrong.")]
-Batch = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Windows that are encoded at a time.")]
+Batch = Annotated[
+    int, typer.Option("--batch", metavar="N", min=0, help="Windows that are encoded at a time; 0: what is fastest.")
+]
 
 
 def encode(
@@ -100,7 +102,7 @@ def encode(
     annotations: Table = "",
     exemplars: Exemplars = False,
     exclude_known_bad: Known = False,
-    batch: Batch = 8,
+    batch: Batch = 0,
     download: Download = False,
     seed: Seed = 0,
     device: Device = "auto",
@@ -170,6 +172,8 @@ def encode(
     width, each = lanes(jobs, len(todo))
     set_threads((threads or cores()) // width)
     encoders = load_encoders(options, pick_device(device))
+    for line in encoders.notes():
+        note(line)
     by_source = {job.source: job for job in todo}
     found = {}
 
