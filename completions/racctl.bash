@@ -42,7 +42,7 @@ _racctl() {
         check-labels) words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
         count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
-        encode) words="--encoder --pose-encoder --weights --pose-weights --random-weights --preset --video --mask --pose --mask-model --pose-model --window --stride --rate --start --stop --reps --layout --dataset --root --split --annotations --exemplars --exclude-known-bad --batch --download --seed --device --threads --jobs -o --output -q --quiet --debug --help" ;;
+        encode) words="--encoder --pose-encoder --weights --pose-weights --random-weights --preset --video --mask --pose --mask-model --pose-model --window --stride --rate --start --stop --reps --layout --dataset --root --split --annotations --exemplars --exclude-known-bad --batch --compile --download --seed --device --threads --jobs -o --output -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
         mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
         pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;

@@ -50,7 +50,7 @@ class Options:
     rate: ticks per second; 0: every frame; None: what the encoders were trained at.  batch: windows at a time, 0 for
     what is fastest.
     zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
-    start, stop: seconds.  video, mask, pose: files of the clip that are there already.
+    start, stop: seconds.  video, mask, pose: files of the clip that are there already.  compiled: see `VideoEncoder`.
     """
 
     encoder: str = SILHOUETTE
@@ -73,6 +73,7 @@ class Options:
     pose_model: str = "full"
     download: bool = False
     seed: int = 0
+    compiled: bool = False
 
     def check(self) -> Options:
         """UsageError for a value that means nothing; returns self."""
@@ -126,14 +127,15 @@ def load_encoders(options: Options, device: torch.device) -> Encoders:
     """The two networks that the options name; see `video_encoder` and `pose_encoder` for what is raised."""
     video = pose = None
     if options.encoder == SILHOUETTE:
-        if options.preset:
-            raise UsageError("'--preset' is an option of the encoders of whole frames")
+        if options.preset or options.compiled:
+            raise UsageError("'--preset' and '--compile' are options of the encoders of whole frames")
         video = silhouette_encoder(options.weights, options.random, device, options.seed)
     elif options.encoder != NONE:
         fetch = options.download and not options.weights and not options.random
         video = video_encoder(
-            options.encoder, options.weights, fetch, options.random, device, options.preset, options.seed
-        )
+            options.encoder, options.weights, fetch, options.random, device, options.preset, options.seed,
+            options.compiled,
+        )  # fmt: skip
     if options.pose_encoder != NONE:
         untrained = options.random and not options.pose_weights
         pose = pose_encoder(options.pose_encoder, options.pose_weights, untrained, device, options.seed)

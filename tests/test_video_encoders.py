@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
+import shutil
 import sys
 import urllib.request
 import warnings
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import video
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, VideoLook, folded, load, read_tensors, video_encoder
+from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, VideoLook, load, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -453,15 +454,16 @@ def test_a_download_that_is_not_the_pinned_file_is_refused(served, harm):
     assert not bundle.cached.exists()
 
 
-def test_folding_normalisation_into_convolutions_changes_nothing():
-    torch.manual_seed(0)
-    network = ResNeXt3D(ResNeXt3DConfig((1, 1), groups=4, stem=8, width=16)).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm3d):
-            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            torch.nn.init.uniform_(module.running_var, 0.5, 2)
-    faster, clip = folded(network), torch.rand(1, 3, 16, 32, 32)
-    with torch.no_grad():
-        wanted, found = network(clip), faster(clip)
-    assert torch.allclose(found, wanted, atol=1e-4 * wanted.abs().max())
-    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in faster.modules())
+def test_a_compiled_network_gives_the_same_tokens():
+    pytest.importorskip("torch._inductor")
+    if not shutil.which("g++"):
+        pytest.skip("there is no C++ compiler")
+    network = ResNeXt3D(ResNeXt3DConfig((1, 1), groups=4, stem=8, width=16))
+    look = VIDEO_ENCODERS["resnext3d_101"].presets["hara"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's own
+        fast = VideoEncoder("a", look, network, (256, 1, 4, 4), {}, compiled=True)
+        clips = torch.randint(0, 256, (1, 8, 32, 32, 3), dtype=torch.uint8)
+        found = fast(clips)
+    plain = VideoEncoder("a", look, network, (256, 1, 4, 4), {})(clips)
+    assert torch.allclose(found, plain, atol=1e-4 * plain.abs().max())
