@@ -304,8 +304,12 @@ class Features:
         check_arrays(self.schema, self.arrays(), where)
         if self.video is None and self.pose is None:
             raise DataError(f"'{where}' holds neither video nor pose features")
+        if (self.start_s is None) != (self.stop_s is None):
+            raise DataError(f"'{where}' has the seconds of windows' beginnings or ends alone")
         for name in ("video", "pose"):
             tokens = getattr(self, name)
+            if (tokens is not None) != isinstance(self.meta.get(name), dict):
+                raise DataError(f"'{where}' does not say in its meta document what its '{name}' is, or has none")
             if tokens is not None and not all(np.isfinite(part).all() for part in tokens):
                 raise DataError(f"'{where}': '{name}' holds values that are not finite")
         if (self.stop <= self.start).any() or (self.start < 0).any():

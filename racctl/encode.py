@@ -9,6 +9,7 @@ as they come, so memory does not grow with the clip.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -24,17 +25,18 @@ from racctl import __version__
 from racctl.contracts import Features, Mask, Meta, Pose, step
 from racctl.encoders.pose import SHOWN, STEP, PoseEncoder, pose_encoder
 from racctl.encoders.silhouette import SILHOUETTE, Cutter, silhouette_encoder
-from racctl.encoders.video import VideoEncoder, video_encoder
+from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, video_encoder
 from racctl.errors import DataError, UsageError
-from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip
+from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
 from racctl.io.ahead import ahead
-from racctl.io.current import is_current, recorded_meta
+from racctl.io.current import recorded_meta
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.progress import Report, silent
+from racctl.streams import refuse_other_part
 from racctl.video.decode import Frame, Video, frames, probe, upright
-from racctl.video.part import check_part
+from racctl.video.part import check_part, refuse_cut_short
 from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
 
 NONE = "none"
@@ -84,7 +86,40 @@ class Options:
             raise UsageError(f"'--rate {self.rate:g}' means nothing; expected frames per second, 0 for every frame")
         if self.encoder == self.pose_encoder == NONE:
             raise UsageError("with neither '--encoder' nor '--pose-encoder' there is nothing to encode")
+        self._refuse_ignored()
         return self
+
+    def _refuse_ignored(self) -> None:
+        """UsageError for an option that would have no effect beside another."""
+        default = Options.mask_model, Options.pose_model
+        for on, without, why in (
+            (self.encoder == NONE, (self.weights, self.preset, self.mask, self.compiled), "there is no video encoder"),
+            (self.pose_encoder == NONE, (self.pose, self.pose_weights), "there is no pose encoder"),
+            (self.random, (self.weights, self.pose_weights), "'--random-weights' takes no others"),
+            (self.encoder != SILHOUETTE, (self.mask,), "only the silhouette encoder looks at masks"),
+            (self.mask, (self.mask_model != default[0],), "'--mask' is there already"),
+            (self.pose, (self.pose_model != default[1],), "'--pose' is there already"),
+            (
+                self.encoder == SILHOUETTE,
+                (self.preset, self.compiled),
+                "the silhouette encoder has one look",
+            ),
+        ):
+            if on and any(without):
+                raise UsageError(f"{why}; leave out the options for it")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a clip. cycles: (R, 2) repetitions in source frames, for exemplars; None for windows.  segment:
+    source frames to keep to, half-open; None for all."""
+
+    cycles: np.ndarray | None = None
+    segment: tuple[int, int] | None = None
+
+    @property
+    def span(self) -> str:
+        return "windows" if self.cycles is None else "repetitions"
 
 
 @dataclass(frozen=True)
@@ -112,13 +147,19 @@ class Encoders:
         return Estimates(256 if mask else 0, pose, options.start, options.stop, options.mask_model, options.pose_model,
                          options.download)  # fmt: skip
 
-    def step(self, options: Options, span: str) -> Meta:
-        """The provenance entry of features that these make."""
+    def step(self, options: Options, part: Part, pose: str = "") -> Meta:
+        """The provenance entry of features that these make. pose: digest of a pose that is the input itself."""
+        wanted, cycles = self.estimates(options), part.cycles
+        windows = {"window": options.window, "stride": options.stride, "rate": self.rate(options)}
         asked = step(
-            "encode", __version__, span=span, encoder=self.video.name if self.video else None,
-            pose_encoder=self.pose.name if self.pose else None, preset=options.preset or None, window=options.window,
-            stride=options.stride, rate=self.rate(options), zeros=options.zeros or None, start=options.start,
-            stop=options.stop,
+            "encode", __version__, span=part.span, encoder=self.video.name if self.video else None,
+            pose_encoder=self.pose.name if self.pose else None, preset=options.preset or None,
+            **(windows if cycles is None else {"repetitions": short_digest(cycles.astype("<i8").tobytes())}),
+            zeros=options.zeros or None, start=options.start, stop=options.stop,
+            segment=list(part.segment) if part.segment else None,
+            mask_model=options.mask_model if wanted.mask else None,
+            pose_model=options.pose_model if wanted.pose and not pose else None,
+            mask=file_digest(options.mask), pose=pose or file_digest(options.pose),
         )  # fmt: skip
         return {**asked, "weights": [branch.record for branch in (self.video, self.pose) if branch]}
 
@@ -126,9 +167,10 @@ class Encoders:
 def load_encoders(options: Options, device: torch.device) -> Encoders:
     """The two networks that the options name; see `video_encoder` and `pose_encoder` for what is raised."""
     video = pose = None
+    if options.encoder not in (SILHOUETTE, NONE, *VIDEO_ENCODERS):
+        known = ", ".join((SILHOUETTE, *VIDEO_ENCODERS, NONE))
+        raise UsageError(f"no such video encoder '{options.encoder}'; expected one of {known}")
     if options.encoder == SILHOUETTE:
-        if options.preset or options.compiled:
-            raise UsageError("'--preset' and '--compile' are options of the encoders of whole frames")
         video = silhouette_encoder(options.weights, options.random, device, options.seed)
     elif options.encoder != NONE:
         fetch = options.download and not options.weights and not options.random
@@ -144,8 +186,7 @@ def load_encoders(options: Options, device: torch.device) -> Encoders:
 
 @dataclass
 class Clip:
-    """One clip, opened. file, video: None where only a pose is known.  segment: source frames that are wanted, half-
-    open; None for all.  cycles: (R, 2) repetitions in source frames, for exemplars; None for windows."""
+    """One clip, opened. file, video: None where only a pose is known.  part: what of it is wanted."""
 
     name: str
     where: str
@@ -153,9 +194,17 @@ class Clip:
     video: Video | None = None
     pose: Pose | None = None
     mask: Mask | None = None
-    segment: tuple[int, int] | None = None
-    cycles: np.ndarray | None = None
+    part: Part = field(default_factory=Part)
     meta: Meta = field(default_factory=dict)
+
+    @property
+    def end(self) -> tuple[int, float]:
+        """One past its last frame, and where that ends, seconds."""
+        if self.video:
+            return self.video.frames, self.video.start_time + self.video.duration + 1 / self.video.fps
+        apart = np.diff(self.pose.frame), np.diff(self.pose.time)
+        usual = [float(np.median(steps)) if len(steps) else 1 / 30 for steps in apart]
+        return int(self.pose.frame[-1]) + max(1, int(usual[0])), float(self.pose.time[-1]) + usual[1]
 
     def frames(self, options: Options) -> Iterator[Frame]:
         """The frames that are wanted, from the video or (without pictures) from the pose's clock."""
@@ -169,7 +218,7 @@ class Clip:
                 for number, time in zip(self.pose.frame, self.pose.time, strict=True)
                 if begin <= time < end
             )
-        low, high = self.segment or (0, np.inf)
+        low, high = self.part.segment or (0, np.inf)
         return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, found))
 
 
@@ -198,16 +247,16 @@ class Spool:
 
 
 def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report = silent) -> Features:
-    """Tokens of every window of a clip, or of every repetition in `clip.cycles`.
+    """Tokens of every window of a clip, or of every repetition in `clip.part`.
 
     The arrays are memory maps of temporary files. Raises DataError, naming the clip, when it has no frame in the part
-    asked for, a repetition lies outside it, or the tokens are not finite.
+    asked for, a repetition lies outside it, mask or pose cover another part, or the tokens are not finite.
     """
     source = clip.frames(options)
     first = next(source, None)
     if first is None:
         raise DataError(f"'{clip.where}' has no frame in the part asked for")
-    cycles = None if clip.cycles is None else _within(clip, first.number)
+    cycles = None if clip.part.cycles is None else _within(clip, first.number)
     rate = 0.0 if cycles is not None else encoders.rate(options)
     clock, expected = Clock([], []), clip.video.frames if clip.video else len(clip.pose.frame)
     ticks = _counted(on_clock(itertools.chain([first], source), rate), expected, report)
@@ -219,24 +268,37 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report
         for tick in ticks:
             clock.frame.append(tick.number)
             clock.time.append(tick.time)
+        _refuse_beyond(clip, cycles, clock)
+    covered = np.array([clock.frame[0], clock.frame[-1]])
+    for part in (clip.mask, clip.pose if clip.file is not None else None):
+        if part is not None:
+            refuse_other_part(part, covered, clip.where)
     spans = _spans(options, len(clock.frame), cycles)
     if encoders.pose:
         made["pose"] = _encode_pose(clip, encoders.pose, spans, clock, options)
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
+    stop, stop_s = np.minimum(stop, clip.end[0]), np.minimum(stop_s, clip.end[1])
     meta = {**clip.meta, **_about(encoders, options, rate, cycles is not None)}
     meta |= {} if cycles is not None else {"ticks": len(clock.frame)}
-    return Features(start, stop, meta, made.get("video"), made.get("pose"), start_s, stop_s)
+    return Features(start, stop, meta, made.get("video"), made.get("pose"), start_s, stop_s).check(clip.where)
 
 
 def _within(clip: Clip, first: int) -> np.ndarray:
     """(R, 2) ticks of the clip's repetitions, by their beginning; DataError for one that lies outside."""
-    cycles = clip.cycles[np.argsort(clip.cycles[:, 0], kind="stable")] - first
-    total = clip.video.frames if clip.video else int(clip.pose.frame[-1]) + 1
+    cycles = clip.part.cycles[np.argsort(clip.part.cycles[:, 0], kind="stable")] - first
     if not len(cycles):
         raise DataError(f"clip '{clip.name}' has no repetition to encode")
-    if (cycles[:, 0] < 0).any() or (cycles[:, 1] <= cycles[:, 0]).any() or (cycles[:, 1] > total - first).any():
+    if (cycles[:, 0] < 0).any() or (cycles[:, 1] <= cycles[:, 0]).any() or (cycles[:, 1] > clip.end[0] - first).any():
         raise DataError(f"clip '{clip.name}' has repetitions that are empty or outside it; see 'racctl check-labels'")
     return cycles
+
+
+def _refuse_beyond(clip: Clip, cycles: np.ndarray | None, clock: Clock) -> None:
+    """DataError when a repetition ends after the last frame that there was."""
+    if cycles is not None and cycles[:, 1].max() > len(clock.frame):
+        raise DataError(
+            f"clip '{clip.name}' has repetitions after frame {clock.frame[-1]}, the last that there is ('--stop'?)"
+        )
 
 
 def _counted(ticks: Iterator[Frame], expected: int, report: Report) -> Iterator[Frame]:
@@ -263,6 +325,7 @@ def _encode_video(
     with Spool() as spool:
         for batch in ahead(batched(windows, options.batch or _fastest(encoder)), 2):
             spool.add(_halved(encoder(torch.from_numpy(batch)), clip, "video"))
+        _refuse_beyond(clip, shots.cycles, clock)
         return spool.array()
 
 
@@ -310,26 +373,30 @@ def _about(encoders: Encoders, options: Options, rate: float, exemplars: bool) -
         about |= {"window": options.window, "stride": options.stride}
     if (video := encoders.video) is not None:
         about["video"] = {"encoder": video.name, "weights": video.record, "look": video.look.header(),
-                          "sampled": video.frames, "frames_per_token": options.window / video.steps}  # fmt: skip
+                          "sampled": video.frames}  # fmt: skip
     if (pose := encoders.pose) is not None:
-        about["pose"] = {"encoder": pose.name, "weights": pose.record, "topology": pose.topology, "sampled": SHOWN,
-                         "frames_per_token": options.window * STEP / SHOWN}  # fmt: skip
+        about["pose"] = {"encoder": pose.name, "weights": pose.record, "topology": pose.topology,
+                         "sampled": SHOWN}  # fmt: skip
+    for name, steps in (("video", video.steps if video else 0), ("pose", SHOWN // STEP)):
+        if name in about and not exemplars:
+            about[name]["frames_per_token"] = options.window / steps
     return about
 
 
 def encode_source(
     source: str, encoders: Encoders, options: Options, estimators: Estimators, report: Report = silent,
-    cycles: np.ndarray | None = None, segment: tuple[int, int] | None = None,
+    part: Part | None = None,
 ) -> Features:  # fmt: skip
-    """Encode a video, or a racctl.pose/1 (with `options.video` both). source: a path, or "-" for stdin.
+    """Encode a video, or a racctl.pose/1 (with `options.video` both). source: a path, or "-" for stdin.  part: of it.
 
-    cycles: (R, 2) repetitions in source frames, for exemplars.  segment: source frames to keep to.
     Raises DataError when the input is neither, UsageError for a pose whose video is needed and not named.
     """
     with open_input(source) as file, ExitStack() as stack:
-        where, name, pose = display_name(source), source, None
+        where, name, pose, given = display_name(source), source, None, ""
         if sniff(file) == "npz":
-            pose = read_pose(file, where)
+            if options.pose:
+                raise UsageError(f"'{where}' is a pose itself; leave out '--pose'")
+            pose, given = read_pose(file, where), sha256(file)
             name, file = options.video, None
             if name:
                 file = stack.enter_context(open_input(name))
@@ -339,8 +406,8 @@ def encode_source(
         elif options.video:
             raise UsageError("'--video' names the clip of a pose; the input is a video itself")
         clip = _opened(file, name, where, pose, encoders, options, estimators, report)
-        clip.cycles, clip.segment = cycles, segment
-        clip.meta["steps"].append(encoders.step(options, "windows" if cycles is None else "repetitions"))
+        clip.part = part or Part()
+        clip.meta["steps"].append(encoders.step(options, clip.part, given))
         return encode_clip(clip, encoders, options, report)
 
 
@@ -354,6 +421,7 @@ def _opened(
         return Clip(pose.clip, where, pose=pose, meta={**_kept(pose.meta), "clip": pose.clip})
     where = display_name(name)
     video = probe(file, where)
+    refuse_cut_short(video, np.inf if options.stop is None else options.stop, where)
     mask, steps = None, []
     if encoders.pose and pose is None:
         pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
@@ -364,6 +432,8 @@ def _opened(
             mask = read_mask(given, display_name(options.mask))
         refuse_other_clip(mask.clip, name)
     for part in (mask, pose if encoders.pose else None):
+        if part is not None:
+            refuse_other_source(part, video, where)
         steps += part.meta.get("steps", []) if part is not None else []
     clip = clip_name(name) if pose is None or pose.clip in ("", "stdin") else pose.clip
     meta = {"clip": clip, "source": video.source(), "steps": steps}
@@ -375,10 +445,25 @@ def _kept(meta: Meta) -> Meta:
     return {key: meta[key] for key in ("source",) if key in meta} | {"steps": list(meta.get("steps", []))}
 
 
-def is_encoded(source: str, target: Path, encoders: Encoders, options: Options, span: str) -> bool:
-    """Whether `target` holds features made of the same bytes the same way."""
-    steps = recorded_meta(target).get("steps", [])
-    if not steps or steps[-1] != encoders.step(options, span):
+def is_encoded(source: str, target: Path, encoders: Encoders, options: Options, part: Part) -> bool:
+    """Whether `target` holds features made of the same bytes the same way; never of stdin, which can be read once."""
+    meta = recorded_meta(target)
+    if source == "-" or not meta.get("steps"):
         return False
     with open_input(source) as file:
-        return is_current(target, sha256(file), steps)
+        given = sha256(file) if sniff(file) == "npz" else ""
+        film = file_digest(options.video) if given else sha256(file)
+    known = meta.get("source", {}).get("sha256")
+    return meta["steps"][-1] == encoders.step(options, part, given) and film in (None, known)
+
+
+def file_digest(path: str) -> str | None:
+    """sha256 of a file's bytes; None for no file."""
+    if not path:
+        return None
+    with open_input(path) as file:
+        return sha256(file)
+
+
+def short_digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()[:16]

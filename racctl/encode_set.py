@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from racctl.contracts import Features
 from racctl.data.published import DATASETS, Published
 from racctl.data.truth import read_truth
-from racctl.encode import Encoders, Options, encode_source, is_encoded
+from racctl.encode import Encoders, Options, Part, encode_source, is_encoded
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimators
 from racctl.io.escounts import token_files, write_tokens
@@ -24,17 +24,11 @@ LAYOUTS = ("racctl", "escounts")
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to encode. cycles: (R, 2) repetitions in source frames, None for windows.  segment: source frames to
-    keep to, None for all."""
+    """One clip to encode."""
 
     clip: str
     source: str
-    cycles: np.ndarray | None = None
-    segment: tuple[int, int] | None = None
-
-    @property
-    def span(self) -> str:
-        return "windows" if self.cycles is None else "repetitions"
+    part: Part = field(default_factory=Part)
 
 
 def file_jobs(sources: list[str], video: str = "", reps: str = "") -> list[Job]:
@@ -47,11 +41,11 @@ def file_jobs(sources: list[str], video: str = "", reps: str = "") -> list[Job]:
     for source in sources:
         clip = clip_name(video or source)
         cycles = known.get(clip)
-        if cycles is None and len(known) == len(sources) == 1:
+        if cycles is None and len(known) == 1 and source == "-" and not video:
             cycles = next(iter(known.values()))  # stdin has no name
         if cycles is None:
             raise DataError(f"'{display_name(reps)}' marks no repetitions of '{clip}'")
-        jobs.append(Job(clip, source, cycles))
+        jobs.append(Job(clip, source, Part(cycles)))
     return jobs
 
 
@@ -75,13 +69,13 @@ def set_jobs(dataset: Published, exemplars: bool) -> tuple[list[Job], list[tuple
         if reason:
             failures.append((name, str(reason)))
         else:
-            jobs[name] = Job(name, str(clip.video), clip.repetitions if exemplars else None, clip.segment)
+            jobs[name] = Job(name, str(clip.video), Part(clip.repetitions if exemplars else None, clip.segment))
     return list(jobs.values()), failures
 
 
 def encode_job(job: Job, encoders: Encoders, options: Options, estimators: Estimators, report: Report) -> Features:
     """`encode_source` of one job."""
-    return encode_source(job.source, encoders, options, estimators, report, job.cycles, job.segment)
+    return encode_source(job.source, encoders, options, estimators, report, job.part)
 
 
 def save_job(
@@ -91,22 +85,23 @@ def save_job(
     unless they are there, made of the same bytes the same way."""
     if layout == "escounts":
         return _save_escounts(job, folder, dataset, encoders, options, estimators)
-    target = folder / f"{job.clip}.{'features' if job.cycles is None else 'exemplars'}.npz"
-    if not is_encoded(job.source, target, encoders, options, job.span):
+    target = folder / f"{job.clip}.{'features' if job.part.cycles is None else 'exemplars'}.npz"
+    if not is_encoded(job.source, target, encoders, options, job.part):
         found = encode_job(job, encoders, options, estimators, silent)
+        found.meta["clip"] = job.clip
         write_file(target, lambda out: write_features(out, found))
 
 
 def _save_escounts(
     job: Job, folder: Path, dataset: str, encoders: Encoders, options: Options, estimators: Estimators
 ) -> None:
-    about = Features(np.zeros(0), np.zeros(0), {"clip": job.clip, "span": job.span})
+    about = Features(np.zeros(0), np.zeros(0), {"clip": job.clip, "span": job.part.span})
     for branch, encoder in (("video", encoders.video), ("pose", encoders.pose)):
         if encoder is not None:
             about.meta[branch] = {"encoder": encoder.name}
             setattr(about, branch, np.zeros(0))
     targets = token_files(folder, about, dataset)
-    if all(is_encoded(job.source, target, encoders, options, job.span) for target in targets):
+    if all(is_encoded(job.source, target, encoders, options, job.part) for target in targets):
         return
     found = encode_job(job, encoders, options, estimators, silent)
     found.meta["clip"] = job.clip

@@ -9,12 +9,14 @@ from typing import IO
 
 from racctl.contracts import Mask, Pose
 from racctl.errors import DataError
+from racctl.estimators.blazepose import model_file
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
 from racctl.mask import Options as MaskOptions
 from racctl.mask import estimate_mask, mask_lanes
 from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
+from racctl.video.decode import Video
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Estimators:
             (self._mask,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
             self._workers.append(self._mask)
         if wanted.pose:
-            self.made_by = pose_step(wanted.pose_model, 1, **part, stride=1)
+            self.made_by = pose_step(model_file(wanted.pose_model, wanted.download), 1, **part, stride=1)
             (self._pose,) = self._stack.enter_context(pose_lanes(wanted.pose_model, 1, 1, jobs))
             self._workers.append(self._pose)
 
@@ -84,3 +86,13 @@ def refuse_other_clip(clip: str, video: str) -> None:
     """DataError when a mask or pose says that it is of another clip than this video."""
     if clip not in ("", "stdin", clip_name(video)) and video != "-":
         raise DataError(f"'{display_name(video)}' is not the clip '{clip}' that the mask or pose was made of")
+
+
+def refuse_other_source(part: Mask | Pose, video: Video, where: str) -> None:
+    """DataError when a mask or pose was made of other bytes than this video, or has no frame."""
+    kind = "mask" if isinstance(part, Mask) else "pose"
+    made_of = part.meta.get("source", {}).get("sha256")
+    if made_of and made_of != video.sha256:
+        raise DataError(f"the {kind} given with '{where}' was made of another file of that name")
+    if not len(part.frame):
+        raise DataError(f"the {kind} given with '{where}' has no frame")

@@ -117,7 +117,7 @@ def gather(
     pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
     for part in (mask if look.needs_mask else None, pose if look.topology else None):
         if part is not None:
-            _refuse_other_part(part, number, where)
+            refuse_other_part(part, number, where)
     rows = resampled(time, look.rate)
     packed = np.empty((len(rows), look.size, look.size + (-(-look.size // 8) if look.mask else 0)), np.uint8)
     for k, row in enumerate(rows):
@@ -130,7 +130,7 @@ def gather(
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, float(time[-1]) + _usual(time, look))
 
 
-def _refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
+def refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
     """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
     kind = "mask" if isinstance(part, Mask) else "pose"
     slack = _apart(part.frame) + SLACK

@@ -11,7 +11,7 @@ from clips import bouncing, plain, write_clip
 from commands import one_line, racctl
 
 from racctl.contracts import Mask, Pose
-from racctl.encode import Clip, Encoders, Options, encode_clip, load_encoders
+from racctl.encode import Clip, Encoders, Options, Part, encode_clip, load_encoders
 from racctl.encoders.pose import SHOWN, centred, metres, pose_encoder
 from racctl.errors import DataError, UsageError
 from racctl.io.escounts import read_tokens
@@ -148,7 +148,7 @@ def test_repetitions_outside_the_clip_are_refused():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     for cycles in ([[80, 120]], [[5, 5]], [[-3, 9]], np.zeros((0, 2))):
         with pytest.raises(DataError, match="clip 'x' has"):
-            encode_clip(Clip("x", "x", pose=a_pose(), cycles=np.array(cycles)), encoders, Options())
+            encode_clip(Clip("x", "x", pose=a_pose(), part=Part(np.array(cycles))), encoders, Options())
 
 
 def released(path, people: int = 2, base: int = 16) -> CTRGCN:
@@ -206,16 +206,16 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path, damage, message):
 def test_names_that_are_none_are_refused():
     for options in (
         Options(encoder="vgg", pose_encoder="none"), Options(encoder="none", pose_encoder="gcn"),
-        Options(preset="escounts", random=True), Options(encoder="swin3d_t", pose_encoder="none"),
+        Options(encoder="swin3d_t", pose_encoder="none"), Options(encoder="swin3d_t", preset="none", random=True),
     ):  # fmt: skip
         with pytest.raises(UsageError):
             load_encoders(options, CPU)
     for options in (
-        Options(stride=0),
-        Options(window=1),
-        Options(rate=-1),
-        Options(encoder="none", pose_encoder="none"),
-    ):
+        Options(stride=0), Options(window=1), Options(rate=-1), Options(encoder="none", pose_encoder="none"),
+        Options(preset="escounts"), Options(encoder="none", mask="x"), Options(pose_encoder="none", pose="x"),
+        Options(random=True, weights="x"), Options(encoder="swin3d_t", mask="x"), Options(compiled=True),
+        Options(mask="x", mask_model="selfie"), Options(pose="x", pose_model="lite"),
+    ):  # fmt: skip
         with pytest.raises(UsageError):
             options.check()
 
@@ -279,8 +279,9 @@ def test_token_files_that_are_none_are_one_line():
             read_tokens(file, "tokens.npz")
 
 
-def test_a_command_says_what_it_cannot_do(folder, tmp_path):
+def test_a_command_says_what_it_cannot_do(folder, given, tmp_path):
     clip = folder / "clip.mp4"
+    (folder / "other.csv").write_text("type,name,count,L1,L2\nsquat,zzz.mp4,1,0,64\n")
     for words, code, message in (
         ([clip, "--encoder", "swin3d_t"], 2, "--random-weights"),
         ([clip, "--encoder", "nothing"], 2, "no such video encoder"),
@@ -290,7 +291,58 @@ def test_a_command_says_what_it_cannot_do(folder, tmp_path):
         ([clip, "--layout", "escounts"], 2, "name a directory"),
         ([clip, "--layout", "other"], 2, "no such"),
         ([clip, "--video", clip, "--random-weights"], 2, "the input is a video itself"),
+        ([folder / "clip.pose.npz", "--pose", clip, "--encoder", "none"], 2, "is a pose itself"),
+        ([clip, *given, "--reps", folder / "reps.parquet", "--stop", 1.5], 1, "repetitions after frame 44"),
+        ([clip, *given, "--reps", folder / "other.csv"], 1, "marks no repetitions of 'clip'"),
+        ([clip, *given, "--reps", folder / "reps.parquet", "-o", folder / "reps.parquet"], 2, "is the input itself"),
         ([folder / "clip.mask.npz", "--random-weights"], 1, "holds racctl.mask/1"),
         ([clip, "--reps", folder / "reps.parquet", "--pose", folder / "clip.mask.npz", "--random-weights"], 1, "holds"),
     ):
         assert message in one_line(racctl("encode", *words), code)
+
+
+def test_what_is_stale_is_made_again(folder, given, tmp_path):
+    """Other repetitions, another mask or pose, another part: none of them is what lies there."""
+    target = tmp_path / "clip.exemplars.npz"
+    words = ["encode", folder / "clip.mp4", *given, "-o", f"{tmp_path}/", "--reps"]
+    racctl(*words, folder / "reps.parquet")
+    first, written = features(target.read_bytes()), target.stat().st_mtime_ns
+    racctl(*words, folder / "reps.parquet")
+    assert target.stat().st_mtime_ns == written
+    (tmp_path / "other.csv").write_text("type,name,count,L1,L2\nsquat,clip.mp4,1,0,30\n")
+    racctl(*words, tmp_path / "other.csv")
+    assert first.start.tolist() == [4, 36] and features(target.read_bytes()).start.tolist() == [0]
+    written = target.stat().st_mtime_ns
+    with open(tmp_path / "clip.mask.npz", "wb") as file:
+        mask = a_mask()
+        mask.mask[:, 0] = 1
+        write_mask(file, mask)
+    swapped = [tmp_path / "clip.mask.npz" if word == folder / "clip.mask.npz" else word for word in words]
+    racctl(*swapped, tmp_path / "other.csv")
+    assert target.stat().st_mtime_ns != written
+
+
+def test_a_pose_in_a_folder_of_outputs_is_encoded_once(folder, tmp_path):
+    words = ["encode", folder / "clip.pose.npz", "--encoder", "none", "--random-weights", "-o", f"{tmp_path}/"]
+    racctl(*words)
+    written = (tmp_path / "clip.features.npz").stat().st_mtime_ns
+    assert racctl(*words).returncode == 0
+    assert (tmp_path / "clip.features.npz").stat().st_mtime_ns == written
+
+
+def test_masks_and_poses_of_something_else_are_refused(folder, tmp_path):
+    for name, part, message in (
+        ("half", a_mask(40), "the mask given with 'clip.mp4' covers frames 0 to 39 of 0 to 89"),
+        ("none", a_mask(0), "has no frame"),
+    ):
+        with open(tmp_path / f"{name}.npz", "wb") as file:
+            write_mask(file, part)
+        words = ["--mask", tmp_path / f"{name}.npz", "--pose-encoder", "none", "--random-weights"]
+        text = one_line(racctl("encode", "clip.mp4", *words, cwd=folder), 1)
+        assert message in text
+    other = a_mask()
+    other.meta["source"] = {"name": "clip.mp4", "sha256": "0" * 64}
+    with open(tmp_path / "other.npz", "wb") as file:
+        write_mask(file, other)
+    words = ["--mask", tmp_path / "other.npz", "--pose-encoder", "none", "--random-weights"]
+    assert "was made of another file" in one_line(racctl("encode", folder / "clip.mp4", *words), 1)

@@ -25,7 +25,7 @@ ROWS = (
         "tokens",
     },  # with numpy at most, as the row above
     {"io"},
-    {"video", "models", "remap"},
+    {"video", "models", "remap", "tokens"},
     {"estimators", "data", "synth"},
     {"motion", "classification", "streams"},
     {"periodicity", "plot", "training", "encoders", "classification_items", "classification_plot"},

@@ -201,7 +201,7 @@ def test_what_cannot_be_trained_is_one_line(a_set, tmp_path):
         ([*base, "--features", tmp_path], 1, "none of the 6 clips"),
         ([*base, "--features", a_set / "features", "--preset", "huge"], 2, "no such preset"),
         ([*base, "--features", a_set / "features", "--fusion", "cross"], 2, "fusion is one of decoupled, coupled"),
-        ([*base, "--features", a_set / "features", "--val-split", "train"], 1, "is trained on and validated on"),
+        ([*base, "--features", a_set / "features", "--val-split", "train"], 2, "is what is trained on"),
         (["train", a_set, "-o", tmp_path, "--features", a_set / "features"], 2, "option of '--model d2stx'"),
     ):
         assert message in one_line(racctl(*words), code)

@@ -136,7 +136,7 @@ def encode(
         run_batch,
     )
     from racctl.cli.console import note
-    from racctl.cli.streams import emit, refuse_terminal, refuse_unknown
+    from racctl.cli.streams import emit, refuse_terminal
     from racctl.errors import UsageError
 
     of_set = {"--root": root, "--split": split, "--annotations": annotations, "--exemplars": exemplars or None,
@@ -146,16 +146,17 @@ def encode(
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     from racctl.encode_set import LAYOUTS, encode_job, file_jobs, open_set, save_job, set_jobs
 
-    refuse_unknown(layout, LAYOUTS)
+    if layout not in LAYOUTS:
+        raise UsageError(f"no such layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
     sources = check_sources(files)
-    folder = folder_target(f"{output}/" if dataset or layout == "escounts" else output, sources)
     if (dataset or layout == "escounts") and output == "-":
         raise UsageError("this makes several files; name a directory with '-o DIR'")
+    folder = folder_target(f"{output}/" if dataset or layout == "escounts" else output, sources)
     if not folder:
         one_of(sources, "npz")
         refuse_terminal(output, "npz")
     refuse_several(sources, None, {"--video": video, "--mask": mask, "--pose": pose})
-    refuse_overwriting([*sources, video, mask, pose], "" if folder else output)
+    refuse_overwriting([*sources, video, mask, pose, reps, weights, pose_weights], "" if folder else output)
     from racctl.encode import Options, load_encoders
     from racctl.estimation import estimator_lanes
     from racctl.io.npz import write_features
@@ -180,19 +181,19 @@ def encode(
     encoders = load_encoders(options, pick_device(device))
     for line in encoders.notes():
         note(line)
-    by_source = {job.source: job for job in todo}
+    by_clip = {job.clip: job for job in todo}
     found = {}
 
     with estimator_lanes(encoders.estimates(options), width, each) as estimators:
 
-        def work(source: str, lane: int, report) -> None:
-            job = by_source[source]
+        def work(clip: str, lane: int, report) -> None:
+            job = by_clip[clip]
             if folder:
                 save_job(job, folder, layout, dataset, encoders, options, estimators[lane])
             else:
-                found[source] = encode_job(job, encoders, options, estimators[lane], report)
+                found[clip] = encode_job(job, encoders, options, estimators[lane], report)
 
-        failures = run_batch(list(by_source), work, width, "encoding", lambda: [lane.abort() for lane in estimators])
+        failures = run_batch(list(by_clip), work, width, "encoding", lambda: [lane.abort() for lane in estimators])
     for result in found.values():
         emit(output, lambda target: write_features(target, result))  # noqa: B023 (called at once)
     report_failures([*lost, *failures], len(todo) + len(lost))

@@ -193,7 +193,12 @@ def train(
             )  # fmt: skip
             train_counter(counter, recipe, *where, reading, training)
             return
-        of_d2stx = {"--features": features, "--val-data": val_data, "--joint": joint or None}
+        of_d2stx = {
+            "--features": features, "--val-data": val_data, "--val-features": val_features, "--joint": joint or None,
+            "--preset": preset != "small" or None, "--branches": branches != "both" or None,
+            "--guide": guide != "both" or None, "--decision": decision != "learned" or None,
+            "--shots": shots != 2 or None,
+        }  # fmt: skip
         refuse_with(True, of_d2stx, "it is an option of '--model d2stx'")
         look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
         wanted = Wanted(

@@ -106,9 +106,11 @@ def pose_encoder(
     if name not in POSE_ENCODERS:
         raise UsageError(f"no such pose encoder '{name}'; expected {', '.join(POSE_ENCODERS)} or none")
     if random:
-        torch.manual_seed(seed)
         config = CTRGCNConfig(people=1, channels=OWN, topology="d2stx25")
-        found = PoseEncoder(name, CTRGCN(config), {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = CTRGCN(config)
+        found = PoseEncoder(name, network, {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
     else:
         path = Path(weights) if weights else embedded(name)
         if path is None:

@@ -143,7 +143,7 @@ class VideoEncoder:
         self.name, self.look, self.shape, self.record = name, look, shape, record
         self.device = torch.device(device)
         self.network = network.eval().requires_grad_(False).to(self.device)
-        self._run = torch.compile(self.network, options={"freezing": True}) if compiled else self.network
+        self._run = _translated(self.network) if compiled else self.network
 
     @property
     def channels(self) -> int:
@@ -168,6 +168,14 @@ class VideoEncoder:
         half = torch.float16 if on_gpu and not torch.cuda.is_bf16_supported() else torch.bfloat16
         with torch.autocast(self.device.type, half, enabled=on_gpu):
             return self._run(seen).float().contiguous()
+
+
+def _translated(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network compiled for weights that stay as they are, which is what makes convolutions faster."""
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True  # as an option of torch.compile it has no effect (torch 2.13)
+    return torch.compile(network)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from racctl.contracts import Meta
+from racctl.contracts import Meta, clip_stem
 from racctl.data.counted import CountedClip, read_counted
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
@@ -48,6 +48,10 @@ class CounterWanted:
         """UsageError for a value that means nothing; returns self."""
         if self.preset not in PRESETS:
             raise UsageError(f"no such preset '{self.preset}'; expected one of {', '.join(PRESETS)}")
+        if self.train == self.val and not self.val_data:
+            raise UsageError(f"'--val-split {self.val}' is what is trained on; name another one")
+        if self.val_features and not self.val_data:
+            raise UsageError("'--val-features' are those of '--val-data'")
         if not self.features:
             raise UsageError("'--model d2stx' learns from features; name their folder with '--features DIR'")
         self.config()
@@ -100,8 +104,6 @@ def _parts(wanted: CounterWanted) -> tuple[list[CountedClip], list[CountedClip]]
     if not train:
         there = ", ".join(sorted({clip.split for clip in clips}))
         raise DataError(f"'{wanted.data}' has no clip in the split '{wanted.train}'; it has {there}")
-    if wanted.train == wanted.val:
-        val = train
     both = {clip.clip for clip in train} & {clip.clip for clip in val}
     if both:
         raise DataError(f"clip '{sorted(both)[0]}' is trained on and validated on")
@@ -112,7 +114,7 @@ def load_clips(
     rows: list[CountedClip], wanted: CounterWanted, say: Callable[[str], None], report: Report = silent
 ) -> tuple[dict[str, TokenClip], Meta]:
     """The clips' tokens, averaged to the places that the model looks at, and what made them. Clips that cannot be read
-    are said and left out; DataError when none is left, or they are made by different encoders."""
+    or are of other encoders than the first are said and left out; DataError when none is left."""
     step = STEPS[wanted.preset]
     found: dict[str, TokenClip] = {}
     seen: Meta = {}
@@ -123,8 +125,10 @@ def load_clips(
             made = _made_by(features.meta, wanted.branches)
             if seen and made != seen:
                 raise DataError(f"'{row.features}' is of other encoders or windows than the first features")
-            seen = made
+            if features.clip and clip_stem(features.clip) != row.clip:
+                raise DataError(f"'{row.features}' is of the clip '{features.clip}'")
             found[row.clip] = _clip(row, sequence(features, step, str(row.features)), wanted, made)
+            seen = made
         except (RacctlError, OSError) as error:
             say(f"left out: {row.clip}: {error}")
         report(done, len(rows))

@@ -39,7 +39,7 @@ class Teaching:
 
     def fusing(self, epoch: int, epochs: int) -> bool:
         """Whether this epoch trains the fusion alone."""
-        return self.staged and epoch >= (epochs * 5) // 8  # 50 and 35 epochs of branches, 50 of fusion
+        return self.staged and epoch >= max(1, (epochs * 5) // 8)  # 50 and 35 epochs of branches, 50 of fusion
 
 
 @dataclass
@@ -131,6 +131,8 @@ def loss(found: Tensor, target: Tensor, valid: Tensor, training: bool) -> Tensor
 class Counting:
     """The `Task` of `racctl.training.loop` for D2-STX."""
 
+    partial = True  # not every parameter has a part in every step
+
     def __init__(
         self, config: D2STXConfig, train: list[TokenClip], val: list[TokenClip], teaching: Teaching, epochs: int,
         about: Meta,
@@ -174,13 +176,15 @@ class Counting:
 
     def evaluate(self, device: torch.device) -> dict[str, float]:
         """On the validation clips, whole and without exemplars: MAE, OBO and OBZ of the rounded counts; the score to
-        keep weights by is OBO less MAE."""
+        keep weights by is OBO less MAE. Before the fusion has begun to learn there is none to compare."""
         if not self.val:
             return {}
         found = round_half_up(evaluated(self.objective, self.val, device).clip(0))
         true = np.array([clip.count for clip in self.val])
         shown = {"val_mae": mae(found, true), "val_obo": float(within_one(found, true).mean()),
                  "val_obz": float(exact(found, true).mean())}  # fmt: skip
+        if self.objective.staged and self.config.branches == "both" and not self.objective.fusing:
+            return shown
         return {**shown, "score": shown["val_obo"] - float(np.nan_to_num(shown["val_mae"]))}
 
     def header(self) -> Meta:

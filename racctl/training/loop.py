@@ -153,7 +153,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
     about = _fingerprint(task, recipe, place.world)
     state = _resume(out / "resume.pt", about, objective, optimizer, schedule, place)
-    whole = nn.parallel.DistributedDataParallel(objective) if place.world > 1 else objective
+    whole = _shared(objective, task) if place.world > 1 else objective
     steps, log, began = task.steps(recipe.batch, place.world), _log(out, place), time.monotonic()
     first = state.epoch
     while state.epoch < recipe.epochs and not (recipe.patience and state.since >= recipe.patience):
@@ -173,6 +173,11 @@ def fit(
             say(f"epoch {state.epoch}/{recipe.epochs}  {_shown(row)}  {left / 60:.1f} min left at most")
         _agree(state, place)
     return state.history or []
+
+
+def _shared(objective: nn.Module, task: Task) -> nn.Module:
+    """The objective with its gradients averaged over the processes."""
+    return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=getattr(task, "partial", False))
 
 
 def _epoch(

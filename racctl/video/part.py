@@ -29,7 +29,7 @@ def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> tuple[Iter
 
     Raises DataError when the file is cut short within the part, or there is no frame in it.
     """
-    _refuse_cut_short(video, args.get("stop", np.inf), where)
+    refuse_cut_short(video, args.get("stop", np.inf), where)
     clock: Clock = []
     taken = _noting(clock, frames(file, where, args.get("start"), args.get("stop"), args["stride"]))
     first = next(taken, None)
@@ -39,7 +39,7 @@ def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> tuple[Iter
     return itertools.chain([first], taken), clock, _expected(video, args)
 
 
-def _refuse_cut_short(video: Video, stop: float, where: str) -> None:
+def refuse_cut_short(video: Video, stop: float, where: str) -> None:
     end = video.start_time + video.duration
     if video.missing and stop > end:
         raise DataError(

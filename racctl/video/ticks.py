@@ -62,6 +62,8 @@ def _every_number(frames: Iterable[Frame]) -> Iterator[Frame]:
     before = None
     for frame in frames:
         if before is not None:
+            if frame.number - before.number > MOST:
+                raise DataError(f"frames {before.number} and {frame.number} lie too far apart; refusing")
             for _ in range(frame.number - before.number - 1):
                 yield before
         yield frame
@@ -94,8 +96,9 @@ class Clock:
         """start, stop (source frames, int64) and start_s, stop_s (seconds), each (S,), of half-open spans of ticks;
         what goes beyond the last tick ends with it."""
         frame, time = np.array(self.frame, np.int64), np.array(self.time)
-        usual = float(np.median(np.diff(time))) if len(time) > 1 else 1 / 30
-        apart = max(1, int(np.median(np.diff(frame)))) if len(frame) > 1 else 1
+        own = np.unique(frame, return_index=True)[1]  # a frame may have several ticks
+        usual = float(np.median(np.diff(time[own]))) if len(own) > 1 else 1 / 30
+        apart = max(1, int(np.median(np.diff(frame[own])))) if len(own) > 1 else 1
         frame, time = np.append(frame, frame[-1] + apart), np.append(time, time[-1] + usual)
         starts, stops = (np.clip(at, 0, len(self.frame)) for at in (starts, stops))
         ends = np.maximum(frame[stops], frame[starts] + 1)
