@@ -15,15 +15,7 @@ SOURCES = sorted([*(ROOT / "racctl").rglob("*.py"), *(ROOT / "tools").glob("*.py
 # Lowest first. A module imports its own package and what stands in a lower row.
 ROWS = (
     {"errors", "progress", "weights"},
-    {
-        "contracts",
-        "topology",
-        "metrics",
-        "windows",
-        "density",
-        "timeline",
-        "tokens",
-    },  # with numpy at most, as the row above
+    {"contracts", "topology", "metrics", "windows", "density", "timeline"},  # with numpy at most, as the row above
     {"io"},
     {"video", "models", "remap", "tokens"},
     {"estimators", "data", "synth"},
