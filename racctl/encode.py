@@ -33,6 +33,7 @@ from racctl.io.current import recorded_meta
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
 from racctl.streams import refuse_other_part
 from racctl.video.decode import Frame, Video, frames, probe, upright
@@ -193,7 +194,7 @@ class Clip:
     file: IO[bytes] | None = None
     video: Video | None = None
     pose: Pose | None = None
-    mask: Mask | None = None
+    mask: Mask | MaskFilm | None = None
     part: Part = field(default_factory=Part)
     meta: Meta = field(default_factory=dict)
 
@@ -337,7 +338,8 @@ def _fastest(encoder: VideoEncoder) -> int:
 def _prepare(clip: Clip, encoder: VideoEncoder):
     """What makes a frame's picture of this encoder's kind."""
     if encoder.look.kind == SILHOUETTE:
-        return Cutter(clip.mask, clip.video, encoder.look.side)
+        masks = clip.mask.mask if isinstance(clip.mask, Mask) else clip.mask
+        return Cutter(masks, clip.mask.frame, clip.video, encoder.look.side)
     rotation = clip.video.rotation
     return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
 
@@ -426,7 +428,7 @@ def _opened(
     if encoders.pose and pose is None:
         pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
     if wanted.mask:
-        mask = estimators.mask(file, name, report)
+        mask = estimators.film(file, name, report)
     elif encoders.video and encoders.video.look.kind == SILHOUETTE:
         with open_input(options.mask) as given:
             mask = read_mask(given, display_name(options.mask))

@@ -12,8 +12,8 @@ from racctl.errors import DataError
 from racctl.estimators.blazepose import model_file
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
+from racctl.mask import MaskFilm, estimate_mask, mask_lanes
 from racctl.mask import Options as MaskOptions
-from racctl.mask import estimate_mask, mask_lanes
 from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
 from racctl.video.decode import Video
@@ -50,7 +50,11 @@ class Estimators:
             self._workers.append(self._pose)
 
     def mask(self, file: IO[bytes], name: str, report: Report = silent) -> Mask:
-        return estimate_mask(file, name, self.masks, self._mask, report).mask()
+        return self.film(file, name, report).mask()
+
+    def film(self, file: IO[bytes], name: str, report: Report = silent) -> MaskFilm:
+        """The mask in little memory."""
+        return estimate_mask(file, name, self.masks, self._mask, report)
 
     def pose(self, file: IO[bytes], name: str, report: Report = silent) -> Pose:
         return estimate_pose(file, name, self._pose, self.made_by, report)
@@ -88,9 +92,9 @@ def refuse_other_clip(clip: str, video: str) -> None:
         raise DataError(f"'{display_name(video)}' is not the clip '{clip}' that the mask or pose was made of")
 
 
-def refuse_other_source(part: Mask | Pose, video: Video, where: str) -> None:
+def refuse_other_source(part: Mask | MaskFilm | Pose, video: Video, where: str) -> None:
     """DataError when a mask or pose was made of other bytes than this video, or has no frame."""
-    kind = "mask" if isinstance(part, Mask) else "pose"
+    kind = "pose" if isinstance(part, Pose) else "mask"
     made_of = part.meta.get("source", {}).get("sha256")
     if made_of and made_of != video.sha256:
         raise DataError(f"the {kind} given with '{where}' was made of another file of that name")

@@ -17,6 +17,7 @@ from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
+from racctl.io.npz import Frames
 from racctl.progress import Report, silent
 from racctl.remap import remap
 from racctl.video.decode import Video, frames, probe, upright
@@ -113,7 +114,7 @@ def gather(
     if look.topology and pose is None:
         raise DataError(f"'{where}' needs a pose; 'racctl pose' makes one")
     video = probe(file, where)
-    cut = Cut(person_boxes(mask, video), mask.frame, video) if look.crop == "person" else None
+    cut = Cut(person_boxes(mask.mask, mask.frame, video), mask.frame, video) if look.crop == "person" else None
     pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
     for part in (mask if look.needs_mask else None, pose if look.topology else None):
         if part is not None:
@@ -132,7 +133,7 @@ def gather(
 
 def refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
     """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
-    kind = "mask" if isinstance(part, Mask) else "pose"
+    kind = "pose" if isinstance(part, Pose) else "mask"
     slack = _apart(part.frame) + SLACK
     if not len(part.frame) or part.frame[0] > number[0] + slack or part.frame[-1] < number[-1] - slack:
         covered = f"{part.frame[0]} to {part.frame[-1]}" if len(part.frame) else "none"
@@ -213,18 +214,21 @@ def picture(whole: np.ndarray, size: int, box: tuple[float, float, float, float]
     return np.asarray(Image.fromarray(padded).resize((size, size), how, box=inside))
 
 
-def person_boxes(mask: Mask, video: Video) -> np.ndarray:
-    """(T, 3) float: middle x, middle y and side of a square about the person, in shares of the picture's width, height
-    and width, steady over `STEADY` seconds. Frames without a mask take their neighbours' box; without any, the whole
-    picture."""
-    t, h, w = mask.mask.shape
-    across, down = mask.mask.any(1), mask.mask.any(2)
+def person_boxes(masks: Frames, frame: np.ndarray, video: Video) -> np.ndarray:
+    """Squares about the person, steady over `STEADY` seconds.
+
+    masks: (T, H, W), of the frames (T,). Returns (T, 3) float: middle x, middle y and side, in shares of the picture's
+    width, height and width. Frames without a mask take their neighbours' box; without any, the whole picture.
+    """
+    t, h, w = masks.shape
+    sides = [(one.any(0), one.any(1)) for one in (masks[k] for k in range(t))]  # one at a time, they may be many
+    across, down = (np.array([side[k] for side in sides], bool).reshape(t, n) for k, n in enumerate((w, h)))
     seen = across.any(1)
     if not seen.any():
         return np.tile([0.5, 0.5, 1.0], (t, 1))
     left, right = across.argmax(1) / w, 1 - across[:, ::-1].argmax(1) / w
     top, bottom = down.argmax(1) / h, 1 - down[:, ::-1].argmax(1) / h
-    span = 2 * max(1, round(STEADY * video.fps * t / max(int(mask.frame[-1]) - int(mask.frame[0]) + 1, 1))) + 1
+    span = 2 * max(1, round(STEADY * video.fps * t / max(int(frame[-1]) - int(frame[0]) + 1, 1))) + 1
     known = np.flatnonzero(seen)
     edges = [np.interp(np.arange(t), known, edge[known]) for edge in (left, right, top, bottom)]
     outer = (minimum_filter1d, maximum_filter1d, minimum_filter1d, maximum_filter1d)

@@ -95,7 +95,7 @@ def test_a_turned_video_is_upright(tmp_path):
 
 def test_the_person_is_cut_out(tmp_path):
     mask = mask_of()
-    boxes = person_boxes(mask, VIDEO)
+    boxes = person_boxes(mask.mask, mask.frame, VIDEO)
     assert np.ptp(boxes, axis=0).max() < 0.02  # steady
     streams = read(film(tmp_path / "film.mp4"), Look(size=48, crop="person"), mask)
     _, found = unpacked(streams.packed, 48)
@@ -121,7 +121,7 @@ def test_squeezed_masks_stay_on_the_person(tmp_path, height):
 
 def test_nobody_anywhere_leaves_the_whole_picture():
     mask = Mask(np.zeros((4, H, W), np.uint8), np.arange(4), np.arange(4) / 30, {})
-    assert person_boxes(mask, VIDEO).tolist() == [[0.5, 0.5, 1.0]] * 4
+    assert person_boxes(mask.mask, mask.frame, VIDEO).tolist() == [[0.5, 0.5, 1.0]] * 4
 
 
 def test_joints_do_not_depend_on_place_and_size():

@@ -12,10 +12,11 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor, nn
 
-from racctl.contracts import Mask, Meta
+from racctl.contracts import Meta
 from racctl.encoders.video import VideoEncoder, read_tensors
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest, model_meta
+from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
 from racctl.streams import Cut, person_boxes, picture
 from racctl.video.decode import Frame, Video, upright
@@ -50,15 +51,16 @@ class SilhouetteLook:
 class Cutter:
     """Cuts the person out of a clip's frames, steadily, as `racctl.streams` does it for training."""
 
-    def __init__(self, mask: Mask, video: Video, side: int = SIDE) -> None:
-        self._mask, self._side, self._rotation = mask, side, video.rotation
-        self._cut = Cut(person_boxes(mask, video), mask.frame, video)
+    def __init__(self, masks: Frames, number: np.ndarray, video: Video, side: int = SIDE) -> None:
+        """masks: (T, H, W), of the frames (T,) `number`."""
+        self._masks, self._number, self._side, self._rotation = masks, number, side, video.rotation
+        self._cut = Cut(person_boxes(masks, number, video), number, video)
 
     def __call__(self, frame: Frame) -> np.ndarray:
         """(side, side, 2) uint8 of one frame."""
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), self._rotation)
-        at = max(int(np.searchsorted(self._mask.frame, frame.number, "right")) - 1, 0)
-        outline, number = self._mask.mask[at], int(self._mask.frame[at])
+        at = max(int(np.searchsorted(self._number, frame.number, "right")) - 1, 0)
+        outline, number = self._masks[at], int(self._number[at])
         gray = picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.BILINEAR)
         person = picture(outline, self._side, self._cut.box(number, outline.shape), Image.NEAREST)
         return np.stack([gray, person], axis=-1)
