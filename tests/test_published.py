@@ -221,11 +221,11 @@ def test_a_video_that_is_cut_short_is_said_to_be(tmp_path):
 def test_the_usable_clips_are_what_there_is_to_encode(llsp):
     jobs, failures = set_jobs(RepCount(llsp, "test"), exemplars=False)
     assert [job.clip for job in jobs] == ["whole", "odd", "short", "stu4_5"]
-    assert {job.span for job in jobs} == {"windows"}
+    assert {job.part.span for job in jobs} == {"windows"}
     assert dict(failures)["lost"] == "no video is called 'lost'"
     assert dict(failures)["empty"] == "the video has 0 bytes"
     jobs, failures = set_jobs(RepCount(llsp, "test"), exemplars=True)
-    assert all(len(job.cycles) and job.span == "repetitions" for job in jobs)
+    assert all(len(job.part.cycles) and job.part.span == "repetitions" for job in jobs)
     assert set(dict(failures)) >= {"lost", "empty", "noise"}
 
 
