@@ -18,16 +18,16 @@ from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip
-from racctl.io.checkpoint import digest, read_model
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input
-from racctl.models.catalog import RECOGNISERS, built, configured
+from racctl.models.catalog import RECOGNISERS
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints
 from racctl.timeline import segments, smoothed, whole
+from racctl.trained import load_trained
 from racctl.training.recognise import pictures
 from racctl.training.store import store
 from racctl.video.part import check_part
@@ -72,20 +72,11 @@ class Recogniser:
         path = Path(name) if Path(name).is_file() else embedded(name)
         if path is None:
             raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
-        with open(path, "rb") as file:
-            meta, tensors = read_model(file, str(path))
-        if meta["model"] not in RECOGNISERS:
-            raise DataError(f"'{path}' is a model of kind '{meta['model']}'; expected {', '.join(RECOGNISERS)}")
-        try:
-            self.model = built(meta["model"], configured(meta["model"], meta["config"]))
-            self.model.load_state_dict(tensors)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise DataError(f"'{path}' has weights that do not fit its header ({str(error).splitlines()[0]})") from None
+        self.model, meta, self.record = load_trained(path, RECOGNISERS)
         self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
         if len(self.classes) != self.model.config.classes or not all(isinstance(one, str) for one in self.classes):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
-        self.record = {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}
-        self.model.eval().to(device)
+        self.model.to(device)
 
     @torch.no_grad()
     def probabilities(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:

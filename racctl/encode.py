@@ -23,9 +23,10 @@ import torch
 
 from racctl import __version__
 from racctl.contracts import Features, Mask, Meta, Pose, step
-from racctl.encoders.pose import SHOWN, STEP, PoseEncoder, pose_encoder
-from racctl.encoders.silhouette import SILHOUETTE, Cutter, silhouette_encoder
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, video_encoder
+from racctl.encoders.pair import Encoders, Options
+from racctl.encoders.pose import SHOWN, STEP, PoseEncoder
+from racctl.encoders.silhouette import SILHOUETTE, Cutter
+from racctl.encoders.video import VideoEncoder
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
 from racctl.io.ahead import ahead
@@ -35,79 +36,13 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
-from racctl.streams import refuse_other_part
+from racctl.streams import at_or_before, refuse_other_part
 from racctl.video.decode import Frame, Video, frames, probe, upright
-from racctl.video.part import check_part, refuse_cut_short
+from racctl.video.part import refuse_cut_short
 from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
+from racctl.windows import RATE, apart, shown_for
 
-NONE = "none"
 LARGEST = 65504.0  # of float16
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to encode, and how.
-
-    encoder, pose_encoder: names, "none" for a branch that is not wanted.  weights, pose_weights: files, "" for the
-    embedded or the downloaded ones.  preset: of the video encoder.  random: untrained weights.  window, stride: ticks.
-    rate: ticks per second; 0: every frame; None: what the encoders were trained at.  batch: windows at a time, 0 for
-    what is fastest.
-    zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
-    start, stop: seconds.  video, mask, pose: files of the clip that are there already.  compiled: see `VideoEncoder`.
-    """
-
-    encoder: str = SILHOUETTE
-    pose_encoder: str = "ctrgcn"
-    weights: str = ""
-    pose_weights: str = ""
-    preset: str = ""
-    random: bool = False
-    window: int = 64
-    stride: int = 16
-    rate: float | None = None
-    batch: int = 0
-    zeros: bool = False
-    start: float | None = None
-    stop: float | None = None
-    video: str = ""
-    mask: str = ""
-    pose: str = ""
-    mask_model: str = "blazepose"
-    pose_model: str = "full"
-    download: bool = False
-    seed: int = 0
-    compiled: bool = False
-
-    def check(self) -> Options:
-        """UsageError for a value that means nothing; returns self."""
-        check_part(self.start, self.stop)
-        if not 1 <= self.stride <= 1 << 20 or not 2 <= self.window <= 4096:
-            raise UsageError(f"windows of {self.window} every {self.stride} frames mean nothing; the paper has 64, 16")
-        if self.rate is not None and not 0 <= self.rate <= 1000:
-            raise UsageError(f"'--rate {self.rate:g}' means nothing; expected frames per second, 0 for every frame")
-        if self.encoder == self.pose_encoder == NONE:
-            raise UsageError("with neither '--encoder' nor '--pose-encoder' there is nothing to encode")
-        self._refuse_ignored()
-        return self
-
-    def _refuse_ignored(self) -> None:
-        """UsageError for an option that would have no effect beside another."""
-        default = Options.mask_model, Options.pose_model
-        for on, without, why in (
-            (self.encoder == NONE, (self.weights, self.preset, self.mask, self.compiled), "there is no video encoder"),
-            (self.pose_encoder == NONE, (self.pose, self.pose_weights), "there is no pose encoder"),
-            (self.random, (self.weights, self.pose_weights), "'--random-weights' takes no others"),
-            (self.encoder != SILHOUETTE, (self.mask,), "only the silhouette encoder looks at masks"),
-            (self.mask, (self.mask_model != default[0],), "'--mask' is there already"),
-            (self.pose, (self.pose_model != default[1],), "'--pose' is there already"),
-            (
-                self.encoder == SILHOUETTE,
-                (self.preset, self.compiled),
-                "the silhouette encoder has one look",
-            ),
-        ):
-            if on and any(without):
-                raise UsageError(f"{why}; leave out the options for it")
 
 
 @dataclass(frozen=True)
@@ -123,66 +58,29 @@ class Part:
         return "windows" if self.cycles is None else "repetitions"
 
 
-@dataclass(frozen=True)
-class Encoders:
-    """The frozen networks of the two branches; None for one that is not wanted."""
-
-    video: VideoEncoder | None
-    pose: PoseEncoder | None
-
-    def rate(self, options: Options) -> float:
-        """Ticks per second of the windows, 0 for every frame."""
-        if options.rate is not None:
-            return options.rate
-        return max(self.video.look.rate if self.video else 0.0, self.pose.rate if self.pose else 0.0)
-
-    def notes(self) -> list[str]:
-        """Weights that are not racctl's own, with their licence."""
-        records = [branch.record for branch in (self.video, self.pose) if branch and "random" not in branch.record]
-        return [f"weights '{one['name']}': {one['licence']}" for one in records if one["licence"] != "MIT"]
-
-    def estimates(self, options: Options) -> Estimates:
-        """What has to be estimated of a video before it can be encoded."""
-        mask = bool(self.video) and self.video.look.kind == SILHOUETTE and not options.mask
-        pose = self.pose is not None and not options.pose
-        return Estimates(256 if mask else 0, pose, options.start, options.stop, options.mask_model, options.pose_model,
-                         options.download)  # fmt: skip
-
-    def step(self, options: Options, part: Part, pose: str = "") -> Meta:
-        """The provenance entry of features that these make. pose: digest of a pose that is the input itself."""
-        wanted, cycles = self.estimates(options), part.cycles
-        windows = {"window": options.window, "stride": options.stride, "rate": self.rate(options)}
-        asked = step(
-            "encode", __version__, span=part.span, encoder=self.video.name if self.video else None,
-            pose_encoder=self.pose.name if self.pose else None, preset=options.preset or None,
-            **(windows if cycles is None else {"repetitions": short_digest(cycles.astype("<i8").tobytes())}),
-            zeros=options.zeros or None, start=options.start, stop=options.stop,
-            segment=list(part.segment) if part.segment else None,
-            mask_model=options.mask_model if wanted.mask else None,
-            pose_model=options.pose_model if wanted.pose and not pose else None,
-            mask=file_digest(options.mask), pose=pose or file_digest(options.pose),
-        )  # fmt: skip
-        return {**asked, "weights": [branch.record for branch in (self.video, self.pose) if branch]}
+def estimates(encoders: Encoders, options: Options) -> Estimates:
+    """What has to be estimated of a video before it can be encoded."""
+    mask = bool(encoders.video) and encoders.video.look.kind == SILHOUETTE and not options.mask
+    pose = encoders.pose is not None and not options.pose
+    return Estimates(256 if mask else 0, pose, options.start, options.stop, options.mask_model, options.pose_model,
+                     options.download)  # fmt: skip
 
 
-def load_encoders(options: Options, device: torch.device) -> Encoders:
-    """The two networks that the options name; see `video_encoder` and `pose_encoder` for what is raised."""
-    video = pose = None
-    if options.encoder not in (SILHOUETTE, NONE, *VIDEO_ENCODERS):
-        known = ", ".join((SILHOUETTE, *VIDEO_ENCODERS, NONE))
-        raise UsageError(f"no such video encoder '{options.encoder}'; expected one of {known}")
-    if options.encoder == SILHOUETTE:
-        video = silhouette_encoder(options.weights, options.random, device, options.seed)
-    elif options.encoder != NONE:
-        fetch = options.download and not options.weights and not options.random
-        video = video_encoder(
-            options.encoder, options.weights, fetch, options.random, device, options.preset, options.seed,
-            options.compiled,
-        )  # fmt: skip
-    if options.pose_encoder != NONE:
-        untrained = options.random and not options.pose_weights
-        pose = pose_encoder(options.pose_encoder, options.pose_weights, untrained, device, options.seed)
-    return Encoders(video, pose)
+def made_by(encoders: Encoders, options: Options, part: Part, pose: str = "") -> Meta:
+    """The provenance entry of features that these make. pose: digest of a pose that is the input itself."""
+    wanted, cycles = estimates(encoders, options), part.cycles
+    windows = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
+    asked = step(
+        "encode", __version__, span=part.span, encoder=encoders.video.name if encoders.video else None,
+        pose_encoder=encoders.pose.name if encoders.pose else None, preset=options.preset or None,
+        **(windows if cycles is None else {"repetitions": short_digest(cycles.astype("<i8").tobytes())}),
+        zeros=options.zeros or None, start=options.start, stop=options.stop,
+        segment=list(part.segment) if part.segment else None,
+        mask_model=options.mask_model if wanted.mask else None,
+        pose_model=options.pose_model if wanted.pose and not pose else None,
+        mask=file_digest(options.mask), pose=pose or file_digest(options.pose),
+    )  # fmt: skip
+    return {**asked, "weights": [branch.record for branch in (encoders.video, encoders.pose) if branch]}
 
 
 @dataclass
@@ -203,9 +101,8 @@ class Clip:
         """One past its last frame, and where that ends, seconds."""
         if self.video:
             return self.video.frames, self.video.start_time + self.video.duration + 1 / self.video.fps
-        apart = np.diff(self.pose.frame), np.diff(self.pose.time)
-        usual = [float(np.median(steps)) if len(steps) else 1 / 30 for steps in apart]
-        return int(self.pose.frame[-1]) + max(1, int(usual[0])), float(self.pose.time[-1]) + usual[1]
+        frame, time = self.pose.frame, self.pose.time
+        return int(frame[-1]) + apart(frame), float(time[-1]) + shown_for(time, 1 / RATE)
 
     def frames(self, options: Options) -> Iterator[Frame]:
         """The frames that are wanted, from the video or (without pictures) from the pose's clock."""
@@ -350,11 +247,10 @@ def _encode_pose(clip: Clip, encoder: PoseEncoder, spans: np.ndarray, clock: Clo
     with Spool() as spool:
         for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
             ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
-            rows = np.searchsorted(clip.pose.frame, frame[ticks.clip(0, len(frame) - 1)], "right") - 1
-            joints = np.where((rows >= 0)[..., None, None], seen[rows.clip(0)], 0)
+            joints = seen[at_or_before(clip.pose.frame, frame[ticks.clip(0, len(frame) - 1)])]
             if options.zeros:
                 joints[ticks >= len(frame)] = 0
-            spool.add(_halved(encoder(joints.astype(np.float32)), clip, "pose"))
+            spool.add(_halved(encoder(joints), clip, "pose"))
         return spool.array()
 
 
@@ -409,7 +305,7 @@ def encode_source(
             raise UsageError("'--video' names the clip of a pose; the input is a video itself")
         clip = _opened(file, name, where, pose, encoders, options, estimators, report)
         clip.part = part or Part()
-        clip.meta["steps"].append(encoders.step(options, clip.part, given))
+        clip.meta["steps"].append(made_by(encoders, options, clip.part, given))
         return encode_clip(clip, encoders, options, report)
 
 
@@ -418,7 +314,7 @@ def _opened(
     estimators: Estimators, report: Report,
 ) -> Clip:  # fmt: skip
     """The clip with its pose and mask, given or estimated."""
-    wanted = encoders.estimates(options)
+    wanted = estimates(encoders, options)
     if file is None:
         return Clip(pose.clip, where, pose=pose, meta={**_kept(pose.meta), "clip": pose.clip})
     where = display_name(name)
@@ -456,7 +352,7 @@ def is_encoded(source: str, target: Path, encoders: Encoders, options: Options, 
         given = sha256(file) if sniff(file) == "npz" else ""
         film = file_digest(options.video) if given else sha256(file)
     known = meta.get("source", {}).get("sha256")
-    return meta["steps"][-1] == encoders.step(options, part, given) and film in (None, known)
+    return meta["steps"][-1] == made_by(encoders, options, part, given) and film in (None, known)
 
 
 def file_digest(path: str) -> str | None:

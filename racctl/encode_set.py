@@ -10,7 +10,8 @@ import numpy as np
 from racctl.contracts import Features
 from racctl.data.published import DATASETS, Published
 from racctl.data.truth import read_truth
-from racctl.encode import Encoders, Options, Part, encode_source, is_encoded
+from racctl.encode import Part, encode_source, is_encoded
+from racctl.encoders.pair import Encoders, Options
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimators
 from racctl.io.escounts import token_files, write_tokens

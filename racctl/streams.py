@@ -21,7 +21,7 @@ from racctl.io.npz import Frames
 from racctl.progress import Report, silent
 from racctl.remap import remap
 from racctl.video.decode import Video, frames, probe, upright
-from racctl.windows import RATE, Windows, resampled
+from racctl.windows import RATE, Windows, apart, resampled, shown_for
 
 CROPS = ("frame", "person")
 MARGIN = 0.12  # of the person's box, on each side
@@ -127,14 +127,15 @@ def gather(
         packed[:, :, look.size :] = _mask_bits(mask, cut, number[rows], look.size)
     joints = None
     if look.topology:
-        joints = joint_tokens(remap(pose, look.topology))[_at(pose.frame, number[rows])]
-    return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, float(time[-1]) + _usual(time, look))
+        joints = joint_tokens(remap(pose, look.topology))[at_or_before(pose.frame, number[rows])]
+    end = float(time[-1]) + shown_for(time, 1 / look.rate)
+    return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, end)
 
 
 def refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
     """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
     kind = "pose" if isinstance(part, Pose) else "mask"
-    slack = _apart(part.frame) + SLACK
+    slack = apart(part.frame) + SLACK
     if not len(part.frame) or part.frame[0] > number[0] + slack or part.frame[-1] < number[-1] - slack:
         covered = f"{part.frame[0]} to {part.frame[-1]}" if len(part.frame) else "none"
         raise DataError(
@@ -154,18 +155,9 @@ def gather_joints(
     rows = kept[resampled(pose.time[kept], look.rate)]
     joints = joint_tokens(remap(pose, look.topology))[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
-    stop, stop_s = int(pose.frame[kept[-1]]) + _apart(pose.frame), float(pose.time[kept[-1]]) + _usual(pose.time, look)
+    stop = int(pose.frame[kept[-1]]) + apart(pose.frame)
+    stop_s = float(pose.time[kept[-1]]) + shown_for(pose.time, 1 / look.rate)
     return Streams(packed, joints, pose.frame[rows], pose.time[rows], stop, stop_s)
-
-
-def _usual(time: np.ndarray, look: Look) -> float:
-    """How long a frame is shown, seconds: the last one too, as far as anybody knows."""
-    return float(np.median(np.diff(time))) if len(time) > 1 else 1 / look.rate
-
-
-def _apart(frame: np.ndarray) -> int:
-    """Frames from one to the next: more than 1 where some were passed over."""
-    return int(np.median(np.diff(frame))) if len(frame) > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -178,7 +170,7 @@ class Cut:
 
     def box(self, number: int, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
         """Left, top, right, bottom in pixels of an (H, W) picture of that frame, which may be squeezed."""
-        x, y, side = self.boxes[_at(self.number, np.array([number]))[0]]
+        x, y, side = self.boxes[at_or_before(self.number, np.array([number]))[0]]
         high = side * self.video.width / self.video.height
         h, w = shape[:2]
         return (x - side / 2) * w, (y - high / 2) * h, (x + side / 2) * w, (y + high / 2) * h
@@ -267,7 +259,7 @@ def joint_tokens(pose: Pose) -> np.ndarray:
 
 def _mask_bits(mask: Mask, cut: Cut | None, number: np.ndarray, size: int) -> np.ndarray:
     """(N, size, size / 8) uint8 for these frames."""
-    at = _at(mask.frame, number)
+    at = at_or_before(mask.frame, number)
     small = {}
     for k in np.unique(at):
         whole = mask.mask[k]
@@ -276,6 +268,6 @@ def _mask_bits(mask: Mask, cut: Cut | None, number: np.ndarray, size: int) -> np
     return np.stack([small[k] for k in at])
 
 
-def _at(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def at_or_before(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Rows of `known` frames, the last at or before each wanted one."""
     return (np.searchsorted(known, wanted, side="right") - 1).clip(0)

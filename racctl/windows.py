@@ -54,6 +54,16 @@ def resampled(time: np.ndarray, rate: float = RATE) -> np.ndarray:
     return np.where(ticks - time[before] <= time[after] - ticks + 1e-9, before, after)
 
 
+def shown_for(time: np.ndarray, otherwise: float) -> float:
+    """How long a frame is shown, seconds: the last one too, as far as anybody knows. otherwise: of a single one."""
+    return float(np.median(np.diff(time))) if len(time) > 1 else otherwise
+
+
+def apart(frame: np.ndarray) -> int:
+    """Frames from one to the next: more than 1 where some were passed over."""
+    return max(1, int(np.median(np.diff(frame)))) if len(frame) > 1 else 1
+
+
 def retimed(middle: np.ndarray, tempo: np.ndarray, length: int, frames: np.ndarray) -> np.ndarray:
     """(n, length) int64: windows about `middle` frames, played `tempo` times as fast; both (n,).
 

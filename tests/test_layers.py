@@ -18,7 +18,7 @@ ROWS = (
     {"contracts", "topology", "metrics", "windows", "density", "timeline"},  # with numpy at most, as the row above
     {"io"},
     {"video", "models", "remap", "tokens"},
-    {"estimators", "data", "synth"},
+    {"estimators", "data", "synth", "trained"},
     {"motion", "classification", "streams"},
     {"periodicity", "plot", "training", "encoders", "classification_items", "classification_plot"},
     {"pose", "mask", "score", "info", "label_check"},  # one function for each tool

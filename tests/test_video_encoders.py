@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import video
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, VideoLook, load, read_tensors, video_encoder
+from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, load, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -238,16 +238,6 @@ def test_escounts_fed_them_all_alike(name):
     assert (ours - theirs).abs().max() < 0.51 / 255 / 0.224  # they did not round to whole levels
     blank = look.normalise(torch.from_numpy(look.blank())[None, None])
     assert blank.abs().max() < 0.51 / 255 / 0.224
-
-
-def test_a_look_survives_its_header_and_refuses_what_it_does_not_know():
-    for facts in VIDEO_ENCODERS.values():
-        for look in facts.presets.values():
-            assert VideoLook.of(look.header(), "f") == look
-    header = VIDEO_ENCODERS["swin3d_t"].presets["escounts"].header()
-    for wrong in ({"kind": "silhouette"}, {"side": 400}, {"frames": 0}, {"std": [0, 1, 1]}, {"hue": 1}, {"resize": 9}):
-        with pytest.raises(DataError, match="'f' wants an input that this version cannot give"):
-            VideoLook.of({**header, **wrong}, "f")
 
 
 # The encoders.

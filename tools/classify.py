@@ -93,12 +93,10 @@ def classify(
         check_sources,
         cores,
         folder_target,
-        lanes,
         refuse_overwriting,
         refuse_several,
         refuse_with,
         report_failures,
-        run_batch,
     )
     from racctl.cli.console import progress
     from racctl.cli.streams import emit_table, table_format
@@ -119,16 +117,7 @@ def classify(
     if not folder:
         table_format(output, format)
     refuse_overwriting([*sources, video, pose], "" if folder else output)
-    from racctl.classify import (
-        Options,
-        Recogniser,
-        classify_set,
-        classify_source,
-        estimates,
-        save_labels,
-        table_of,
-    )
-    from racctl.estimation import estimator_lanes
+    from racctl.classify import Options, Recogniser, classify_set, table_of
     from racctl.training.loop import pick_device, set_threads
 
     unit = "window" if windows else "clip" if whole else "segment"
@@ -148,6 +137,20 @@ def classify(
         from racctl.explain import check_explain, explain_clip
 
         check_explain(recogniser, explain)
+    found, failures = _run(sources, recogniser, options, folder, jobs)
+    if found:
+        emit_table(table_of(found, options), output, format)
+    if explain and found:
+        explain_clip(found[0], recogniser, explain)
+    report_failures(failures, len(sources))
+
+
+def _run(sources: list[str], recogniser, options, folder, jobs: int) -> tuple[list, list]:
+    """Classify every clip, several at a time, into the folder or to be returned, in their order; and what failed."""
+    from racctl.classify import classify_source, estimates, save_labels
+    from racctl.cli.batch import lanes, run_batch
+    from racctl.estimation import estimator_lanes
+
     width, each = lanes(jobs, len(sources))
     found = {}
 
@@ -160,8 +163,4 @@ def classify(
                 found[source] = classify_source(source, recogniser, options, estimators[lane], report)
 
         failures = run_batch(sources, work, width, "classifying", lambda: [lane.abort() for lane in estimators])
-    if found:
-        emit_table(table_of([found[source] for source in sources if source in found], options), output, format)
-    if explain and found:
-        explain_clip(next(iter(found.values())), recogniser, explain)
-    report_failures(failures, len(sources))
+    return [found[source] for source in sources if source in found], failures

@@ -125,18 +125,15 @@ def encode(
     """
     from racctl.cli.batch import (
         check_sources,
-        cores,
         folder_target,
-        lanes,
         one_of,
         refuse_overwriting,
         refuse_several,
         refuse_with,
         report_failures,
-        run_batch,
     )
     from racctl.cli.console import note
-    from racctl.cli.streams import emit, refuse_terminal
+    from racctl.cli.streams import refuse_terminal
     from racctl.errors import UsageError
 
     of_set = {"--root": root, "--split": split, "--annotations": annotations, "--exemplars": exemplars or None,
@@ -144,7 +141,7 @@ def encode(
     one = {"--video": video, "--mask": mask, "--pose": pose, "--reps": reps}
     refuse_with(dataset, {"a file": files, **one}, "'--dataset' stands for all its clips")
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
-    from racctl.encode_set import LAYOUTS, encode_job, file_jobs, open_set, save_job, set_jobs
+    from racctl.encode_set import LAYOUTS, file_jobs, open_set, set_jobs
 
     if layout not in LAYOUTS:
         raise UsageError(f"no such layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
@@ -157,10 +154,7 @@ def encode(
         refuse_terminal(output, "npz")
     refuse_several(sources, None, {"--video": video, "--mask": mask, "--pose": pose})
     refuse_overwriting([*sources, video, mask, pose, reps, weights, pose_weights], "" if folder else output)
-    from racctl.encode import Options, load_encoders
-    from racctl.estimation import estimator_lanes
-    from racctl.io.npz import write_features
-    from racctl.training.loop import pick_device, set_threads
+    from racctl.encoders.pair import Options
 
     escounts = layout == "escounts"
     options = Options(
@@ -176,24 +170,39 @@ def encode(
         todo, lost = set_jobs(published, exemplars)
     else:
         todo = file_jobs(sources, video, reps)
+    failures = _run(todo, options, folder, layout, dataset, output, (jobs, threads, device))
+    report_failures([*lost, *failures], len(todo) + len(lost))
+
+
+def _run(todo, options, folder, layout: str, dataset: str, output: str, machine: tuple[int, int, str]) -> list:
+    """Encode every job, several at a time, into the folder or onto the one output; returns what failed."""
+    from racctl.cli.batch import cores, lanes, run_batch
+    from racctl.cli.console import note
+    from racctl.cli.streams import emit
+    from racctl.encode import estimates
+    from racctl.encode_set import encode_job, save_job
+    from racctl.encoders.pair import load_encoders
+    from racctl.estimation import estimator_lanes
+    from racctl.io.npz import write_features
+    from racctl.training.loop import pick_device, set_threads
+
+    jobs, threads, device = machine
     width, each = lanes(jobs, len(todo))
     set_threads((threads or cores()) // width)
     encoders = load_encoders(options, pick_device(device))
     for line in encoders.notes():
         note(line)
-    by_clip = {job.clip: job for job in todo}
-    found = {}
+    by_clip, found = {job.clip: job for job in todo}, {}
 
-    with estimator_lanes(encoders.estimates(options), width, each) as estimators:
+    with estimator_lanes(estimates(encoders, options), width, each) as estimators:
 
         def work(clip: str, lane: int, report) -> None:
-            job = by_clip[clip]
             if folder:
-                save_job(job, folder, layout, dataset, encoders, options, estimators[lane])
+                save_job(by_clip[clip], folder, layout, dataset, encoders, options, estimators[lane])
             else:
-                found[clip] = encode_job(job, encoders, options, estimators[lane], report)
+                found[clip] = encode_job(by_clip[clip], encoders, options, estimators[lane], report)
 
         failures = run_batch(list(by_clip), work, width, "encoding", lambda: [lane.abort() for lane in estimators])
     for result in found.values():
         emit(output, lambda target: write_features(target, result))  # noqa: B023 (called at once)
-    report_failures([*lost, *failures], len(todo) + len(lost))
+    return failures

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from racctl.contracts import Meta, Pose
 from racctl.errors import DataError, UsageError
-from racctl.io.checkpoint import digest, read_model
+from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, one_person
 from racctl.remap import remap
 from racctl.streams import joint_tokens
 from racctl.topology import topology_named
+from racctl.trained import load_trained
 from racctl.weights import embedded
 
 POSE_ENCODERS = ("ctrgcn",)
@@ -124,23 +125,12 @@ def pose_encoder(
 def _loaded(name: str, path: Path) -> PoseEncoder:
     try:
         with open(path, "rb") as file:
-            if sniff(file) == "safetensors":
-                return _own(name, *read_model(file, str(path)), path)
+            kind = sniff(file)
     except OSError as error:
         raise DataError(f"cannot open '{path}': {(error.strerror or str(error)).lower()}") from None
-    return _released(name, path)
-
-
-def _own(name: str, meta: Meta, tensors: dict[str, Tensor], path: Path) -> PoseEncoder:
-    """Weights of `racctl train`."""
-    if meta["model"] != "ctrgcn":
-        raise DataError(f"'{path}' is a model of kind '{meta['model']}', expected ctrgcn")
-    try:
-        network = CTRGCN(CTRGCNConfig(**meta["config"]))
-        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
-    except (TypeError, ValueError, UsageError, RuntimeError) as error:
-        raise DataError(f"'{path}' does not fit its own header ({str(error).splitlines()[0].lower()})") from None
-    record = {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}
+    if kind != "safetensors":
+        return _released(name, path)
+    network, meta, record = load_trained(path, POSE_ENCODERS)
     return PoseEncoder(name, network, record, torch.device("cpu"), float(meta["input"].get("rate", 0)))
 
 

@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
-from racctl.encoders.video import VideoEncoder, read_tensors
-from racctl.errors import DataError, UsageError
-from racctl.io.checkpoint import digest, model_meta
+from racctl.encoders.video import VideoEncoder
+from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
-from racctl.streams import Cut, person_boxes, picture
+from racctl.streams import Cut, at_or_before, person_boxes, picture
+from racctl.trained import load_trained
 from racctl.video.decode import Frame, Video, upright
 from racctl.weights import embedded
 
@@ -59,7 +59,7 @@ class Cutter:
     def __call__(self, frame: Frame) -> np.ndarray:
         """(side, side, 2) uint8 of one frame."""
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), self._rotation)
-        at = max(int(np.searchsorted(self._number, frame.number, "right")) - 1, 0)
+        at = int(at_or_before(self._number, frame.number))
         outline, number = self._masks[at], int(self._number[at])
         gray = picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.BILINEAR)
         person = picture(outline, self._side, self._cut.box(number, outline.shape), Image.NEAREST)
@@ -92,22 +92,9 @@ def silhouette_encoder(
         path = Path(weights) if weights else embedded(SILHOUETTE)
         if path is None:
             raise UsageError(f"no weights of '{SILHOUETTE}' are embedded; use '--weights FILE' or '--random-weights'")
-        network, record = _trained(path)
+        network, _, record = load_trained(path, [SILHOUETTE])
     cells = look.side
     for _ in range(5):
         cells = -(-cells // 2)
     shape = (8 * network.config.base, look.frames // 2, cells, cells)
     return VideoEncoder(SILHOUETTE, look, _Tokens(network), shape, record, device)
-
-
-def _trained(path: Path) -> tuple[SilhouetteNet, Meta]:
-    tensors = read_tensors(path)
-    meta = model_meta(path)
-    if meta["model"] != SILHOUETTE:
-        raise DataError(f"'{path}' is a model of kind '{meta['model']}', expected {SILHOUETTE}")
-    try:
-        network = SilhouetteNet(SilhouetteConfig(**meta["config"]))
-        network.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"'{path}' does not fit its own header ({str(error).splitlines()[0].lower()})") from None
-    return network, {"name": path.name, "sha256": digest(tensors), "licence": str(meta.get("licence", "unstated"))}

@@ -62,20 +62,6 @@ class VideoLook:
     rate: float = 0.0
     kind: str = RGB
 
-    @classmethod
-    def of(cls, header: Meta, where: str) -> VideoLook:
-        """From a header; DataError when it asks for something that this version cannot give."""
-        try:
-            look = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in header.items()})
-            sound = len(look.resize) in (1, 2) and len(look.mean) == len(look.std) == 3 and min(look.std) > 0
-            sound = sound and 8 <= look.side <= min(look.resize) and max(look.resize) <= 4096
-            sound = sound and 0 < look.frames <= 4096 and 0 <= look.rate <= 1000
-        except TypeError:
-            sound = False
-        if not sound or look.kind != RGB:
-            raise DataError(f"'{where}' wants an input that this version cannot give; upgrade racctl")
-        return look
-
     def header(self) -> Meta:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 

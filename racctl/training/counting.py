@@ -19,7 +19,7 @@ from racctl.errors import DataError
 from racctl.metrics import exact, mae, round_half_up, within_one
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities, counted
-from racctl.training.loop import Batch, shares_of
+from racctl.training.loop import Batch, shares_of, steps_of
 
 KEPT = 0.8  # share of the tokens whose loss counts, drawn anew each time (ESCounts)
 SHOT = 4  # tokens that an exemplar is shown in
@@ -145,7 +145,7 @@ class Counting:
         self.objective = CountingObjective(D2STX(config), teaching.staged)
 
     def steps(self, size: int, world: int) -> int:
-        return -(-len(self.train) // size) if world == 1 else len(self.train) // (size * world)
+        return steps_of(len(self.train), size, world)
 
     def batches(self, epoch: int, size: int, rank: int, world: int) -> Iterator[Batch]:
         """Every clip once, in an order that (seed, epoch) settles, with a part of it and exemplars drawn likewise."""

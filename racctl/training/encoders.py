@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from racctl import __version__
 from racctl.classification import Items, overall
@@ -23,10 +23,9 @@ from racctl.errors import DataError, UsageError
 from racctl.models.catalog import Config, as_dict, built, configured
 from racctl.models.silhouette import SAMPLED
 from racctl.streams import Look
-from racctl.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
-from racctl.training.loop import Batch, shares_of
-from racctl.training.recognise import WindowSet, class_weights, pictures
+from racctl.training.loop import Batch, steps_of
+from racctl.training.recognise import Augmented, WindowSet, class_weights, drawn, pictures
 from racctl.windows import RATE, retimed
 
 OBJECTIVES = ("label", "density", "both")
@@ -110,16 +109,9 @@ class EncoderWindows(WindowSet):
         return np.stack([density(self.ticks[k], own) for k, own in zip(self.clip[chosen], edges, strict=True)])
 
 
-class EncoderObjective(nn.Module):
+class EncoderObjective(Augmented):
     """A batch to the loss: class-weighted cross-entropy, and smooth L1 of the density in repetitions per window (so
     that it does not depend on how many tokens a window has), `BALANCE` times; augments while training."""
-
-    def __init__(self, model: nn.Module, look: Look, weights: np.ndarray, augmentation: Augmentation) -> None:
-        super().__init__()
-        self.model, self.look, self.augmentation = model, look, augmentation
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
-        mirror = TOPOLOGIES[look.topology].flip if look.topology else np.zeros(0, np.int64)
-        self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         logits, found = self.heads(batch)
@@ -166,15 +158,12 @@ class EncoderTraining:
         self.objective = EncoderObjective(built(name, config), self.look, weights, augmentation)
 
     def steps(self, size: int, world: int) -> int:
-        return -(-len(self.train) // size) if world == 1 else len(self.train) // (size * world)
+        return steps_of(len(self.train), size, world)
 
     def batches(self, epoch: int, size: int, rank: int, world: int) -> Iterator[Batch]:
-        """Every window once, in an order that (seed, epoch) settles; tempo is drawn for each, evenly in its log."""
-        rng = np.random.default_rng([self.about.get("seed", 0), epoch])
-        order, (low, high) = torch.from_numpy(rng.permutation(len(self.train))), self.augmentation.tempo
-        tempo = np.exp(rng.uniform(np.log(low), np.log(high), len(self.train)))
-        for chosen in shares_of(order, size, rank, world):
-            yield self.train.batch(chosen.numpy(), tempo[chosen.numpy()])
+        """Every window once; see `drawn`."""
+        share = (size, rank, world)
+        return drawn(self.train, self.augmentation.tempo, self.about.get("seed", 0), epoch, *share)
 
     def evaluate(self, device: torch.device) -> dict[str, float]:
         """On the validation windows: accuracy and macro-F1 of the exercise; of the repetitions in a window the mean

@@ -204,6 +204,11 @@ def _epoch(
     return {"epoch": epoch + 1, "loss": mean, "rate": optimizer.param_groups[0]["lr"]}
 
 
+def steps_of(count: int, size: int, world: int) -> int:
+    """How many batches `shares_of` makes of so many items."""
+    return -(-count // size) if world == 1 else count // (size * world)
+
+
 def shares_of(order: Tensor, size: int, rank: int, world: int) -> Iterator[Tensor]:
     """Batches of this rank from one epoch's order of items: every rank gets as many, what does not fill a batch on each
     rank is left out, unless there is only one process."""

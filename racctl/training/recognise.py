@@ -22,7 +22,7 @@ from racctl.models.catalog import as_dict, built
 from racctl.streams import Look
 from racctl.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
-from racctl.training.loop import Batch, shares_of
+from racctl.training.loop import Batch, shares_of, steps_of
 from racctl.training.store import StoredClip
 from racctl.windows import retimed
 
@@ -102,8 +102,8 @@ def _taken(packed: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(packed[low : int(rows.max()) + 1])[rows - low]
 
 
-class Objective(nn.Module):
-    """A batch of packed windows to the class-weighted cross-entropy; augments while training."""
+class Augmented(nn.Module):
+    """What objectives on windows share: the model, what it sees, how that is varied while training, class weights."""
 
     def __init__(self, model: nn.Module, look: Look, weights: np.ndarray, augmentation: Augmentation) -> None:
         super().__init__()
@@ -111,6 +111,10 @@ class Objective(nn.Module):
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
         mirror = TOPOLOGIES[look.topology].flip if look.topology else np.zeros(0, np.int64)
         self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
+
+
+class Objective(Augmented):
+    """A batch of packed windows to the class-weighted cross-entropy; augments while training."""
 
     def forward(self, batch: Batch) -> Tensor:
         logits = self.logits(batch)
@@ -122,6 +126,17 @@ class Objective(nn.Module):
         if self.training:
             gray, mask, joints = self.augmentation(gray, mask, joints, self.mirror)
         return self.model(gray, mask, joints)
+
+
+def drawn(
+    windows: WindowSet, tempo: tuple[float, float], seed: int, epoch: int, size: int, rank: int, world: int
+) -> Iterator[Batch]:
+    """Every window once, in an order that (seed, epoch) settles; tempo is drawn for each, evenly in its log."""
+    rng = np.random.default_rng([seed, epoch])
+    order = torch.from_numpy(rng.permutation(len(windows)))
+    tempi = np.exp(rng.uniform(*np.log(tempo), len(windows)))
+    for chosen in shares_of(order, size, rank, world):
+        yield windows.batch(chosen.numpy(), tempi[chosen.numpy()])
 
 
 def pictures(packed: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -150,18 +165,12 @@ class Recognition:
         self.objective = Objective(built(name, config), look, weights, augmentation)
 
     def steps(self, size: int, world: int) -> int:
-        return -(-len(self.train) // size) if world == 1 else len(self.train) // (size * world)
+        return steps_of(len(self.train), size, world)
 
     def batches(self, epoch: int, size: int, rank: int, world: int) -> Iterator[Batch]:
-        """Every window once, in an order that (seed, epoch) settles; tempo is drawn for each, evenly in its log."""
-        rng = np.random.default_rng([self.about.get("seed", 0), epoch])
-        order, tempo = torch.from_numpy(rng.permutation(len(self.train))), self._tempo(rng)
-        for chosen in shares_of(order, size, rank, world):
-            yield self.train.batch(chosen.numpy(), tempo[chosen.numpy()])
-
-    def _tempo(self, rng: np.random.Generator) -> np.ndarray:
-        low, high = self.augmentation.tempo
-        return np.exp(rng.uniform(np.log(low), np.log(high), len(self.train)))
+        """Every window once; see `drawn`."""
+        share = (size, rank, world)
+        return drawn(self.train, self.augmentation.tempo, self.about.get("seed", 0), epoch, *share)
 
     def evaluate(self, device: torch.device) -> dict[str, float]:
         """Accuracy, macro-F1 and macro ROC-AUC on the validation windows; the score to keep weights by is macro-F1,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from racctl.errors import DataError
 from racctl.video.decode import Frame
-from racctl.windows import MOST
+from racctl.windows import MOST, RATE, apart, shown_for
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,13 @@ class Shots:
 
     def shown(self, tick: int) -> bool:
         """Whether any window shows this tick; now and then also for one that none does."""
-        return self._shown is None or (tick if self.cycles is not None else tick % self.stride) in self._shown
+        return (tick if self.cycles is not None else tick % self.stride) in self._shown
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _shown(self) -> set[int]:
         if self.cycles is not None:
-            shown = {int(tick) for ticks in self for tick in ticks}
-        else:
-            shown = {int(tick) % self.stride for tick in next(iter(self))}
-        object.__setattr__(self, "_shown", shown)
+            return {int(tick) for ticks in self for tick in ticks}
+        return {int(tick) % self.stride for tick in next(iter(self))}
 
 
 def _sliding(window: int, stride: int) -> Iterator[tuple[int, int]]:
@@ -87,7 +87,7 @@ def _nearest(frames: Iterable[Frame], rate: float) -> Iterator[Frame]:
 
 @dataclass
 class Clock:
-    """The source's frame and time at each tick so far. usual: seconds from one tick to the next."""
+    """The source's frame and time at each tick so far."""
 
     frame: list[int]
     time: list[float]
@@ -97,9 +97,9 @@ class Clock:
         what goes beyond the last tick ends with it."""
         frame, time = np.array(self.frame, np.int64), np.array(self.time)
         own = np.unique(frame, return_index=True)[1]  # a frame may have several ticks
-        usual = float(np.median(np.diff(time[own]))) if len(own) > 1 else 1 / 30
-        apart = max(1, int(np.median(np.diff(frame[own])))) if len(own) > 1 else 1
-        frame, time = np.append(frame, frame[-1] + apart), np.append(time, time[-1] + usual)
+        frame, time = (
+            np.append(frame, frame[-1] + apart(frame[own])), np.append(time, time[-1] + shown_for(time[own], 1 / RATE))
+        )  # fmt: skip
         starts, stops = (np.clip(at, 0, len(self.frame)) for at in (starts, stops))
         ends = np.maximum(frame[stops], frame[starts] + 1)
         return frame[starts], ends, time[starts], time[stops]

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from racctl.encode import Clip, Encoders, Options, _prepare, encode_clip, load_encoders
+from racctl.encode import Clip, _prepare, encode_clip
+from racctl.encoders.pair import Encoders, Options, load_encoders
 from racctl.encoders.silhouette import SILHOUETTE
 from racctl.estimation import Estimates, Estimators
 from racctl.video.decode import frames, probe

@@ -1,0 +1,19 @@
+"""Masks for the tests of masks: estimated as the command does it, and as bytes."""
+
+from __future__ import annotations
+
+import io
+
+from racctl.mask import MaskFilm, Options, mask_lanes, mask_source
+
+
+def estimate(path, jobs=1, **asked) -> MaskFilm:
+    options = Options(**asked).check()
+    with mask_lanes(options, 1, jobs) as (workers,):
+        return mask_source(str(path), options, workers)
+
+
+def written(film) -> bytes:
+    out = io.BytesIO()
+    film.write(out)
+    return out.getvalue()
