@@ -1,4 +1,4 @@
-"""Repetitions of a clip: from a video or a pose to counts, intervals and one row per repetition.
+"""Repetitions of a clip: from a video, a pose or features to counts, intervals and one row per repetition.
 
 Convention: one full cycle back to the start is one repetition; a movement done by left and right in turn counts each
 side; an unfinished last repetition does not count.
@@ -7,46 +7,52 @@ side; an unfinished last repetition does not count.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from racctl import __version__
-from racctl.contracts import Meta, Pose, step, with_step
+from racctl.contracts import Features, Meta, Pose, step, with_step
+from racctl.counted import Counted, counts_table, reps_table
 from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import model_file
 from racctl.estimators.workers import Workers
-from racctl.io.current import is_current, recorded_meta
-from racctl.io.npz import pose_bytes, read_pose
+from racctl.io.current import document, recorded_meta
+from racctl.io.npz import pose_bytes, read_features, read_pose
 from racctl.io.output import write_file
-from racctl.io.parquet import table_from_rows, write_table
+from racctl.io.parquet import write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
-from racctl.periodicity import Repetitions, count_repetitions
-from racctl.pose import check_part, estimate_pose, pose_step
+from racctl.periodicity import count_repetitions
+from racctl.pose import check_part, estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
 from racctl.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 
 if TYPE_CHECKING:
-    from racctl.plot import Curve
+    from racctl.count_trained import TrainedCounter
+    from racctl.estimation import Estimators
 
-MODELS = {"periodicity": "class-agnostic and weight-free: finds the motion that repeats in the joints' paths"}
+PERIODICITY = "periodicity"
 EXPECTED = "racctl.pose/1 or a video"
+MOST_SHOTS = 8
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to count. alternating: "each" side or the "pair" counts. person: "main", "all" or a track number. start,
-    stop: seconds, the video's own timestamps. pose_model, download: as for `racctl pose`."""
+    """How to count.
 
-    model: str = "periodicity"
+    model: "periodicity", "d2stx" or a file of `racctl train --model d2stx`.  alternating: "each" side or the "pair"
+    counts.  person: "main", "all" or a track number.  start, stop: seconds, the video's own timestamps.  pose_model,
+    download: as for `racctl pose`.  film: the video of a pose.  exemplars: (start, stop) in seconds of repetitions to
+    count the likes of.  shots: of the repetitions found, so many are exemplars in a second reading.
+    """
+
+    model: str = PERIODICITY
     alternating: str = "each"
     person: str = "main"
     start: float | None = None
@@ -54,71 +60,109 @@ class Options:
     stride: int = 1
     pose_model: str = "full"
     download: bool = False
+    film: str = ""
+    exemplars: tuple[tuple[float, float], ...] = ()
+    shots: int = 0
 
     def check(self) -> Options:
         """UsageError for a value that means nothing; returns self."""
-        if self.model not in MODELS:
-            raise UsageError(f"no such counter '{self.model}'; expected one of {', '.join(MODELS)}")
         if self.alternating not in ("each", "pair"):
             raise UsageError(f"'--alternating {self.alternating}' means nothing; expected each or pair")
         if self.person not in ("main", "all") and not self.person.isdecimal():
             raise UsageError(f"'--person {self.person}' means nothing; expected main, all or a track number")
         check_part(self.start, self.stop)
+        if any(not 0 <= start < stop for start, stop in self.exemplars) or len(self.exemplars) > MOST_SHOTS:
+            raise UsageError(f"'--exemplar' is START-STOP, in seconds, at most {MOST_SHOTS} times")
+        if self.exemplars and self.shots:
+            raise UsageError("'--shots' chooses exemplars itself; leave it out where '--exemplar' names them")
+        if self.model == PERIODICITY and (self.exemplars or self.shots):
+            raise UsageError("the counter 'periodicity' takes no exemplars; '--model d2stx' does")
+        if self.model != PERIODICITY and self.alternating == "pair":
+            raise UsageError("'--alternating pair' is an option of '--model periodicity'")
         return self
 
     def pose_step(self) -> Meta:
         """The step that makes a pose of a video."""
         return pose_step(model_file(self.pose_model, self.download), 1, self.start, self.stop, self.stride)
 
-    def count_step(self) -> Meta:
+    def count_step(self, trained: TrainedCounter | None = None) -> Meta:
         """The step that makes counts of a pose."""
+        asked = {"model": self.model, "person": self.person}
         part = {"start": self.start, "stop": self.stop, "stride": self.stride}
-        return step("count", __version__, model=self.model, alternating=self.alternating, person=self.person, **part)
+        if trained is None:
+            return step("count", __version__, **asked, alternating=self.alternating, **part)
+        shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
+        made = step("count", __version__, **asked, **shown, **part)
+        return {**made, "weights": [trained.record], "shares": trained.counter.shares}
 
 
 @dataclass(frozen=True)
-class Counted:
-    """One person's repetitions. frame, time: (T,) clock of the pose they were found in. meta: provenance."""
+class Lane:
+    """What counts one clip after the other. poses: processes that estimate them.  trained: None for the counter
+    without weights.  masks: of the videos that a trained counter looks at."""
 
-    clip: str
-    person: int
-    found: Repetitions
-    frame: np.ndarray
-    time: np.ndarray
-    meta: Meta
+    poses: Workers
+    trained: TrainedCounter | None = None
+    masks: Estimators | None = None
 
-    def frames(self) -> tuple[np.ndarray, np.ndarray]:
-        """First and one-past-last source frame of every repetition, each (R,) int64."""
-        ends = np.append(self.frame, self.frame[-1] + 1)
-        return self.frame[self.found.start], ends[self.found.stop]
+    def abort(self) -> None:
+        self.poses.abort()
+        if self.masks:
+            self.masks.abort()
 
-    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Begin and end of every repetition, each (R,) seconds in the video's own timestamps."""
-        usual = np.median(np.diff(self.time)) if len(self.time) > 1 else 0.0
-        ends = np.append(self.time, self.time[-1] + usual)
-        return self.time[self.found.start], ends[self.found.stop]
 
-    def curve(self) -> Curve:
-        """What `racctl.plot` draws."""
-        from racctl.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
-
-        starts, stops = self.seconds()
-        f = self.found
-        return Curve(self.clip, self.time, f.signal, starts, stops, f.count, f.low, f.high, "motion signal")
+@contextmanager
+def count_lanes(options: Options, trained: TrainedCounter | None, lanes: int, each: int) -> Iterator[list[Lane]]:
+    """`lanes` lanes of `each` worker processes."""
+    with ExitStack() as stack:
+        poses = stack.enter_context(pose_lanes(options.pose_model, 1, lanes, each))
+        if trained is None or not trained.sees_video:
+            yield [Lane(one, trained) for one in poses]
+        else:
+            masks = stack.enter_context(trained.mask_lanes(options.start, options.stop, lanes, each))
+            yield [Lane(one, trained, of_it) for one, of_it in zip(poses, masks, strict=True)]
 
 
 def count_pose(pose: Pose, options: Options) -> list[Counted]:
-    """Count every person that `options.person` asks for; rows in the order of the tracks."""
+    """Count every person that `options.person` asks for, without weights; rows in the order of the tracks."""
     topology = topology_of(pose)
-    if not pose.xyz.size:
-        raise DataError(f"clip '{pose.clip}' holds nobody: {len(pose.frame)} frames, {len(pose.track)} people")
+    _refuse_empty(pose)
     pairs = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
-    digest = hashlib.sha256(pose_bytes(pose)).hexdigest()
-    meta = with_step({**pose.meta, "pose_sha256": digest}, options.count_step())
+    meta = _noted(pose, options.count_step())
     counted = []
     for m in pose.chosen(options.person):
         found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
         counted.append(Counted(pose.clip, int(pose.track[m]), found, pose.frame, pose.time, meta))
+    return counted
+
+
+def _refuse_empty(pose: Pose) -> None:
+    if not pose.xyz.size:
+        raise DataError(f"clip '{pose.clip}' holds nobody: {len(pose.frame)} frames, {len(pose.track)} people")
+
+
+def _noted(pose: Pose, made_by: Meta) -> Meta:
+    """The provenance of what is counted in a pose."""
+    return with_step({**pose.meta, "pose_sha256": hashlib.sha256(pose_bytes(pose)).hexdigest()}, made_by)
+
+
+def count_trained(
+    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None = None, report: Report = silent
+) -> list[Counted]:
+    """`count_pose` with the trained counter of a lane. film: the video, open, and its name, where there is one; a
+    counter that looks at both the pose and the video counts by the pose alone where there is none."""
+    _refuse_empty(pose)
+    trained, people = lane.trained, pose.chosen(options.person)
+    meta = _noted(pose, options.count_step(trained))
+    if film and trained.sees_video and options.person != "main":
+        raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
+    counted = []
+    for m in people:
+        if film and trained.sees_video:
+            features = trained.encode_video(*film, pose, m, lane.masks, report)
+        else:
+            features = trained.encode_pose(pose, m)
+        counted.append(trained.count(features, pose.clip, int(pose.track[m]), meta))
     return counted
 
 
@@ -134,37 +178,60 @@ def cut(pose: Pose, options: Options) -> Pose:
 
 
 def count_file(
-    file: IO[bytes], source: str, options: Options, workers: Workers, report: Report = silent
-) -> tuple[Pose, list[Counted]]:
-    """Count one input: a video (pose first) or a racctl.pose/1. Returns the pose used and the counts.
+    file: IO[bytes], source: str, options: Options, lane: Lane, report: Report = silent
+) -> tuple[Pose | None, list[Counted]]:
+    """Count one input: a video (pose first), a racctl.pose/1 or, with a trained counter, a racctl.features/1. Returns
+    the pose used, if any, and the counts.
 
-    Raises DataError naming what the file holds when it is neither."""
+    Raises DataError naming what the file holds when it is none of these."""
     where = display_name(source)
     kind = sniff(file)
     if kind in ("video", "unknown"):
-        pose = estimate_pose(file, source, workers, options.pose_step(), report)
+        pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
+        if lane.trained:
+            return pose, count_trained(pose, options, lane, (file, source), report)
         return pose, count_pose(pose, options)
     if kind != "npz":
         raise DataError(f"'{where}' is {kind}, expected {EXPECTED}; 'racctl remap-joints' reads other poses")
-    whole = _named(_pose_from(file, where), source)
-    pose = cut(whole, options)
-    counted = count_pose(pose, options)
+    if document(file, where).get("schema") == Features.schema:
+        return None, [_count_features(file, source, options, lane)]
+    pose = cut(_named(_pose_from(file, where), source), options)
+    if not lane.trained:
+        counted = count_pose(pose, options)
+    elif options.film and lane.trained.sees_video:
+        with open_input(options.film) as film:
+            counted = count_trained(pose, options, lane, (film, options.film), report)
+    else:
+        counted = count_trained(pose, options, lane)
     digest = sha256(file)  # of what was read, which a cut pose no longer is
     return pose, [replace(c, meta={**c.meta, "pose_sha256": digest}) for c in counted]
 
 
-def count_source(
-    source: str, options: Options, workers: Workers, report: Report, overlay: str = "", film: str = ""
-) -> list[Counted]:
-    """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video `film` (the input itself
-    where that is a video) and write it there."""
+def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) -> Counted:
+    where = display_name(source)
+    if lane.trained is None:
+        raise DataError(f"'{where}' holds features; the counter 'periodicity' reads poses, '--model d2stx' features")
+    if (options.start, options.stop, options.stride) != (None, None, 1):
+        raise UsageError(f"'{where}' holds features; '--start', '--stop' and '--stride' are for 'racctl encode' then")
+    features = read_features(file, where)
+    clip = features.clip if features.clip not in ("", "stdin") else clip_name(source)
+    meta = {**features.meta, "clip": clip, "pose_sha256": sha256(file)}
+    return lane.trained.count(features, clip, 0, with_step(meta, options.count_step(lane.trained)))
+
+
+def count_source(source: str, options: Options, lane: Lane, report: Report, overlay: str = "") -> list[Counted]:
+    """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video `options.film` (the input
+    itself where that is a video) and write it there."""
+    film = options.film
     with open_input(source) as file:
         if overlay:
             check_target(Path(overlay), film or source)
             if sniff(file) == "npz" and not film:
                 raise UsageError(f"'{display_name(source)}' is a pose; name the video to draw on with '--video FILE'")
-        pose, counted = count_file(file, source, options, workers, report)
+        pose, counted = count_file(file, source, options, lane, report)
         if overlay:
+            if pose is None:
+                raise UsageError(f"'{display_name(source)}' holds features, and '--overlay' draws a pose")
             if len(counted) != 1:
                 raise UsageError(f"'--overlay' shows one person and {len(counted)} are counted; choose with '--person'")
             with _film(file, source, film) as (video, name):
@@ -195,54 +262,21 @@ def _named(pose: Pose, source: str) -> Pose:
     return pose
 
 
-def counts_table(counted: list[Counted]) -> pa.Table:
-    """racctl.counts/1: one row per clip and person."""
-    rows = [
-        {"clip": c.clip, "person": c.person, "count": c.found.count, "low": float(c.found.low),
-         "high": float(c.found.high), "frames": len(c.frame)}
-        for c in counted
-    ]  # fmt: skip
-    return table_from_rows("racctl.counts/1", rows, _joint_meta(counted))
-
-
-def reps_table(counted: list[Counted]) -> pa.Table:
-    """racctl.reps/1: one row per repetition."""
-    rows: list[dict[str, Any]] = []
-    for c in counted:
-        for rep, (start, stop, start_s, stop_s) in enumerate(zip(*c.frames(), *c.seconds(), strict=True), 1):
-            rows.append(
-                {"clip": c.clip, "person": c.person, "rep": rep, "start": int(start), "stop": int(stop),
-                 "start_s": float(start_s), "stop_s": float(stop_s), "label": ""}
-            )  # fmt: skip
-    return table_from_rows("racctl.reps/1", rows, _joint_meta(counted))
-
-
-def _joint_meta(counted: list[Counted]) -> Meta:
-    """The provenance of a table: one clip's own, or each clip's under its name."""
-    twice = [key for key, times in Counter((c.clip, c.person) for c in counted).items() if times > 1]
-    if twice:
-        raise DataError(f"two inputs are both called '{twice[0][0]}' by their own account; count them one by one")
-    keep = ("clip", "source", "steps", "pose_sha256")
-    metas = {c.clip: {key: c.meta[key] for key in keep if key in c.meta} for c in counted}
-    if len(metas) == 1:
-        return next(iter(metas.values()))
-    return {"clips": metas}
-
-
-def save_count(source: str, folder: Path, reps: bool, options: Options, workers: Workers) -> None:
+def save_count(source: str, folder: Path, reps: bool, options: Options, lane: Lane) -> None:
     """Write FOLDER/<clip>.counts.parquet (or .reps.parquet) unless it is there and up to date."""
     target = folder / f"{clip_name(source)}.{'reps' if reps else 'counts'}.parquet"
     with open_input(source) as file:
-        if not _is_counted(target, file, source, options):
-            counted = count_file(file, source, options, workers)[1]
+        if not _is_counted(target, file, options, lane):
+            counted = count_file(file, source, options, lane)[1]
             table = (reps_table if reps else counts_table)(counted)
             write_file(target, lambda out: write_table(out, table))
 
 
-def _is_counted(target: Path, file: IO[bytes], source: str, options: Options) -> bool:
+def _is_counted(target: Path, file: IO[bytes], options: Options, lane: Lane) -> bool:
     """Whether `target` holds the count of these very bytes, by these options and this version."""
+    made, last = recorded_meta(target), options.count_step(lane.trained)
     if sniff(file) != "npz":
-        return is_current(target, sha256(file), [options.pose_step(), options.count_step()])
-    made = recorded_meta(target)
-    steps = [*recorded_meta(source).get("steps", []), options.count_step()]
+        steps = [options.pose_step(), last]
+        return made.get("source", {}).get("sha256") == sha256(file) and made.get("steps") == steps
+    steps = [*document(file, "").get("steps", []), last]
     return made.get("pose_sha256") == sha256(file) and made.get("steps") == steps

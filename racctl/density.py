@@ -12,6 +12,8 @@ import math
 import numpy as np
 
 SHARE = 6.0  # of a repetition's length, in standard deviations (TransRAC)
+REACH = 0.75  # of the usual distance between repetitions: the most that one reaches from its middle
+TAIL = 0.05  # share of the area on either side that a single repetition leaves out
 
 
 def density(cycles: np.ndarray, edges: np.ndarray, sigma: float = 0.0) -> np.ndarray:
@@ -45,3 +47,28 @@ def _at(edges: np.ndarray, middle: float) -> np.ndarray:
     one = np.zeros(len(edges) - 1)
     one[min(int(np.searchsorted(edges, middle, "right")) - 1, len(one) - 1)] = 1.0
     return one
+
+
+def repetitions(curve: np.ndarray, edges: np.ndarray, count: int | None = None) -> np.ndarray:
+    """(R, 2) float64 start and stop of the repetitions in a density, in the unit of `edges`: the reverse of `density`.
+
+    curve: (N,) repetitions in each span; what is below zero counts as nothing.  edges: (N + 1,) ascending borders.
+    count: R; None for the area, rounded half up. The area is divided evenly among them; each middle lies where half of
+    its share is reached. Neighbours meet half way between their middles, but none reaches further than `REACH` of the
+    usual distance, so that a rest belongs to neither.
+    """
+    curve, edges = np.maximum(np.asarray(curve, np.float64), 0), np.asarray(edges, np.float64)
+    total = curve.sum()
+    count = math.floor(total + 0.5) if count is None else count
+    if not count or not total > 0:
+        return np.zeros((0, 2))
+    reached = np.concatenate([[0.0], np.cumsum(curve)]) / total
+    rising = np.concatenate([[True], np.diff(reached) > 0])  # where it rests, the beginning of the rest
+    middles = np.interp((np.arange(count) + 0.5) / count, reached[rising], edges[rising])
+    if count == 1:
+        return np.interp([[TAIL, 1 - TAIL]], reached[rising], edges[rising])
+    usual = float(np.median(np.diff(middles)))
+    meet = (middles[1:] + middles[:-1]) / 2
+    start = np.maximum(np.append(middles[0] - usual / 2, meet), middles - REACH * usual)
+    stop = np.minimum(np.append(meet, middles[-1] + usual / 2), middles + REACH * usual)
+    return np.stack([start, stop], axis=1).clip(edges[0], edges[-1])

@@ -303,10 +303,20 @@ def encode_source(
                 raise UsageError(f"'{where}' is a pose; name its video with '--video FILE', or use '--encoder none'")
         elif options.video:
             raise UsageError("'--video' names the clip of a pose; the input is a video itself")
-        clip = _opened(file, name, where, pose, encoders, options, estimators, report)
-        clip.part = part or Part()
-        clip.meta["steps"].append(made_by(encoders, options, clip.part, given))
-        return encode_clip(clip, encoders, options, report)
+        return encode_opened(file, name, where, pose, encoders, options, estimators, report, part, given)
+
+
+def encode_opened(
+    file: IO[bytes] | None, name: str, where: str, pose: Pose | None, encoders: Encoders, options: Options,
+    estimators: Estimators, report: Report = silent, part: Part | None = None, given: str = "",
+) -> Features:  # fmt: skip
+    """Encode a video that is open, with its pose where that is there already; or, without a file, a pose.
+
+    name: of the video.  given: digest of the pose, where that is the input itself."""
+    clip = _opened(file, name, where, pose, encoders, options, estimators, report)
+    clip.part = part or Part()
+    clip.meta["steps"].append(made_by(encoders, options, clip.part, given))
+    return encode_clip(clip, encoders, options, report)
 
 
 def _opened(

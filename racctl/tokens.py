@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from racctl.contracts import Features
+from racctl.contracts import Features, Meta
 from racctl.errors import DataError
+
+SHOT = 4  # tokens that an exemplar is shown in
 
 
 @dataclass
@@ -25,6 +27,26 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.frame) - 1
+
+
+def fed_by(meta: Meta, branches: str, where: str) -> Meta:
+    """Of a features file's meta document, what has to be the same for one model to be fed with several.
+
+    branches: "both", "video" or "pose". DataError when a branch is not there."""
+    kept = {key: meta.get(key) for key in ("window", "rate")}
+    for name in ("video", "pose"):
+        if branches in (name, "both"):
+            if name not in meta:
+                raise DataError(f"'{where}' lacks the {name}, which the counter looks at")
+            kept[name] = {key: meta[name].get(key) for key in ("encoder", "weights", "look", "topology")}
+    return kept
+
+
+def shown(span: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(SHOT,) the tokens that show an exemplar, evenly from within it. span: (2,) its start and stop.  edges: (N + 1,)
+    borders of the tokens, in the same unit."""
+    at = np.interp(np.linspace(*span, 2 * SHOT + 1)[1::2], edges, np.arange(len(edges)))
+    return np.minimum(at.astype(np.int64), len(edges) - 2)
 
 
 def sequence(features: Features, step: int, where: str = "the features") -> Tokens:

@@ -6,66 +6,12 @@ import math
 
 import pytest
 import torch
+from d2stx_loops import algorithm_1, algorithm_2, algorithm_3, algorithm_4
 from torch import Tensor
 
 from racctl.models.fusion import CoupledAttention, Fusion, SpatialAttention, TemporalAttention, padding, place_code
-from racctl.models.layers import Attention, sinusoidal
 
 B, T, J, H, W, C, HEADS = 2, 5, 4, 2, 3, 16, 4
-
-
-def attention(layer: Attention, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Multi-head attention head by head: output (B, Q, C) and the mean weights (B, Q, K)."""
-    q, k, v = layer.query(queries), layer.key(keys), layer.value(values)
-    size, outs, weights = C // HEADS, [], []
-    for head in range(HEADS):
-        part = slice(head * size, (head + 1) * size)
-        scores = torch.einsum("bqc,bkc->bqk", q[..., part], k[..., part]) / math.sqrt(size)
-        weights.append(scores.exp() / scores.exp().sum(-1, keepdim=True))
-        outs.append(torch.einsum("bqk,bkc->bqc", weights[-1], v[..., part]))
-    return layer.out(torch.cat(outs, -1)), sum(weights) / HEADS
-
-
-def algorithm_1(layer: SpatialAttention, pose: Tensor, video: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-    fused, attended = [], []
-    for t in range(T):
-        pose_t, video_t = pose[:, t], video[:, t].reshape(B, H * W, C)
-        video_pos = video_t + code
-        out, weights = attention(layer.attention, pose_t, video_pos, video_pos)
-        fused.append(layer.norm(pose_t + out))
-        attended.append(weights)
-    return torch.stack(fused, 1), torch.stack(attended, 1)
-
-
-def algorithm_2(layer: TemporalAttention, pose: Tensor, video: Tensor, spatial: Tensor) -> Tensor:
-    flat = video.reshape(B, T, H * W, C)
-    video_joint = torch.stack([torch.stack([spatial[b] @ flat[b]]) for b in range(B)])[:, 0]
-    code, fused = sinusoidal(T, C, pose), []
-    for j in range(J):
-        pose_pos, video_pos = pose[:, :, j] + code, video_joint[:, :, j] + code
-        out, _ = attention(layer.attention, pose_pos, video_pos, video_pos)
-        fused.append(layer.norm(pose[:, :, j] + out))
-    return torch.stack(fused, 2)
-
-
-def algorithm_3(layer: SpatialAttention, pose: Tensor, video: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-    fused, attended = [], []
-    for t in range(T):
-        pose_t, video_t = pose[:, t], video[:, t].reshape(B, H * W, C)
-        out, weights = attention(layer.attention, video_t + code, pose_t, pose_t)
-        fused.append(layer.norm(video_t + out).reshape(B, H, W, C))
-        attended.append(weights)
-    return torch.stack(fused, 1), torch.stack(attended, 1)
-
-
-def algorithm_4(layer: TemporalAttention, pose: Tensor, video: Tensor, spatial: Tensor) -> Tensor:
-    pose_pixel = torch.stack([spatial[b] @ pose[b] for b in range(B)])
-    flat, code, fused = video.reshape(B, T, H * W, C), sinusoidal(T, C, pose), []
-    for s in range(H * W):
-        video_pos, pose_pos = flat[:, :, s] + code, pose_pixel[:, :, s] + code
-        out, _ = attention(layer.attention, video_pos, pose_pos, pose_pos)
-        fused.append(layer.norm(flat[:, :, s] + out))
-    return torch.stack(fused, 2).reshape(B, T, H, W, C)
 
 
 @pytest.fixture

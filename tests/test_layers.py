@@ -21,10 +21,11 @@ ROWS = (
     {"estimators", "data", "synth", "trained"},
     {"motion", "classification", "streams"},
     {"periodicity", "plot", "training", "encoders", "classification_items", "classification_plot"},
-    {"pose", "mask", "score", "info", "label_check"},  # one function for each tool
+    {"pose", "mask", "score", "info", "label_check", "counted", "counter"},  # one function for each tool
     {"estimation"},  # pose and mask where another tool needs them
-    {"count", "encode", "classify", "classification_score"},  # what stands on other pipelines
-    {"explain", "encode_set"},
+    {"encode", "classify", "classification_score"},  # what stands on other pipelines
+    {"explain", "encode_set", "count_trained", "counter_explain"},
+    {"count"},
     {"tools"},
 )
 CLI_MAY = {"cli", "io", "errors", "progress"}

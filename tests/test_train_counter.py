@@ -18,6 +18,7 @@ from racctl.io.npz import write_features
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.catalog import built, configured
 from racctl.models.d2stx import D2STXConfig, counted
+from racctl.tokens import shown
 from racctl.training.count_run import CounterWanted, load_clips
 from racctl.training.counting import Counting, Teaching, TokenClip, batch_of, evaluated, loss
 from racctl.training.loop import Place, Recipe, fit
@@ -54,13 +55,13 @@ def test_a_target_holds_every_repetition(sigma):
 
 def test_an_exemplar_is_shown_from_within_its_repetition():
     clip = a_clip()
-    assert clip.shot(np.array([80, 160])).tolist() == [11, 13, 16, 18]
-    assert clip.shot(np.array([312, 330])).max() == 39
+    assert shown(np.array([80, 160]), clip.edges).tolist() == [11, 13, 16, 18]
+    assert shown(np.array([312, 330]), clip.edges).max() == 39
 
 
 def test_a_batch_is_padded_and_says_where():
     clips = [a_clip(tokens=40), a_clip(tokens=25)]
-    shots = [[clip.shot(clip.cycles[0])] for clip in clips]
+    shots = [[shown(clip.cycles[0], clip.edges)] for clip in clips]
     batch = batch_of(clips, [slice(0, 40), slice(5, 25)], 1.0, shots)
     assert batch["video"].shape == (2, 40, 6, 2, 2) and batch["pose"].shape == (2, 40, 5, 3)
     assert batch["valid"].sum(1).tolist() == [40, 20] and not batch["target"][1, 20:].any()

@@ -9,12 +9,24 @@ clip without repetitions, such as a hold, counts 0; the exit status is 0 then to
 The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give. It is
 not a confidence interval with a known coverage.
 
-THE PERIODICITY COUNTER
+THE PERIODICITY COUNTER, --model periodicity
 It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
 out and comes back again and again, in whichever joints it shows, and keeps the cycles that look alike. One very
 different repetition among others may be dropped, two different exercises in one clip are counted as one or the other.
 Repetitions are reported with half-open frame intervals in the source video's numbering, and with times in seconds
 from the video's own timestamps.
+
+THE TRAINED COUNTER, --model d2stx
+D2-STX reads tokens of the body's joints, and of the picture where it has a branch for that, and gives a density: how
+much of a repetition lies in each moment. Its sum, rounded, is the count; the table has it frame by frame in the column
+density. Low and high are the counts of the model's parts: either branch alone, either guide of the fusion. Repetitions
+are cut half way between the moments that the density puts their middles at, so their borders are less exact than the
+periodicity counter's. A pose without its video (--video names it) is counted by the joints alone.
+
+With --exemplar it counts what looks like the given seconds of the clip; with --shots N it reads the clip twice, and is
+shown the N most usual repetitions of the first reading in the second. What it was trained on is in its card in the
+package (racctl/weights/d2stx.md). --model FILE takes what 'racctl train --model d2stx' wrote; features that other
+encoders made come from 'racctl encode', as files or through a pipe.
 """
 
 from __future__ import annotations
@@ -23,9 +35,32 @@ from typing import Annotated
 
 import typer
 
-from racctl.cli.options import Download, Format, Jobs, OutputMany, PoseModel, Sources, Start, Stop, Stride
+from racctl.cli.options import (
+    Device,
+    Download,
+    Format,
+    Jobs,
+    OutputMany,
+    PoseModel,
+    Sources,
+    Start,
+    Stop,
+    Stride,
+    Threads,
+)
 
-Model = Annotated[str, typer.Option("--model", metavar="periodicity", help="The counter.")]
+Model = Annotated[str, typer.Option("--model", metavar="periodicity|d2stx|FILE", help="The counter.")]
+Exemplar = Annotated[
+    list[str],
+    typer.Option(
+        "--exemplar", metavar="START-STOP", show_default=False,
+        help="Of d2stx: seconds that show one repetition; count what looks like it. May be given several times.",
+    ),
+]  # fmt: skip
+Shots = Annotated[
+    int,
+    typer.Option("--shots", metavar="N", min=0, max=8, help="Of d2stx: read twice, shown N repetitions found first."),
+]
 Reps = Annotated[bool, typer.Option("--reps", help="One row per repetition instead of one per clip.")]
 Alternating = Annotated[
     str,
@@ -52,7 +87,10 @@ Overlay = Annotated[
 Film = Annotated[
     str,
     typer.Option(
-        "--video", metavar="FILE", show_default=False, help="The video for --overlay where the input is a pose."
+        "--video",
+        metavar="FILE",
+        show_default=False,
+        help="The video where the input is a pose: for --overlay, and for d2stx to look at.",
     ),
 ]
 
@@ -69,6 +107,10 @@ def count(
     plot: Plot = "",
     overlay: Overlay = "",
     video: Film = "",
+    exemplar: Exemplar = [],  # noqa: B006 (typer copies it)
+    shots: Shots = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
     pose_model: PoseModel = "full",
     download: Download = False,
     jobs: Jobs = 0,
@@ -83,7 +125,7 @@ def count(
     counts 0.
 
     The counter 'periodicity' knows no exercise and needs no weights: it finds the motion that repeats, whichever
-    joints carry it.
+    joints carry it. 'd2stx' is trained, reads features too, and can be shown what to count.
 
     Example: racctl count squats.mp4
     """
@@ -97,34 +139,64 @@ def count(
         run_batch,
     )
     from racctl.cli.streams import emit_table, table_format
-    from racctl.count import Options, count_source, counts_table, reps_table, save_count
+    from racctl.count import Options, count_lanes, count_source, save_count
+    from racctl.counted import counts_table, reps_table
     from racctl.plot import plot_counts, plot_kind
-    from racctl.pose import pose_lanes
 
-    options = Options(model, alternating, person, start, stop, stride, pose_model, download).check()
+    spans = tuple(_span(one) for one in exemplar)
+    options = Options(
+        model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots
+    ).check()  # fmt: skip
     sources = check_sources(files)
     folder = folder_target(output, sources)
-    refuse_several(sources, folder, {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format})
+    alone = {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format, "--video": video}
+    refuse_several(sources, folder, {**alone, "--exemplar": exemplar})
     if not folder:
         table_format(output, format)  # refuses a bad target before the work
     refuse_overwriting([*sources, video], "" if folder else output, plot, overlay)
     if plot:
         plot_kind(plot)
+    trained = _trained(options, device, threads)
     width, each = lanes(jobs, len(sources))
     counted = {}
 
-    with pose_lanes(pose_model, 1, width, each) as workers:
+    with count_lanes(options, trained, width, each) as made:
 
         def work(source: str, lane: int, report) -> None:
             if folder:
-                save_count(source, folder, reps, options, workers[lane])
+                save_count(source, folder, reps, options, made[lane])
             else:
-                counted[source] = count_source(source, options, workers[lane], report, overlay, video)
+                counted[source] = count_source(source, options, made[lane], report, overlay)
 
-        failures = run_batch(sources, work, width, "counting", lambda: [lane.abort() for lane in workers])
+        failures = run_batch(sources, work, width, "counting", lambda: [lane.abort() for lane in made])
     rows = [row for source in sources for row in counted.get(source, [])]
     if plot and rows:
         plot_counts(plot, [row.curve() for row in rows])
     if rows:
         emit_table((reps_table if reps else counts_table)(rows), output, format)
     report_failures(failures, len(sources))
+
+
+def _span(text: str) -> tuple[float, float]:
+    """ "1.5-3" as (1.5, 3.0); UsageError for anything else."""
+    from racctl.errors import UsageError
+
+    start, _, stop = text.partition("-")
+    try:
+        return float(start), float(stop)
+    except ValueError:
+        raise UsageError(f"'--exemplar {text}' is not START-STOP, such as 1.5-3.2") from None
+
+
+def _trained(options, device: str, threads: int):
+    """The trained counter; None for the one without weights, which loads no PyTorch."""
+    from racctl.cli.batch import cores
+    from racctl.count import PERIODICITY
+
+    if options.model == PERIODICITY:
+        return None
+    from racctl.count_trained import TrainedCounter
+    from racctl.training.loop import pick_device, set_threads
+
+    set_threads(threads or cores())
+    return TrainedCounter(options.model, pick_device(device), options.exemplars, options.shots)

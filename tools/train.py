@@ -123,6 +123,18 @@ Joint = Annotated[bool, typer.Option("--joint", help="Of d2stx: train everything
 Licence = Annotated[str, typer.Option("--licence", metavar="NAME", help="Of the weights, for their header.")]
 
 
+Init = Annotated[
+    str, typer.Option("--init", metavar="FILE", show_default=False, help="Begin with these weights, to go on from.")
+]
+Boxed = Annotated[
+    float,
+    typer.Option(
+        "--boxed", metavar="SHARE", min=0, max=1,
+        help="Of models of joints: windows scaled to the body's box in every frame, as some pose files are.",
+    ),
+]  # fmt: skip
+
+
 def train(
     data: Data,
     output: Out,
@@ -161,6 +173,8 @@ def train(
     decision: Decision = "learned",
     shots: Shots = 2,
     joint: Joint = False,
+    init: Init = "",
+    boxed: Boxed = 0.0,
     licence: Licence = "unstated",
     seed: Seed = 0,
     device: Device = "auto",
@@ -189,7 +203,7 @@ def train(
         if model == "d2stx":
             counter = CounterWanted(
                 data, features, val_data, val_features, preset, branches, guide, fusion or "decoupled", decision,
-                train_split, val_split, Teaching(shots=shots, staged=not joint), licence,
+                train_split, val_split, Teaching(shots=shots, staged=not joint), licence, init,
             )  # fmt: skip
             train_counter(counter, recipe, *where, reading, training)
             return
@@ -203,7 +217,7 @@ def train(
         look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
         wanted = Wanted(
             data, model, inputs, fusion or "cross", layers, width, pose, objective, look, train_split, val_split, null,
-            videos or None, masks or None, poses or None, cache or None, licence,
+            videos or None, masks or None, poses or None, cache or None, licence, init,
         )  # fmt: skip
-        augmentation = Augmentation(tempo=read_range(tempo), drop=drop)
+        augmentation = Augmentation(tempo=read_range(tempo), drop=drop, boxed=boxed)
         train_model(wanted, recipe, augmentation, *where, reading, training)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -31,15 +32,25 @@ def recorded_meta(path: str | Path) -> Meta:
     """The meta document of one of our npz or Parquet files, read without the data; {} when there is none."""
     try:
         with open(path, "rb") as file:
-            kind = sniff(file)
-            if kind == "npz":
-                return _npz_meta(zipfile.ZipFile(file), str(path))
-            if kind == "parquet":
-                import pyarrow.parquet as pq
+            return document(file, str(path))
+    except OSError:
+        return {}
 
-                return load_meta((pq.read_schema(file).metadata or {})[b"racctl"], str(path))
+
+def document(file: IO[bytes], where: str) -> Meta:
+    """`recorded_meta` of an open file, which is left at its beginning."""
+    try:
+        kind = sniff(file)
+        if kind == "npz":
+            return _npz_meta(zipfile.ZipFile(file), where)
+        if kind == "parquet":
+            import pyarrow.parquet as pq
+
+            return load_meta((pq.read_schema(file).metadata or {})[b"racctl"], where)
     except (OSError, ValueError, KeyError, DataError, zipfile.BadZipFile, EOFError):
         pass
+    finally:
+        file.seek(0)
     return {}
 
 

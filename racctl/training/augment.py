@@ -13,7 +13,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Augmentation:
     """The paper's ranges. tempo and drop are this project's own: windows played faster or slower by a factor from that
-    range (the paper has none), and a chance that one of the streams is blank in a window."""
+    range (the paper has none), and a chance that one of the streams is blank in a window.  boxed: share of the windows
+    whose joints are scaled to their bounding box in every frame, as the pose files of some projects are (PoseRAC)."""
 
     flip: float = 0.5
     scale: tuple[float, float] = (0.8, 1.0)  # of the area
@@ -21,6 +22,7 @@ class Augmentation:
     light: tuple[float, float] = (0.8, 1.2)  # brightness, contrast; saturation changes nothing in grayscale
     tempo: tuple[float, float] = (1.0, 1.0)
     drop: float = 0.0
+    boxed: float = 0.0
 
     def __call__(
         self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
@@ -42,6 +44,9 @@ class Augmentation:
         if joints is not None:
             mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0, 1.0])
             joints = torch.where(flip[:, None, None, None], mirrored, joints)
+            if self.boxed:
+                scaled = torch.rand(b, device=joints.device) < self.boxed
+                joints = torch.where(scaled[:, None, None, None], boxed(joints), joints)
         return self._dropped(gray, mask, joints)
 
     def _grid(self, clips: Tensor, flip: Tensor) -> Tensor:
@@ -71,6 +76,22 @@ class Augmentation:
             gray, mask = gray * keep[0], mask * keep[1]
             joints = joints if joints is None else joints * keep[2]
         return gray, mask, joints
+
+
+def boxed(joints: Tensor) -> Tensor:
+    """(b, t, v, 4) as `racctl.streams.joint_tokens` gives them, as they would be of a pose whose x, y and z run from 0
+    to 1 in every frame."""
+    seen = joints[..., 3:] > 0
+    place = joints[..., :3]
+    low = torch.where(seen, place, torch.inf).amin(2, keepdim=True)
+    span = torch.where(seen, place, -torch.inf).amax(2, keepdim=True) - low
+    place = torch.where(seen, (place - low) / span.clamp(min=1e-3), 0.0)
+    middle = place[..., :2].sum(2, keepdim=True) / seen.sum(2, keepdim=True).clamp(min=1)
+    away = torch.where(seen[..., 0], (place[..., :2] - middle).norm(dim=-1), torch.nan)
+    unit = away.flatten(1).nanmedian(1).values.nan_to_num(1.0).clamp(min=1e-3)[:, None, None, None]
+    centre = torch.where(seen.any(2, keepdim=True), middle, torch.nan).nanmedian(1, keepdim=True).values.nan_to_num(0.0)
+    xy, z = (place[..., :2] - centre) / unit, place[..., 2:] / unit
+    return torch.cat([torch.where(seen, xy, 0.0), torch.where(seen, z, 0.0), joints[..., 3:]], dim=-1)
 
 
 def _uniform(count: int, between: tuple[float, float], like: Tensor) -> Tensor:

@@ -16,9 +16,10 @@ from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
 from racctl.models.d2stx import SMALL, D2STXConfig, grouped, parameters, pooled
 from racctl.progress import Report, silent
-from racctl.tokens import Tokens, sequence
+from racctl.tokens import Tokens, fed_by, sequence
 from racctl.training.counting import Counting, Teaching, TokenClip
 from racctl.training.loop import Recipe, fit, placed, set_threads
+from racctl.training.run import begin_with
 
 PRESETS = {"small": SMALL, "paper": D2STXConfig()}
 STEPS = {"small": 4, "paper": 8}  # ticks for a token
@@ -28,7 +29,7 @@ STEPS = {"small": 4, "paper": 8}  # ticks for a token
 class CounterWanted:
     """What to train on what. data, features: as `read_counted` takes them.  val_data: another table to validate on,
     where the data has no splits.  preset: "small" or "paper"; the channels follow from the features.  branches, guide,
-    fusion, decision: see `D2STXConfig`.  licence: of the weights."""
+    fusion, decision: see `D2STXConfig`.  licence: of the weights.  init: a file whose weights it begins with."""
 
     data: str
     features: str
@@ -43,6 +44,7 @@ class CounterWanted:
     val: str = "val"
     teaching: Teaching = field(default_factory=Teaching)
     licence: str = "unstated"
+    init: str = ""
 
     def check(self) -> CounterWanted:
         """UsageError for a value that means nothing; returns self."""
@@ -87,6 +89,8 @@ def train_counter(
         config = _fitting(wanted, kept[0], about["input"])
         torch.manual_seed(recipe.seed)  # of the first weights
         task = Counting(config, *kept, wanted.teaching, recipe.epochs, about)
+        if wanted.init:
+            begin_with(task.objective.model, "d2stx", wanted.init, data, [])
         quiet(
             f"d2stx: {parameters(task.objective.model) / 1e6:.2f} M parameters, {data['repetitions']} repetitions in "
             f"{len(kept[0])} clips, {len(kept[1])} to validate on"
@@ -117,35 +121,24 @@ def load_clips(
     or are of other encoders than the first are said and left out; DataError when none is left."""
     step = STEPS[wanted.preset]
     found: dict[str, TokenClip] = {}
-    seen: Meta = {}
+    seen, stride = {}, None
     for done, row in enumerate(rows, 1):
         try:
             with open(row.features, "rb") as file:
                 features = read_features(file, str(row.features))
-            made = _made_by(features.meta, wanted.branches)
+            made = fed_by(features.meta, wanted.branches, str(row.features))
             if seen and made != seen:
                 raise DataError(f"'{row.features}' is of other encoders or windows than the first features")
             if features.clip and clip_stem(features.clip) != row.clip:
                 raise DataError(f"'{row.features}' is of the clip '{features.clip}'")
             found[row.clip] = _clip(row, sequence(features, step, str(row.features)), wanted, made)
-            seen = made
+            seen, stride = made, features.meta.get("stride")
         except (RacctlError, OSError) as error:
             say(f"left out: {row.clip}: {error}")
         report(done, len(rows))
     if not found:
         raise DataError(f"not one clip of '{wanted.data}' has features that can be used")
-    return found, {"input": {**seen, "step": step}}
-
-
-def _made_by(meta: Meta, branches: str) -> Meta:
-    """Of a features file's meta document, what has to be the same for a model to be fed with it."""
-    kept = {key: meta.get(key) for key in ("window", "stride", "rate")}
-    for name in ("video", "pose"):
-        if branches in (name, "both"):
-            if name not in meta:
-                raise DataError(f"the features lack the {name}; '--branches' says which there are")
-            kept[name] = {key: meta[name].get(key) for key in ("encoder", "weights", "look", "topology")}
-    return kept
+    return found, {"input": {**seen, "stride": stride, "step": step}}
 
 
 def _clip(row: CountedClip, tokens: Tokens, wanted: CounterWanted, made: Meta) -> TokenClip:

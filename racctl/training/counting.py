@@ -19,10 +19,10 @@ from racctl.errors import DataError
 from racctl.metrics import exact, mae, round_half_up, within_one
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities, counted
+from racctl.tokens import shown
 from racctl.training.loop import Batch, shares_of, steps_of
 
 KEPT = 0.8  # share of the tokens whose loss counts, drawn anew each time (ESCounts)
-SHOT = 4  # tokens that an exemplar is shown in
 BRANCHES = ("video", "pose")
 
 
@@ -60,11 +60,6 @@ class TokenClip:
     def target(self, sigma: float) -> np.ndarray:
         """(N,) repetitions in each token's span. sigma: tokens."""
         return density(self.cycles, self.edges, sigma * float(np.median(np.diff(self.edges))))
-
-    def shot(self, cycle: np.ndarray) -> np.ndarray:
-        """(SHOT,) the tokens that show a repetition, evenly from within it."""
-        at = np.interp(np.linspace(*cycle, 2 * SHOT + 1)[1::2], self.edges, np.arange(len(self.edges)))
-        return np.minimum(at.astype(np.int64), len(self) - 1)
 
 
 def batch_of(clips: list[TokenClip], parts: list[slice], sigma: float, shots: list[list[np.ndarray]]) -> Batch:
@@ -172,7 +167,7 @@ class Counting:
             np.random.default_rng(int(draw * 2**32)).choice(len(clip.cycles), count, replace=False) if count else []
             for clip, draw in zip(clips, draws, strict=True)
         ]
-        return [[clip.shot(clip.cycles[k]) for k in own] for clip, own in zip(clips, chosen, strict=True)]
+        return [[shown(clip.cycles[k], clip.edges) for k in own] for clip, own in zip(clips, chosen, strict=True)]
 
     def evaluate(self, device: torch.device) -> dict[str, float]:
         """On the validation clips, whole and without exemplars: MAE, OBO and OBZ of the rounded counts; the score to

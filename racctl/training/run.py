@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from racctl.contracts import Meta
 from racctl.data.labelled import BACKGROUND, LabelledClip, read_labelled, split_clips
@@ -17,6 +18,7 @@ from racctl.errors import DataError, UsageError
 from racctl.models.catalog import ENCODERS, MODELS, Config, configured
 from racctl.progress import Report, silent
 from racctl.streams import CROPS, Look
+from racctl.trained import load_trained
 from racctl.training.augment import Augmentation
 from racctl.training.encoders import EncoderTraining, EncoderWindows, encoder_config, encoder_look
 from racctl.training.loop import Recipe, Task, fit, placed, set_threads
@@ -33,7 +35,8 @@ class Wanted:
 
     train, val: names of the splits.  null: whether background windows are a class.  input, fusion, layers, width,
     pose: see `racctl.models.mcat`.  objective: of an encoder, see `racctl.training.encoders`.  cache: where decoded
-    clips are kept, by default in the output directory.  licence: of the weights, for the header.
+    clips are kept, by default in the output directory.  licence: of the weights, for the header.  init: a model of the
+    same kind and size whose weights it begins with, "" for random ones.
     """
 
     data: str
@@ -53,6 +56,7 @@ class Wanted:
     poses: str | None = None
     cache: str | None = None
     licence: str = "unstated"
+    init: str = ""
 
     def check(self) -> Wanted:
         """UsageError for a value that means nothing; returns self."""
@@ -174,6 +178,8 @@ def _task(
         task = EncoderTraining(wanted.model, config, windows, checked, augmentation, about)
     else:
         task = Recognition(wanted.model, config, wanted.look, windows, checked, augmentation, about)
+    if wanted.init:
+        begin_with(task.objective.model, wanted.model, wanted.init, data, classes)
     count = sum(p.numel() for p in task.objective.model.parameters())
     say(
         f"{wanted.model}: {count / 1e6:.2f} M parameters, {len(classes)} classes, {len(windows)} windows of "
@@ -182,6 +188,18 @@ def _task(
     if checked.unknown:
         say(f"left out: {checked.unknown} windows to validate on, of classes that are not in the training clips")
     return task
+
+
+def begin_with(model: nn.Module, name: str, init: str, data: Meta, classes: list[str]) -> None:
+    """Weights of another run, noted in `data`. DataError when they are of another model, size or list of classes."""
+    found, meta, record = load_trained(Path(init), (name,))
+    if meta["classes"] and classes and meta["classes"] != classes:
+        raise DataError(f"'{init}' knows other classes than those in the data; it cannot be begun with")
+    try:
+        model.load_state_dict(found.state_dict())
+    except RuntimeError:
+        raise DataError(f"'{init}' has another size than what is to be trained; leave out the options for it") from None
+    data["begun_with"] = record["sha256"]
 
 
 def _digest(clips: list[StoredClip]) -> str:

@@ -16,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from racctl.count import Counted, Options, count_pose, counts_table
+from racctl.count import Options, count_pose
+from racctl.counted import Counted, counts_table
 from racctl.io.npz import read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table

@@ -1,0 +1,128 @@
+"""Counting with D2-STX: a clip's pose, and its video where the model looks at that too, to tokens and repetitions."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cached_property
+from typing import IO
+
+import numpy as np
+import torch
+
+from racctl.contracts import Features, Meta, Pose
+from racctl.counted import Counted
+from racctl.counter import Counter, Densities, clearest, exemplars
+from racctl.density import repetitions
+from racctl.encode import Clip, encode_clip, encode_opened, estimates
+from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
+from racctl.errors import DataError, UsageError
+from racctl.estimation import Estimators, estimator_lanes
+from racctl.io.spool import display_name
+from racctl.periodicity import Repetitions
+from racctl.progress import Report, silent
+from racctl.tokens import Tokens
+
+
+class TrainedCounter:
+    """A trained counter and the frozen encoders that it was trained on.
+
+    shots: exemplars, (start, stop) in seconds.  again: so many of the repetitions found are its exemplars in a second
+    reading."""
+
+    def __init__(
+        self, model: str, device: torch.device, shots: tuple[tuple[float, float], ...] = (), again: int = 0
+    ) -> None:
+        """model: a name or a file. Raises as `Counter` does."""
+        self.counter, self.shots, self.again = Counter(model, device), shots, again
+        fed = self.counter.fed
+        names = {name: fed[name]["encoder"] if name in fed else NONE for name in ("video", "pose")}
+        self.options = Options(names["video"], names["pose"], window=fed["window"], stride=self.counter.stride,
+                               rate=fed["rate"])  # fmt: skip
+
+    @property
+    def record(self) -> Meta:
+        return self.counter.record
+
+    @property
+    def sees_video(self) -> bool:
+        return "video" in self.counter.fed
+
+    @cached_property
+    def encoders(self) -> Encoders:
+        """DataError when the counter was trained on others than those that ship."""
+        fed = self.counter.fed
+        try:
+            found = load_encoders(self.options, self.counter.device)
+        except UsageError:
+            found = Encoders(None, None)
+        for name in ("video", "pose"):
+            branch = getattr(found, name)
+            if name in fed and (branch is None or branch.record != fed[name]["weights"]):
+                raise DataError(
+                    f"this counter was trained on tokens of other encoders than those that ship "
+                    f"('{fed[name]['encoder']}'); make them with 'racctl encode' and count those"
+                )
+        return found
+
+    def mask_lanes(
+        self, start: float | None, stop: float | None, lanes: int, each: int
+    ) -> AbstractContextManager[list[Estimators]]:
+        """What estimates the masks that the video branch is shown."""
+        wanted = replace(estimates(self.encoders, self.options), pose=False, start=start, stop=stop)
+        return estimator_lanes(wanted, lanes, each)
+
+    def encode_pose(self, pose: Pose, person: int) -> Features:
+        """Tokens of the person at this place of axis M, of the joints alone. DataError when the counter needs a
+        picture."""
+        encoders = Encoders(None, self.encoders.pose)
+        if encoders.pose is None:
+            raise DataError(f"this counter looks at the video alone, and '{pose.clip}' is a pose")
+        return encode_clip(Clip(pose.clip, pose.clip, pose=only(pose, person)), encoders, self.options)
+
+    def encode_video(
+        self, file: IO[bytes], name: str, pose: Pose, person: int, masks: Estimators, report: Report = silent
+    ) -> Features:
+        """Tokens of the joints of the person at this place, and of the picture."""
+        alone = only(pose, person)
+        part = replace(self.options, start=masks.start, stop=masks.stop)
+        return encode_opened(file, name, display_name(name), alone, self.encoders, part, masks, report)
+
+    def count(self, features: Features, clip: str, person: int, meta: Meta) -> Counted:
+        """Count a clip by its tokens."""
+        tokens = self.counter.tokens(features, clip)
+        found = self.counter.densities(tokens, exemplars(tokens, self.shots))
+        if self.again and (shots := clearest(found, tokens, self.again)):
+            found = self.counter.densities(tokens, shots)
+        frame, time, density = on_frames(found, tokens)
+        return Counted(clip, person, as_repetitions(found, tokens, density, time), frame, time, meta, density)
+
+
+def only(pose: Pose, person: int) -> Pose:
+    """The pose of one person, by place on axis M."""
+    kept = [person]
+    world = None if pose.world is None else pose.world[:, kept]
+    return replace(pose, xyz=pose.xyz[:, kept], score=pose.score[:, kept], track=pose.track[kept], world=world)
+
+
+def on_frames(found: Densities, tokens: Tokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Source frames (T,) int64, their seconds (T,), and the repetitions within each (T,)."""
+    first, last = round(tokens.frame[0]), round(tokens.frame[-1])
+    edges = np.arange(first, max(last, first + 1) + 1)
+    reached = np.interp(edges, tokens.frame, np.concatenate([[0.0], np.cumsum(found.final)]))
+    return edges[:-1], np.interp(edges[:-1], tokens.frame, tokens.time), np.diff(reached)
+
+
+def as_repetitions(found: Densities, tokens: Tokens, density: np.ndarray, time: np.ndarray) -> Repetitions:
+    """The count with one row per repetition, on the clock of `on_frames`."""
+    spans = repetitions(found.final, tokens.frame, found.count) - round(tokens.frame[0])
+    start, stop = np.rint(spans).astype(np.int64).T.clip(0, len(time))
+    stop = np.maximum(stop, start + 1).clip(max=len(time))
+    start = np.minimum(start, stop - 1)
+    low, high = found.interval
+    lasts = np.diff(np.interp(spans.mean(1), np.arange(len(time)), time)) if len(spans) > 1 else [np.nan]
+    shown = np.gradient(time) if len(time) > 1 else np.ones(1)
+    sums = [max(one.sum(), 0.0) for one in (found.final, *found.alone.values())]
+    agreement = min(sums) / max(sums) if max(sums) > 0 else 1.0
+    return Repetitions(start, stop, float(found.count), low, high, density / np.maximum(shown, 1e-6),
+                       float(np.median(lasts)), agreement, False)  # fmt: skip

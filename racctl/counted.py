@@ -1,0 +1,89 @@
+"""What a counter found in a clip: one person's repetitions on the clip's clock, as curves and as tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from racctl.contracts import Meta
+from racctl.errors import DataError
+from racctl.io.parquet import table_from_rows
+from racctl.periodicity import Repetitions
+
+if TYPE_CHECKING:
+    from racctl.plot import Curve
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One person's repetitions. frame, time: (T,) clock of the pose they were found in. meta: provenance.
+
+    density: (T,) repetitions within each frame, whose sum is the count before it was rounded; None from a counter that
+    has none."""
+
+    clip: str
+    person: int
+    found: Repetitions
+    frame: np.ndarray
+    time: np.ndarray
+    meta: Meta
+    density: np.ndarray | None = None
+
+    def frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and one-past-last source frame of every repetition, each (R,) int64."""
+        ends = np.append(self.frame, self.frame[-1] + 1)
+        return self.frame[self.found.start], ends[self.found.stop]
+
+    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Begin and end of every repetition, each (R,) seconds in the video's own timestamps."""
+        usual = np.median(np.diff(self.time)) if len(self.time) > 1 else 0.0
+        ends = np.append(self.time, self.time[-1] + usual)
+        return self.time[self.found.start], ends[self.found.stop]
+
+    def curve(self) -> Curve:
+        """What `racctl.plot` draws."""
+        from racctl.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
+
+        starts, stops = self.seconds()
+        f = self.found
+        label = "motion signal" if self.density is None else "repetitions per second"
+        return Curve(self.clip, self.time, f.signal, starts, stops, f.count, f.low, f.high, label)
+
+
+def counts_table(counted: list[Counted]) -> pa.Table:
+    """racctl.counts/1: one row per clip and person."""
+    rows = [
+        {"clip": c.clip, "person": c.person, "count": c.found.count, "low": float(c.found.low),
+         "high": float(c.found.high), "frames": len(c.frame),
+         **({} if c.density is None else {"density": c.density.astype(np.float32)})}
+        for c in counted
+    ]  # fmt: skip
+    return table_from_rows("racctl.counts/1", rows, _joint_meta(counted))
+
+
+def reps_table(counted: list[Counted]) -> pa.Table:
+    """racctl.reps/1: one row per repetition."""
+    rows: list[dict[str, Any]] = []
+    for c in counted:
+        for rep, (start, stop, start_s, stop_s) in enumerate(zip(*c.frames(), *c.seconds(), strict=True), 1):
+            rows.append(
+                {"clip": c.clip, "person": c.person, "rep": rep, "start": int(start), "stop": int(stop),
+                 "start_s": float(start_s), "stop_s": float(stop_s), "label": ""}
+            )  # fmt: skip
+    return table_from_rows("racctl.reps/1", rows, _joint_meta(counted))
+
+
+def _joint_meta(counted: list[Counted]) -> Meta:
+    """The provenance of a table: one clip's own, or each clip's under its name."""
+    twice = [key for key, times in Counter((c.clip, c.person) for c in counted).items() if times > 1]
+    if twice:
+        raise DataError(f"two inputs are both called '{twice[0][0]}' by their own account; count them one by one")
+    keep = ("clip", "source", "steps", "pose_sha256")
+    metas = {c.clip: {key: c.meta[key] for key in keep if key in c.meta} for c in counted}
+    if len(metas) == 1:
+        return next(iter(metas.values()))
+    return {"clips": metas}

@@ -1,0 +1,150 @@
+"""The trained counter, D2-STX: the tokens of a clip to repetitions, whatever its length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from racctl.contracts import Features, Meta
+from racctl.density import repetitions
+from racctl.errors import DataError, UsageError
+from racctl.metrics import round_half_up
+from racctl.models.d2stx import D2STX, SCALE
+from racctl.tokens import Tokens, fed_by, sequence, shown
+from racctl.trained import load_trained
+from racctl.weights import embedded
+
+CHUNK, SHARED = 256, 64  # tokens of a long clip read together, and those that neighbours have in common
+BRANCHES = ("video", "pose")
+
+
+@dataclass(frozen=True)
+class Densities:
+    """Repetitions in each of N tokens' spans, (N,) float64 each. final: the count is its sum, rounded.  alone: what
+    "video" and "pose" say by themselves, and the two "guides" of the fusion under "fused by pose" and "... video"."""
+
+    final: np.ndarray
+    alone: dict[str, np.ndarray]
+
+    @property
+    def count(self) -> int:
+        return max(int(round_half_up(self.final.sum())), 0)
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """The lowest and highest count that any part of the model would give, the whole among them."""
+        counts = round_half_up(np.array([one.sum() for one in (self.final, *self.alone.values())]))
+        return max(int(counts.min()), 0), max(int(counts.max()), 0)
+
+
+class Counter:
+    """A trained D2-STX, ready to be fed. record: of its weights, for provenance.  fed: what its features must be made
+    by, see `racctl.tokens.fed_by`.  step: ticks for a token.  stride: of the windows that it was trained
+    on, ticks."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        """name: a file, or embedded weights. UsageError for a name that is neither, DataError for another file."""
+        path = Path(name) if Path(name).is_file() else embedded(name)
+        if path is None:
+            raise UsageError(f"no such counter '{name}'; expected periodicity, d2stx or a file of 'racctl train'")
+        self.network, meta, self.record = load_trained(path, ("d2stx",))
+        self.network: D2STX
+        try:
+            self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
+            self.fed = fed_by(meta["input"], self.network.config.branches, str(path))
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"'{path}' has a damaged header: it does not say what it is fed with") from None
+        self.network.to(device)
+        self.device = device
+
+    @property
+    def shares(self) -> Meta:
+        """How much each guide of the fusion has to say, where both have."""
+        share = getattr(getattr(self.network, "fusion", None), "share", None)
+        return {} if share is None else {"pose": round(float(share), 4), "video": round(1 - float(share), 4)}
+
+    def tokens(self, features: Features, where: str) -> Tokens:
+        """The tokens of a clip's features; DataError when they are not what the model was trained on."""
+        branches = self.network.config.branches
+        there = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
+        if not there:
+            raise DataError(f"'{where}' lacks the {branches if branches != 'both' else 'tokens'} the counter looks at")
+        for name, made in fed_by(features.meta, there[0] if len(there) == 1 else "both", where).items():
+            if made != self.fed.get(name):
+                raise DataError(
+                    f"'{where}' is made by another {name} than the counter was trained with: {_short(made)} instead of "
+                    f"{_short(self.fed.get(name))}"
+                )
+        found = sequence(features, self.step, where)
+        return Tokens(*(getattr(found, n) if n in there else None for n in BRANCHES), found.frame, found.time)
+
+    @torch.no_grad()
+    def densities(self, tokens: Tokens, shots: list[np.ndarray] | None = None) -> Densities:
+        """shots: of each exemplar the rows of `tokens` that show it. A long clip is read in chunks that overlap; every
+        token is taken from the one that it lies deepest in."""
+        n = len(tokens)
+        found: dict[str, np.ndarray] = {}
+        for part, kept in chunks(n):
+            for name, curve in self._read(tokens, part, shots or []).items():
+                whole = found.setdefault(name, np.zeros(n))
+                whole[kept] = curve[kept.start - part.start : kept.stop - part.start]
+        return Densities(found.pop("final"), found)
+
+    def _read(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, np.ndarray]:
+        fed: dict[str, Tensor | list[Tensor]] = {}
+        for name in BRANCHES:
+            if (whole := getattr(tokens, name)) is not None:
+                fed[name] = self._placed(whole[part])
+                fed[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
+        made = self.network(**fed)
+        curves = {"final": made.final, "video": made.video, "pose": made.pose}
+        curves |= {f"fused by {guide}": curve for guide, curve in (made.guides or {}).items()}
+        return {name: one[0].double().cpu().numpy() / SCALE for name, one in curves.items() if one is not None}
+
+    def _placed(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(rows, np.float32)).to(self.device)[None]
+
+
+def chunks(n: int) -> list[tuple[slice, slice]]:
+    """What is read together of n tokens, and what of it is kept: parts of `CHUNK` that share `SHARED` with the next."""
+    parts = [slice(0, n)]
+    if n > CHUNK:
+        count = -(-(n - SHARED) // (CHUNK - SHARED))
+        starts = np.linspace(0, n - CHUNK, count).round().astype(int)
+        parts = [slice(start, start + CHUNK) for start in starts.tolist()]
+    seams = [0, *((one.stop + after.start) // 2 for one, after in pairwise(parts)), n]
+    return [(part, slice(*seam)) for part, seam in zip(parts, pairwise(seams), strict=True)]
+
+
+def exemplars(tokens: Tokens, spans: list[tuple[float, float]]) -> list[np.ndarray]:
+    """The tokens that show what is between start and stop, seconds; UsageError for a span outside the clip."""
+    found = []
+    for start, stop in spans:
+        first, last = tokens.time[[0, -1]]
+        if not first - 0.5 <= start < stop <= last + 0.5:
+            raise UsageError(f"'--exemplar {start:g}-{stop:g}' is not within the clip, {first:.2f} to {last:.2f} s")
+        found.append(shown(np.array([start, stop]), tokens.time))
+    return found
+
+
+def clearest(found: Densities, tokens: Tokens, most: int) -> list[np.ndarray]:
+    """The tokens that show the repetitions whose length is most usual, up to `most` of them."""
+    spans = repetitions(found.final, tokens.time, found.count)
+    if not len(spans):
+        return []
+    length = spans[:, 1] - spans[:, 0]
+    order = np.argsort(np.abs(length - np.median(length)), kind="stable")
+    return [shown(spans[k], tokens.time) for k in order[:most]]
+
+
+def _short(made: object) -> str:
+    """A part of a meta document in few words."""
+    if isinstance(made, dict):
+        weights = made.get("weights") or {}
+        return f"{made.get('encoder')} {str(weights.get('sha256', ''))[:8]}".strip()
+    return str(made)
