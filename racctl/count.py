@@ -49,7 +49,8 @@ class Options:
     model: "periodicity", "d2stx" or a file of `racctl train --model d2stx`.  alternating: "each" side or the "pair"
     counts.  person: "main", "all" or a track number.  start, stop: seconds, the video's own timestamps.  pose_model,
     download: as for `racctl pose`.  film: the video of a pose.  exemplars: (start, stop) in seconds of repetitions to
-    count the likes of.  shots: of the repetitions found, so many are exemplars in a second reading.
+    count the likes of.  shots: of the repetitions found, so many are exemplars in a second reading.  explain:
+    a folder for pictures of what a trained counter looks at.
     """
 
     model: str = PERIODICITY
@@ -63,6 +64,7 @@ class Options:
     film: str = ""
     exemplars: tuple[tuple[float, float], ...] = ()
     shots: int = 0
+    explain: str = ""
 
     def check(self) -> Options:
         """UsageError for a value that means nothing; returns self."""
@@ -75,8 +77,8 @@ class Options:
             raise UsageError(f"'--exemplar' is START-STOP, in seconds, at most {MOST_SHOTS} times")
         if self.exemplars and self.shots:
             raise UsageError("'--shots' chooses exemplars itself; leave it out where '--exemplar' names them")
-        if self.model == PERIODICITY and (self.exemplars or self.shots):
-            raise UsageError("the counter 'periodicity' takes no exemplars; '--model d2stx' does")
+        if self.model == PERIODICITY and (self.exemplars or self.shots or self.explain):
+            raise UsageError("'--exemplar', '--shots' and '--explain' are options of '--model d2stx'")
         if self.model != PERIODICITY and self.alternating == "pair":
             raise UsageError("'--alternating pair' is an option of '--model periodicity'")
         return self
@@ -152,17 +154,18 @@ def count_trained(
     """`count_pose` with the trained counter of a lane. film: the video, open, and its name, where there is one; a
     counter that looks at both the pose and the video counts by the pose alone where there is none."""
     _refuse_empty(pose)
-    trained, people = lane.trained, pose.chosen(options.person)
-    meta = _noted(pose, options.count_step(trained))
-    if film and trained.sees_video and options.person != "main":
+    trained = lane.trained
+    film = film if trained.sees_video else None
+    if film and options.person != "main":
         raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
-    counted = []
-    for m in people:
-        if film and trained.sees_video:
-            features = trained.encode_video(*film, pose, m, lane.masks, report)
-        else:
-            features = trained.encode_pose(pose, m)
+    meta, counted = _noted(pose, options.count_step(trained)), []
+    for m in pose.chosen(options.person):
+        clip = trained.open_video(*film, pose, m, lane.masks, report) if film else trained.open_pose(pose, m)
+        features = trained.encode(clip, report)
         counted.append(trained.count(features, pose.clip, int(pose.track[m]), meta))
+        if options.explain:
+            shown = film[1] if film and film[1] != "-" else ""
+            trained.explain(features, options.explain, pose.clip, clip.pose, shown, clip)
     return counted
 
 
@@ -216,6 +219,8 @@ def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) 
     features = read_features(file, where)
     clip = features.clip if features.clip not in ("", "stdin") else clip_name(source)
     meta = {**features.meta, "clip": clip, "pose_sha256": sha256(file)}
+    if options.explain:
+        lane.trained.explain(features, options.explain, clip, film=options.film)
     return lane.trained.count(features, clip, 0, with_step(meta, options.count_step(lane.trained)))
 
 

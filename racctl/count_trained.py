@@ -12,9 +12,9 @@ import torch
 
 from racctl.contracts import Features, Meta, Pose
 from racctl.counted import Counted
-from racctl.counter import Counter, Densities, clearest, exemplars
+from racctl.counter import Counter, Densities, chunks, clearest, exemplars
 from racctl.density import repetitions
-from racctl.encode import Clip, encode_clip, encode_opened, estimates
+from racctl.encode import Clip, cut_out, encode_clip, estimates, opened
 from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimators, estimator_lanes
@@ -72,30 +72,54 @@ class TrainedCounter:
         wanted = replace(estimates(self.encoders, self.options), pose=False, start=start, stop=stop)
         return estimator_lanes(wanted, lanes, each)
 
-    def encode_pose(self, pose: Pose, person: int) -> Features:
-        """Tokens of the person at this place of axis M, of the joints alone. DataError when the counter needs a
+    def open_pose(self, pose: Pose, person: int) -> Clip:
+        """The person at this place of axis M, to be counted by the joints alone. DataError when the counter needs a
         picture."""
-        encoders = Encoders(None, self.encoders.pose)
-        if encoders.pose is None:
+        if self.encoders.pose is None:
             raise DataError(f"this counter looks at the video alone, and '{pose.clip}' is a pose")
-        return encode_clip(Clip(pose.clip, pose.clip, pose=only(pose, person)), encoders, self.options)
+        return Clip(pose.clip, pose.clip, pose=only(pose, person))
 
-    def encode_video(
+    def open_video(
         self, file: IO[bytes], name: str, pose: Pose, person: int, masks: Estimators, report: Report = silent
-    ) -> Features:
-        """Tokens of the joints of the person at this place, and of the picture."""
-        alone = only(pose, person)
-        part = replace(self.options, start=masks.start, stop=masks.stop)
-        return encode_opened(file, name, display_name(name), alone, self.encoders, part, masks, report)
+    ) -> Clip:
+        """The person at this place, to be counted by joints and picture."""
+        alone, part = only(pose, person), replace(self.options, start=masks.masks.start, stop=masks.masks.stop)
+        return opened(file, name, display_name(name), alone, self.encoders, part, masks, report)
+
+    def encode(self, clip: Clip, report: Report = silent) -> Features:
+        """Tokens of a clip; without a video those of the joints."""
+        encoders = self.encoders if clip.video else Encoders(None, self.encoders.pose)
+        return encode_clip(clip, encoders, self.options, report)
 
     def count(self, features: Features, clip: str, person: int, meta: Meta) -> Counted:
         """Count a clip by its tokens."""
         tokens = self.counter.tokens(features, clip)
-        found = self.counter.densities(tokens, exemplars(tokens, self.shots))
-        if self.again and (shots := clearest(found, tokens, self.again)):
-            found = self.counter.densities(tokens, shots)
+        found = self.counter.densities(tokens, self._shots(tokens))
         frame, time, density = on_frames(found, tokens)
         return Counted(clip, person, as_repetitions(found, tokens, density, time), frame, time, meta, density)
+
+    def explain(
+        self, features: Features, folder: str, name: str, pose: Pose | None = None, film: str = "",
+        clip: Clip | None = None,
+    ) -> None:  # fmt: skip
+        """Pictures of what it looks at; see `racctl.counter_explain`. film: the clip's video, "" for none."""
+        from racctl.counter_explain import explain_count, joined, looks
+
+        tokens = self.counter.tokens(features, name)
+        if tokens.video is None or tokens.pose is None:
+            raise UsageError(f"'--explain' shows how pose and video are fused, and of '{name}' one is not there")
+        shots, parts = self._shots(tokens), chunks(len(tokens))
+        each = [looks(self.counter.network, **self.counter.given(tokens, part, shots)) for part, _ in parts]
+        found = joined(each, [slice(kept.start - part.start, kept.stop - part.start) for part, kept in parts])
+        cut = cut_out(clip) if clip is not None else None
+        explain_count(found, tokens, pose, film or None, folder, name, topology=features.meta["pose"]["topology"],
+                      area=cut.box if cut else None)  # fmt: skip
+
+    def _shots(self, tokens: Tokens) -> list[np.ndarray]:
+        """Of each exemplar the tokens that show it: those that are named, or of a first reading."""
+        if not self.again:
+            return exemplars(tokens, self.shots)
+        return clearest(self.counter.densities(tokens), tokens, self.again)
 
 
 def only(pose: Pose, person: int) -> Pose:

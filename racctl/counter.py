@@ -19,7 +19,7 @@ from racctl.tokens import Tokens, fed_by, sequence, shown
 from racctl.trained import load_trained
 from racctl.weights import embedded
 
-CHUNK, SHARED = 256, 64  # tokens of a long clip read together, and those that neighbours have in common
+CHUNK, SHARED = 144, 48  # tokens of a long clip read together, and those that neighbours have in common
 BRANCHES = ("video", "pose")
 
 
@@ -95,13 +95,17 @@ class Counter:
                 whole[kept] = curve[kept.start - part.start : kept.stop - part.start]
         return Densities(found.pop("final"), found)
 
-    def _read(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, np.ndarray]:
-        fed: dict[str, Tensor | list[Tensor]] = {}
+    def given(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Tensor | list[Tensor]]:
+        """What the network is called with."""
+        found: dict[str, Tensor | list[Tensor]] = {}
         for name in BRANCHES:
             if (whole := getattr(tokens, name)) is not None:
-                fed[name] = self._placed(whole[part])
-                fed[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
-        made = self.network(**fed)
+                found[name] = self._placed(whole[part])
+                found[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
+        return found
+
+    def _read(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, np.ndarray]:
+        made = self.network(**self.given(tokens, part, shots))
         curves = {"final": made.final, "video": made.video, "pose": made.pose}
         curves |= {f"fused by {guide}": curve for guide, curve in (made.guides or {}).items()}
         return {name: one[0].double().cpu().numpy() / SCALE for name, one in curves.items() if one is not None}

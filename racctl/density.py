@@ -63,10 +63,10 @@ def repetitions(curve: np.ndarray, edges: np.ndarray, count: int | None = None) 
     if not count or not total > 0:
         return np.zeros((0, 2))
     reached = np.concatenate([[0.0], np.cumsum(curve)]) / total
-    rising = np.concatenate([[True], np.diff(reached) > 0])  # where it rests, the beginning of the rest
-    middles = np.interp((np.arange(count) + 0.5) / count, reached[rising], edges[rising])
+    reached += 1e-12 * np.arange(len(reached))  # rising even in a rest
+    middles = np.interp((np.arange(count) + 0.5) / count, reached, edges)
     if count == 1:
-        return np.interp([[TAIL, 1 - TAIL]], reached[rising], edges[rising])
+        return np.interp([[TAIL, 1 - TAIL]], reached, edges)
     usual = float(np.median(np.diff(middles)))
     meet = (middles[1:] + middles[:-1]) / 2
     start = np.maximum(np.append(middles[0] - usual / 2, meet), middles - REACH * usual)

@@ -36,7 +36,7 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
-from racctl.streams import at_or_before, refuse_other_part
+from racctl.streams import Cut, at_or_before, person_boxes, refuse_other_part
 from racctl.video.decode import Frame, Video, frames, probe, upright
 from racctl.video.part import refuse_cut_short
 from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
@@ -232,11 +232,21 @@ def _fastest(encoder: VideoEncoder) -> int:
     return 8 if encoder.device.type != "cpu" or encoder.look.kind == SILHOUETTE else 1
 
 
+def cut_out(clip: Clip) -> Cut | None:
+    """Where the silhouette encoder cuts out the person; None for a clip without a mask."""
+    if clip.mask is None or clip.video is None:
+        return None
+    return Cut(person_boxes(_masks(clip), clip.mask.frame, clip.video), clip.mask.frame, clip.video)
+
+
+def _masks(clip: Clip):
+    return clip.mask.mask if isinstance(clip.mask, Mask) else clip.mask
+
+
 def _prepare(clip: Clip, encoder: VideoEncoder):
     """What makes a frame's picture of this encoder's kind."""
     if encoder.look.kind == SILHOUETTE:
-        masks = clip.mask.mask if isinstance(clip.mask, Mask) else clip.mask
-        return Cutter(masks, clip.mask.frame, clip.video, encoder.look.side)
+        return Cutter(_masks(clip), clip.mask.frame, clip.video, encoder.look.side)
     rotation = clip.video.rotation
     return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
 
@@ -303,20 +313,21 @@ def encode_source(
                 raise UsageError(f"'{where}' is a pose; name its video with '--video FILE', or use '--encoder none'")
         elif options.video:
             raise UsageError("'--video' names the clip of a pose; the input is a video itself")
-        return encode_opened(file, name, where, pose, encoders, options, estimators, report, part, given)
+        clip = opened(file, name, where, pose, encoders, options, estimators, report, part, given)
+        return encode_clip(clip, encoders, options, report)
 
 
-def encode_opened(
+def opened(
     file: IO[bytes] | None, name: str, where: str, pose: Pose | None, encoders: Encoders, options: Options,
     estimators: Estimators, report: Report = silent, part: Part | None = None, given: str = "",
-) -> Features:  # fmt: skip
-    """Encode a video that is open, with its pose where that is there already; or, without a file, a pose.
+) -> Clip:  # fmt: skip
+    """A video that is open, with its pose and mask, given or estimated; or, without a file, a pose.
 
     name: of the video.  given: digest of the pose, where that is the input itself."""
     clip = _opened(file, name, where, pose, encoders, options, estimators, report)
     clip.part = part or Part()
     clip.meta["steps"].append(made_by(encoders, options, clip.part, given))
-    return encode_clip(clip, encoders, options, report)
+    return clip
 
 
 def _opened(

@@ -10,6 +10,8 @@ direct where the joints are the same point, the middle where the target lies bet
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from racctl import __version__
@@ -210,3 +212,14 @@ def _scores(score: np.ndarray, source: Topology, target: Topology, table: dict[s
     for joint, formula in table.items():
         out[:, :, target.index(joint)] = score[:, :, source.indices(formula)].min(-1)
     return out
+
+
+def minmax(pose: Pose) -> Pose:
+    """The pose with x, y and z scaled to 0..1 over the joints of each person in each frame, as PoseRAC's files are."""
+    xyz, unseen = pose.xyz.astype(np.float64), np.isnan(pose.xyz)
+    low = np.where(unseen, np.inf, xyz).min(2, keepdims=True)
+    span = np.where(unseen, -np.inf, xyz).max(2, keepdims=True) - low
+    with np.errstate(invalid="ignore"):  # of a frame in which nobody is seen
+        scaled = (xyz - low) / np.maximum(span, 1e-9)
+    meta = with_step({**pose.meta, "scale": "minmax"}, step("remap-joints", __version__, minmax=True))
+    return replace(pose, xyz=np.where(unseen, np.nan, scaled).astype(np.float32), world=None, meta=meta)

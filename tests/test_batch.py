@@ -11,7 +11,7 @@ import time
 import pytest
 from clips import bouncing, write_clip
 from commands import RACCTL, one_line, racctl
-from test_every_command import swinging_pose
+from poses import swinging_pose
 
 from racctl.io.npz import pose_bytes
 

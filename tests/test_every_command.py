@@ -16,25 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from clips import bouncing, plain, write_clip, write_sound_only
 from commands import RACCTL, on_a_terminal, one_line, racctl
+from poses import swinging_pose
 
-from racctl.contracts import Pose
 from racctl.io.npz import pose_bytes, write_npz
 from racctl.io.parquet import table_from_rows, write_table
 
 TOOLS = ("pose", "mask", "remap-joints", "encode", "count", "classify", "score", "check-labels", "info")
-
-
-def swinging_pose(frames=150, period=30, meta=None):
-    """Somebody whose every joint goes up and down by a third of the body, `frames / period` times."""
-    rng = np.random.default_rng(0)
-    body = rng.uniform(0, 300, (33, 3)).astype(np.float32)
-    phase = (1 - np.cos(2 * np.pi * np.arange(frames) / period)) / 2
-    way = rng.normal(0, 60, (33, 3))
-    xyz = (body + phase[:, None, None] * way).astype(np.float32)[:, None]
-    return Pose(
-        xyz=xyz, score=np.ones(xyz.shape[:3], np.float32), frame=np.arange(frames), time=np.arange(frames) / 30,
-        track=np.zeros(1, np.int32), meta=meta or {"clip": "swing", "topology": "blazepose33", "steps": []},
-    )  # fmt: skip
 
 
 POSE = pose_bytes(swinging_pose())

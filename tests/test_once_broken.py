@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from clips import bouncing, write_clip
 from commands import RACCTL, one_line, racctl
-from test_every_command import parquet, some_truth, swinging_pose
+from poses import swinging_pose
+from test_every_command import parquet, some_truth
 
 from racctl.contracts import Pose
 from racctl.count import Options, count_pose

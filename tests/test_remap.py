@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from poses import swinging_pose
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, UsageError
 from racctl.io.npz import pose_bytes
-from racctl.remap import FORMULAS, formulas, remap, topology_of, unknown_joints
+from racctl.remap import FORMULAS, formulas, minmax, remap, topology_of, unknown_joints
 from racctl.topology import TOPOLOGIES
 
 ALL_PAIRS = [(a, b) for a in TOPOLOGIES for b in TOPOLOGIES]
@@ -234,3 +235,15 @@ def test_wrong_requests_are_errors() -> None:
     pose.meta["topology"] = "ntu25"
     with pytest.raises(DataError, match="'c' has 17 joints, but its topology ntu25 has 25"):
         remap(pose, "d2stx25")
+
+
+def test_minmax_runs_from_0_to_1_in_every_frame() -> None:
+    pose = swinging_pose(30)
+    pose.xyz[3], pose.score[3] = np.nan, 0
+    pose.xyz[5, 0, 4] = np.nan
+    found = minmax(pose)
+    seen = np.delete(found.xyz, 3, 0)
+    assert np.allclose(np.nanmin(seen, 2), 0) and np.allclose(np.nanmax(seen, 2), 1)
+    assert np.array_equal(np.isnan(found.xyz), np.isnan(pose.xyz)) and np.array_equal(found.score, pose.score)
+    assert found.meta["scale"] == "minmax" and found.world is None
+    assert found.meta["steps"][-1]["args"] == {"minmax": True}

@@ -13,14 +13,14 @@ from commands import one_line, racctl
 from racctl.contracts import Features
 from racctl.data.counted import read_counted
 from racctl.errors import DataError, UsageError
-from racctl.io.checkpoint import read_model
+from racctl.io.checkpoint import digest, read_model
 from racctl.io.npz import write_features
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.catalog import built, configured
 from racctl.models.d2stx import D2STXConfig, counted
 from racctl.tokens import shown
 from racctl.training.count_run import CounterWanted, load_clips
-from racctl.training.counting import Counting, Teaching, TokenClip, batch_of, evaluated, loss
+from racctl.training.counting import Counting, Teaching, TokenClip, batch_of, evaluated, joined, loss
 from racctl.training.loop import Place, Recipe, fit
 
 CPU = torch.device("cpu")
@@ -88,6 +88,28 @@ def test_parts_and_exemplars_are_drawn_within_the_clip():
     assert seen == {0, 1, 2}
     again = [batch["target"] for batch in task.batches(3, 3, 0, 1)]
     assert all(torch.equal(a, b["target"]) for a, b in zip(again, task.batches(3, 3, 0, 1), strict=True))
+
+
+def test_clips_in_a_chain_are_one_after_the_other():
+    clips = [a_clip("a", 40), a_clip("b", 25, 5)]
+    whole, first = joined(clips), joined(clips, only_first=True)
+    assert len(whole) == 65 and whole.count == 9 and first.count == 4
+    assert np.allclose(whole.target(1.0), np.concatenate([clip.target(1.0) for clip in clips]), atol=0.02)
+    assert first.target(1.0)[45:].max() < 1e-9 and first.target(1.0).sum() == pytest.approx(4)
+    assert np.array_equal(whole.pose[40:], clips[1].pose) and whole.edges[-1] == 65 * 8
+    assert joined(clips[:1]) is clips[0]
+
+
+def test_chains_count_all_but_with_exemplars_only_the_first():
+    task = counting([a_clip(str(k), 20, 5, seed=k) for k in range(9)], chain=3, shots=1)
+    assert task.steps(3, 1) == 1
+    seen = {True: set(), False: set()}
+    for epoch in range(40):
+        (batch,) = task.batches(epoch, 3, 0, 1)
+        for length, count in zip(batch["valid"].sum(1).tolist(), batch["target"].sum(1).tolist(), strict=True):
+            seen["pose_shots" in batch].add((length, round(count)))
+    assert seen[False] == {(20, 4), (40, 8), (60, 12)}
+    assert seen[True] == {(20, 4), (40, 4), (60, 4)}
 
 
 def test_stages_move_the_branches_first_and_then_the_fusion_alone():
@@ -170,6 +192,19 @@ def test_the_command_trains_and_its_checkpoint_builds_the_model(a_set, tmp_path)
     model = built("d2stx", configured("d2stx", meta["config"]))
     model.load_state_dict(tensors)
     assert torch.isfinite(counted(model.eval()(torch.randn(1, 9, 6, 2, 2), torch.randn(1, 9, 5, 17)).final)).all()
+
+
+def test_a_run_may_begin_with_the_weights_of_another(a_set, tmp_path):
+    words = ["train", a_set, "--model", "d2stx", "--features", a_set / "features", "--batch", 2, "--threads", 1]
+    assert racctl(*words, "-o", tmp_path / "a", "--epochs", 2).returncode == 0
+    first = tmp_path / "a/model.safetensors"
+    assert racctl(*words, "-o", tmp_path / "b", "--epochs", 1, "--rate", 1e-12, "--init", first).returncode == 0
+    with open(first, "rb") as one, open(tmp_path / "b/model.safetensors", "rb") as two:
+        (_, begun), (meta, ended) = read_model(one, "a"), read_model(two, "b")
+    assert all(torch.allclose(begun[name], ended[name], atol=1e-6) for name in begun)
+    assert meta["data"]["begun_with"] == digest(begun)
+    done = racctl(*words, "-o", tmp_path / "c", "--epochs", 1, "--branches", "pose", "--init", first)
+    assert "has another size" in one_line(done, 3)
 
 
 def test_a_table_of_annotations_is_a_set_too(a_set, tmp_path):

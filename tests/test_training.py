@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from poses import swinging_pose
 from recognisers import LOOK, a_set, moving, unpacked
 
 from racctl.errors import DataError, UsageError
 from racctl.io.ahead import ahead
 from racctl.io.checkpoint import read_model
 from racctl.models.catalog import configured
-from racctl.training.augment import Augmentation
+from racctl.remap import minmax, remap
+from racctl.streams import joint_tokens
+from racctl.training.augment import Augmentation, minmaxed
 from racctl.training.loop import Place, Recipe, fit, pick_device, shares_of
 from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures
 from racctl.training.run import read_range
@@ -97,6 +100,20 @@ def test_a_flip_mirrors_pictures_and_joints():
     turned, _, moved = flip(gray, gray, joints, mirror)
     assert torch.allclose(turned, gray.flip(3), atol=1e-5)
     assert torch.allclose(moved, torch.tensor([[[[3.0, 4, 8, 0.9], [-1, 2, 7, 0.5], [0, 0, 0, 1]]]]))
+
+
+def test_joints_scaled_in_training_are_those_of_a_scaled_pose():
+    pose = remap(swinging_pose(64), "d2stx25")
+    pose.xyz[9], pose.score[9] = np.nan, 0
+    wanted = joint_tokens(minmax(pose))
+    found = minmaxed(torch.from_numpy(joint_tokens(pose))[None])[0].numpy()
+    assert np.abs(found - wanted).max() < 1e-3
+    half = Augmentation(flip=0, minmax=0.5)
+    torch.manual_seed(0)
+    nothing = torch.zeros(32, 0, 0, 0)
+    made = half(nothing, nothing, torch.from_numpy(joint_tokens(pose))[None].repeat(32, 1, 1, 1), torch.arange(25))[2]
+    scaled = [np.abs(one.numpy() - wanted).max() < 1e-3 for one in made]
+    assert 6 < sum(scaled) < 26
 
 
 def test_training_learns_and_writes_a_model_with_all_it_needs(tmp_path):

@@ -94,6 +94,14 @@ Film = Annotated[
     ),
 ]
 
+Explain = Annotated[
+    str,
+    typer.Option(
+        "--explain", metavar="DIR", show_default=False,
+        help="Of d2stx: pictures of what the joints and the picture's places weigh, here.",
+    ),
+]  # fmt: skip
+
 
 def count(
     files: Sources = [],  # noqa: B006 (typer copies it)
@@ -109,6 +117,7 @@ def count(
     video: Film = "",
     exemplar: Exemplar = [],  # noqa: B006 (typer copies it)
     shots: Shots = 0,
+    explain: Explain = "",
     device: Device = "auto",
     threads: Threads = 0,
     pose_model: PoseModel = "full",
@@ -145,12 +154,12 @@ def count(
 
     spans = tuple(_span(one) for one in exemplar)
     options = Options(
-        model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots
+        model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots, explain
     ).check()  # fmt: skip
     sources = check_sources(files)
     folder = folder_target(output, sources)
     alone = {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format, "--video": video}
-    refuse_several(sources, folder, {**alone, "--exemplar": exemplar})
+    refuse_several(sources, folder, {**alone, "--exemplar": exemplar, "--explain": explain})
     if not folder:
         table_format(output, format)  # refuses a bad target before the work
     refuse_overwriting([*sources, video], "" if folder else output, plot, overlay)
@@ -199,4 +208,9 @@ def _trained(options, device: str, threads: int):
     from racctl.training.loop import pick_device, set_threads
 
     set_threads(threads or cores())
-    return TrainedCounter(options.model, pick_device(device), options.exemplars, options.shots)
+    trained = TrainedCounter(options.model, pick_device(device), options.exemplars, options.shots)
+    if options.explain:
+        from racctl.counter_explain import check_explain_count
+
+        check_explain_count(trained.counter.network.config, options.explain)
+    return trained

@@ -29,6 +29,10 @@ Size = Annotated[
     typer.Option("--size", metavar="WxH", help="Picture size, for imported coordinates in fractions of it."),
 ]
 
+Minmax = Annotated[
+    bool, typer.Option("--minmax", help="Scale to 0..1 over the body in every frame, as PoseRAC's poses are.")
+]
+
 
 def remap_joints(
     sources: Sources = [],  # noqa: B006 (typer copies it)
@@ -36,6 +40,7 @@ def remap_joints(
     layout: From = None,
     fps: Fps = None,
     size: Size = None,
+    minmax: Minmax = False,
     output: OutputMany = "-",
 ) -> None:
     """Turn a pose into other joints, or import one.
@@ -53,6 +58,7 @@ def remap_joints(
     from racctl.io.npz import pose_bytes, write_pose
     from racctl.io.pose_formats import load_pose, picture_size
     from racctl.io.spool import clip_name
+    from racctl.remap import minmax as scaled
     from racctl.remap import remap, unknown_joints
     from racctl.topology import topology_named
 
@@ -66,6 +72,7 @@ def remap_joints(
 
     def work(source: str, _lane: int, _report: object) -> None:
         pose = remap(load_pose(source, layout=layout, fps=fps, size=shape, note=console.note), to)
+        pose = scaled(pose) if minmax else pose
         if unknown := unknown_joints(pose):
             console.note(
                 f"{len(unknown)} of {pose.xyz.shape[2]} joints of {to} are unknown (NaN): {', '.join(unknown)}"

@@ -119,6 +119,9 @@ Decision = Annotated[
     str, typer.Option("--decision", metavar="learned|fixed", help="Of d2stx: the weights of its two densities.")
 ]
 Shots = Annotated[int, typer.Option("--shots", metavar="N", min=0, max=8, help="Of d2stx: exemplars, up to so many.")]
+Chain = Annotated[
+    int, typer.Option("--chain", metavar="N", min=1, max=16, help="Of d2stx: up to so many clips one after the other.")
+]
 Joint = Annotated[bool, typer.Option("--joint", help="Of d2stx: train everything at once, not in stages.")]
 Licence = Annotated[str, typer.Option("--licence", metavar="NAME", help="Of the weights, for their header.")]
 
@@ -126,11 +129,11 @@ Licence = Annotated[str, typer.Option("--licence", metavar="NAME", help="Of the 
 Init = Annotated[
     str, typer.Option("--init", metavar="FILE", show_default=False, help="Begin with these weights, to go on from.")
 ]
-Boxed = Annotated[
+Minmax = Annotated[
     float,
     typer.Option(
-        "--boxed", metavar="SHARE", min=0, max=1,
-        help="Of models of joints: windows scaled to the body's box in every frame, as some pose files are.",
+        "--minmax", metavar="SHARE", min=0, max=1,
+        help="Of joints: windows scaled to the body's box in every frame, as PoseRAC's poses are.",
     ),
 ]  # fmt: skip
 
@@ -172,9 +175,10 @@ def train(
     guide: Guide = "both",
     decision: Decision = "learned",
     shots: Shots = 2,
+    chain: Chain = 1,
     joint: Joint = False,
     init: Init = "",
-    boxed: Boxed = 0.0,
+    minmax: Minmax = 0.0,
     licence: Licence = "unstated",
     seed: Seed = 0,
     device: Device = "auto",
@@ -203,7 +207,7 @@ def train(
         if model == "d2stx":
             counter = CounterWanted(
                 data, features, val_data, val_features, preset, branches, guide, fusion or "decoupled", decision,
-                train_split, val_split, Teaching(shots=shots, staged=not joint), licence, init,
+                train_split, val_split, Teaching(chain=chain, shots=shots, staged=not joint), licence, init,
             )  # fmt: skip
             train_counter(counter, recipe, *where, reading, training)
             return
@@ -211,7 +215,7 @@ def train(
             "--features": features, "--val-data": val_data, "--val-features": val_features, "--joint": joint or None,
             "--preset": preset != "small" or None, "--branches": branches != "both" or None,
             "--guide": guide != "both" or None, "--decision": decision != "learned" or None,
-            "--shots": shots != 2 or None,
+            "--shots": shots != 2 or None, "--chain": chain != 1 or None,
         }  # fmt: skip
         refuse_with(True, of_d2stx, "it is an option of '--model d2stx'")
         look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
@@ -219,5 +223,5 @@ def train(
             data, model, inputs, fusion or "cross", layers, width, pose, objective, look, train_split, val_split, null,
             videos or None, masks or None, poses or None, cache or None, licence, init,
         )  # fmt: skip
-        augmentation = Augmentation(tempo=read_range(tempo), drop=drop, boxed=boxed)
+        augmentation = Augmentation(tempo=read_range(tempo), drop=drop, minmax=minmax)
         train_model(wanted, recipe, augmentation, *where, reading, training)

@@ -13,8 +13,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Augmentation:
     """The paper's ranges. tempo and drop are this project's own: windows played faster or slower by a factor from that
-    range (the paper has none), and a chance that one of the streams is blank in a window.  boxed: share of the windows
-    whose joints are scaled to their bounding box in every frame, as the pose files of some projects are (PoseRAC)."""
+    range (the paper has none), and a chance that one of the streams is blank in a window.  minmax: share of the
+    windows whose joints are scaled to their bounding box in every frame, as PoseRAC's pose files are."""
 
     flip: float = 0.5
     scale: tuple[float, float] = (0.8, 1.0)  # of the area
@@ -22,7 +22,7 @@ class Augmentation:
     light: tuple[float, float] = (0.8, 1.2)  # brightness, contrast; saturation changes nothing in grayscale
     tempo: tuple[float, float] = (1.0, 1.0)
     drop: float = 0.0
-    boxed: float = 0.0
+    minmax: float = 0.0
 
     def __call__(
         self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
@@ -44,9 +44,9 @@ class Augmentation:
         if joints is not None:
             mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0, 1.0])
             joints = torch.where(flip[:, None, None, None], mirrored, joints)
-            if self.boxed:
-                scaled = torch.rand(b, device=joints.device) < self.boxed
-                joints = torch.where(scaled[:, None, None, None], boxed(joints), joints)
+            if self.minmax:
+                scaled = torch.rand(b, device=joints.device) < self.minmax
+                joints = torch.where(scaled[:, None, None, None], minmaxed(joints), joints)
         return self._dropped(gray, mask, joints)
 
     def _grid(self, clips: Tensor, flip: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Augmentation:
         return gray, mask, joints
 
 
-def boxed(joints: Tensor) -> Tensor:
+def minmaxed(joints: Tensor) -> Tensor:
     """(b, t, v, 4) as `racctl.streams.joint_tokens` gives them, as they would be of a pose whose x, y and z run from 0
     to 1 in every frame."""
     seen = joints[..., 3:] > 0

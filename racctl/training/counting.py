@@ -28,11 +28,13 @@ BRANCHES = ("video", "pose")
 
 @dataclass(frozen=True)
 class Teaching:
-    """How to train. longest: tokens of a clip in a batch, a part of a longer one is drawn.  shots: exemplars of a clip,
-    none to so many.  sigma: width of a repetition in the target, in tokens.  staged: first the branches, each by its
-    own loss, then the fusion on branches that stand still (the paper); otherwise all at once."""
+    """How to train. longest: tokens of a clip in a batch, a part of a longer one is drawn.  chain: clips one after the
+    other, one to so many; with exemplars of the first, only its repetitions count.  shots: exemplars, none to so many.
+    sigma: width of a repetition in the target, in tokens.  staged: first the branches, each by its own loss, then the
+    fusion on branches that stand still (the paper); otherwise all at once."""
 
     longest: int = 150
+    chain: int = 1
     shots: int = 2
     sigma: float = 1.0
     staged: bool = True
@@ -82,6 +84,21 @@ def batch_of(clips: list[TokenClip], parts: list[slice], sigma: float, shots: li
     lengths = torch.tensor([part.stop - part.start for part in parts])
     made["valid"] = torch.arange(longest)[None] < lengths[:, None]
     return made
+
+
+def joined(clips: list[TokenClip], only_first: bool = False) -> TokenClip:
+    """Clips one after the other as one. only_first: the others have no repetition that counts."""
+    if len(clips) == 1:
+        return clips[0]
+    begins = np.cumsum([0, *(clip.edges[-1] - clip.edges[0] for clip in clips)])
+    moved = [begin - clip.edges[0] for begin, clip in zip(begins, clips, strict=False)]
+    edges = [clip.edges[:-1] + by for clip, by in zip(clips, moved, strict=True)]
+    counted = clips[:1] if only_first else clips
+    streams = [None if getattr(clips[0], name) is None else np.concatenate([getattr(clip, name) for clip in clips])
+               for name in BRANCHES]  # fmt: skip
+    cycles = np.concatenate([clip.cycles + by for clip, by in zip(counted, moved, strict=False)])
+    count = sum(clip.count for clip in counted)
+    return TokenClip(clips[0].name, *streams, np.append(np.concatenate(edges), begins[-1]), cycles, count)
 
 
 def _padded(rows: np.ndarray, longest: int) -> np.ndarray:
@@ -140,34 +157,45 @@ class Counting:
         self.objective = CountingObjective(D2STX(config), teaching.staged)
 
     def steps(self, size: int, world: int) -> int:
-        return steps_of(len(self.train), size, world)
+        return steps_of(self._items(), size, world)
 
     def batches(self, epoch: int, size: int, rank: int, world: int) -> Iterator[Batch]:
-        """Every clip once, in an order that (seed, epoch) settles, with a part of it and exemplars drawn likewise."""
+        """Every clip once, in an order that (seed, epoch) settles, with a part of it and exemplars drawn likewise; of
+        clips in a chain not all may come."""
         self.objective.fusing = self.teaching.fusing(epoch, self.epochs)
         rng = np.random.default_rng([self.about.get("seed", 0), epoch])
-        order, draws = torch.from_numpy(rng.permutation(len(self.train))), rng.random((len(self.train), 2))
-        for chosen in shares_of(order, size, rank, world):
-            rows = chosen.numpy()
-            clips = [self.train[k] for k in rows]
-            parts = [self._part(clip, draw) for clip, draw in zip(clips, draws[rows, 0], strict=True)]
-            shots = self._shots(clips, draws[rows, 1])
-            yield batch_of(clips, parts, self.teaching.sigma, shots)
+        order = rng.permutation(len(self.train))
+        items = self._items()
+        draws = rng.random((items, 3))
+        for chosen in shares_of(torch.arange(items), size, rank, world):
+            yield self._batch([self._chain(order, k, draws[k, 2]) for k in chosen.tolist()], draws[chosen.numpy()])
+
+    def _items(self) -> int:
+        return -(-len(self.train) // self.teaching.chain)
+
+    def _chain(self, order: np.ndarray, item: int, draw: float) -> list[TokenClip]:
+        whole = order[item * self.teaching.chain : (item + 1) * self.teaching.chain]
+        return [self.train[k] for k in whole[: 1 + int(draw * len(whole))]]
+
+    def _batch(self, chains: list[list[TokenClip]], draws: np.ndarray) -> Batch:
+        """As many exemplars for each item as the first draw says and the first clip with the fewest has."""
+        firsts = [chain[0] for chain in chains]
+        count = min(int(draws[0, 1] * (self.teaching.shots + 1)), min(len(clip.cycles) for clip in firsts))
+        clips = [joined(chain, only_first=count > 0) for chain in chains]
+        parts = [self._part(clip, draw) for clip, draw in zip(clips, draws[:, 0], strict=True)]
+        shots = [self._shots(clip, count, draw) for clip, draw in zip(firsts, draws[:, 1], strict=True)]
+        return batch_of(clips, parts, self.teaching.sigma, shots)
 
     def _part(self, clip: TokenClip, draw: float) -> slice:
         spare = max(len(clip) - self.teaching.longest, 0)
         start = int(draw * (spare + 1))
         return slice(start, start + min(len(clip), self.teaching.longest))
 
-    def _shots(self, clips: list[TokenClip], draws: np.ndarray) -> list[list[np.ndarray]]:
-        """As many exemplars for each clip of a batch as the first draw says and the clip with the fewest has."""
-        most = min(len(clip.cycles) for clip in clips)
-        count = min(int(draws[0] * (self.teaching.shots + 1)), most)
-        chosen = [
-            np.random.default_rng(int(draw * 2**32)).choice(len(clip.cycles), count, replace=False) if count else []
-            for clip, draw in zip(clips, draws, strict=True)
-        ]
-        return [[shown(clip.cycles[k], clip.edges) for k in own] for clip, own in zip(clips, chosen, strict=True)]
+    def _shots(self, clip: TokenClip, count: int, draw: float) -> list[np.ndarray]:
+        if not count:
+            return []
+        chosen = np.random.default_rng(int(draw * 2**32)).choice(len(clip.cycles), count, replace=False)
+        return [shown(clip.cycles[k], clip.edges) for k in chosen]
 
     def evaluate(self, device: torch.device) -> dict[str, float]:
         """On the validation clips, whole and without exemplars: MAE, OBO and OBZ of the rounded counts; the score to

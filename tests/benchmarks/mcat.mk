@@ -16,7 +16,7 @@ THREADS ?= 0
 synth_paper := --clips 30 --seconds 369
 train_paper := --epochs 30
 synth_cpu   := --clips 40 --seconds 50 --size 152x200
-train_cpu   := --crop person --size 32 --epochs 15 --stride 16 --rate 6e-4 --precision bf16
+train_cpu   := --crop person --size 32 --epochs 8 --stride 16 --rate 6e-4 --precision bf16
 synth_tiny  := --clips 2 --seconds 30 --size 76x100
 train_tiny  := --size 16 --epochs 1 --stride 64 --layers 1
 

@@ -1,0 +1,90 @@
+# D2-STX on RepCount-A, from its videos to a table beside the published ones.
+#
+#   make -f tests/benchmarks/repcount.mk table ROOT=/data/RepCountA
+#       the embedded encoders and the small counter
+#   make -f tests/benchmarks/repcount.mk table ROOT=/data/RepCountA OUT=paper PRESET=paper \
+#       ENCODER=swin3d_t WEIGHTS=swin3d_t.pth POSE_WEIGHTS=ctrgcn.pt
+#       what the paper uses: Video Swin-T of Kinetics, published weights of CTR-GCN, the counter 512 wide
+#
+# ROOT holds the videos at any depth, and annotation/ with train.csv, valid.csv and test.csv as published (TransRAC's,
+# ESCounts' *_with_fps.csv or D2-STX's *_with_fps_new.csv; ANNOTATIONS=DIR where they are elsewhere). Published tables
+# score 150 to 152 clips: TransRAC's table has 152, D2-STX's 150.
+#
+#   OUT        where everything goes; what is there is not made again, and an interrupted run goes on. Name another one
+#              for other settings; FEATURES=DIR takes the features of the one before.
+#   WEIGHTS    of ENCODER; without it ENCODE=--download fetches torchvision's. POSE_WEIGHTS: of CTR-GCN.
+#   EPOCHS     5 of 8 for the branches, the others for the fusion
+#   ENCODE, TRAIN, COUNT, SCORE   more options of those commands: TRAIN='--seed 1', SCORE=--exclude-known-bad
+#
+# RepCount-A is about 0.9 million frames. With the embedded encoders it takes hours on a CPU and 9 GB of disk, most of
+# the time BlazePose's; with swin3d_t a GPU, and 50 GB. Nothing was chosen by looking at the test clips.
+
+ROOT    ?=
+OUT     ?= repcount-table
+ENCODER ?= silhouette
+PRESET  ?= small
+RACCTL  ?= racctl
+
+# Both as the paper and its released code have them, where they say: 85 epochs of branches and 50 of fusion.
+epochs_small := 60
+train_small  := --batch 8
+epochs_paper := 135
+train_paper  := --batch 1 --rate 5e-6 --weight-decay 0
+EPOCHS ?= $(epochs_$(PRESET))
+
+encode := --encoder $(ENCODER) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(POSE_WEIGHTS),--pose-weights $(POSE_WEIGHTS))
+encode += $(if $(filter-out silhouette,$(ENCODER)),--preset escounts)
+
+ANNOTATIONS ?= $(ROOT)/annotation
+FEATURES    ?= $(OUT)/features
+endings := _with_fps.csv .csv _new.csv _with_fps_new.csv
+named   = $(firstword $(wildcard $(foreach end,$(endings),$(ANNOTATIONS)/$(1)$(end))))
+table_train := $(call named,train)
+table_valid := $(or $(call named,valid),$(call named,val))
+table_test  := $(call named,test)
+$(foreach s,train valid test,$(if $(table_$(s)),,$(error '$(ANNOTATIONS)' has no $(s).csv; name RepCount-A's folder with ROOT=DIR)))
+
+define PUBLISHED
+Published for RepCount-A's test clips; their MAE is the line MAE@0.1 above, except PoseRAC's, which is MAE.
+
+method                        clips    RMSE    MAE    OBZ    OBO  source
+D2-STX, Swin-T                  150   6.811  0.250  0.233  0.493  D2-STX, supplement, Table S7
+ESCounts, ViT-B                 151   4.455  0.213  0.245  0.563  D2-STX, supplement, Table S5
+ESCounts, ViT-B, run again      150  13.606  0.642  0.147  0.300  D2-STX, supplement, Table S5
+RACnet                          150       -  0.444      -  0.393  its README
+TransRAC                        151       -  0.443      -  0.291  its README
+RepNet, its own weights         152       -  0.331      -  0.533  TransRAC's note on RepNet
+PoseRAC, class by the truth     152       -  0.236      -  0.560  its README
+
+Clips: told by the fractions that the figures are. PoseRAC counts with the exercise that gives the smallest error.
+endef
+export PUBLISHED
+
+.PHONY: table
+.DELETE_ON_ERROR:
+table: $(OUT)/table.txt
+	@cat $<
+
+$(OUT)/table.txt: $(OUT)/counts.parquet
+	$(RACCTL) score --truth $(table_test) $< --format table -o $@.part $(SCORE)
+	printf '\n%s\n' "$$PUBLISHED" >> $@.part
+	mv $@.part $@
+
+$(OUT)/counts.parquet: $(OUT)/model.safetensors $(FEATURES)/test.done
+	$(RACCTL) count --model $< $(FEATURES)/test/*.features.npz -o $@ $(COUNT)
+
+# The weights of the best epoch so far are in run/ all the while; they are the model when the last epoch is over.
+$(OUT)/model.safetensors: $(FEATURES)/train.done $(FEATURES)/valid.done
+	$(RACCTL) train $(table_train) -o $(OUT)/run --model d2stx --features $(FEATURES)/train \
+	    --val-data $(table_valid) --val-features $(FEATURES)/valid \
+	    --preset $(PRESET) --epochs $(EPOCHS) $(train_$(PRESET)) $(TRAIN)
+	cp $(OUT)/run/model.safetensors $@
+
+# A clip that cannot be encoded (exit 3) is named and not learned from; of the test clips none may be missing.
+$(FEATURES)/test.done:  whole := exit 1
+$(FEATURES)/train.done $(FEATURES)/valid.done: whole := test $$? -eq 3
+$(FEATURES)/train.done $(FEATURES)/valid.done: encode += --exclude-known-bad
+$(FEATURES)/%.done:
+	$(RACCTL) encode --dataset repcount --root $(ROOT) --split $* --annotations $(table_$*) $(encode) $(ENCODE) \
+	    -o $(FEATURES)/$*/ || $(whole)
+	touch $@

@@ -1,0 +1,193 @@
+"""racctl count --model d2stx: tokens to a density, the density to repetitions, and the command from end to end."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from clips import bouncing, write_clip
+from commands import one_line, racctl
+from poses import swinging_pose
+
+from racctl.counter import CHUNK, SHARED, Counter, Densities, chunks, clearest, exemplars
+from racctl.density import density, repetitions
+from racctl.encoders.pair import Options, load_encoders
+from racctl.errors import DataError, UsageError
+from racctl.io.checkpoint import write_model
+from racctl.io.npz import pose_bytes
+from racctl.models.catalog import as_dict
+from racctl.models.d2stx import D2STX, SMALL
+from racctl.tokens import Tokens
+
+CPU = torch.device("cpu")
+
+
+def evenly(count: int, tokens: int = 64, rest: int = 0) -> np.ndarray:
+    """Repetitions one after the other, then a rest, as borders in tokens."""
+    return np.stack([np.arange(count), np.arange(count) + 1.0], axis=1) * (tokens - rest) / max(count, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+@pytest.mark.parametrize("rest", [0, 20])
+def test_a_density_goes_back_to_its_repetitions(count, rest):
+    cycles, edges = evenly(count, rest=rest), np.arange(65.0)
+    found = repetitions(density(cycles, edges, 1.0), edges)
+    assert found.shape == (count, 2)
+    assert (found[:, 1] > found[:, 0]).all() and (found[1:, 0] >= found[:-1, 1] - 1e-9).all()
+    if count > 1:
+        assert np.abs(found.mean(1) - cycles.mean(1)).max() < 1
+        assert np.abs(found - cycles).max() < 1.5
+    if count == 1:
+        assert abs(found.mean() - cycles.mean()) < 0.5
+
+
+def test_a_rest_belongs_to_no_repetition():
+    cycles = np.array([[0, 10], [10, 20], [60, 70], [70, 80]])
+    found = repetitions(density(cycles, np.arange(81.0), 1.0), np.arange(81.0))
+    assert found[1, 1] < 25 and found[2, 0] > 55
+
+
+def test_what_is_below_zero_is_nothing_and_a_count_may_be_given():
+    edges, curve = np.arange(11.0), np.full(10, -0.5)
+    assert repetitions(curve, edges).shape == (0, 2)
+    curve[2:6] = 0.25
+    assert repetitions(curve, edges).shape == (1, 2)
+    assert repetitions(curve, edges, 3).shape == (3, 2)
+    assert repetitions(curve, edges, 3) == pytest.approx(np.array([[2, 3.33], [3.33, 4.67], [4.67, 6]]), abs=0.01)
+
+
+@pytest.mark.parametrize("n", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 1000, 5000])
+def test_chunks_cover_every_token_once_and_away_from_their_ends(n):
+    found = chunks(n)
+    assert np.concatenate([np.arange(kept.start, kept.stop) for _, kept in found]).tolist() == list(range(n))
+    for part, kept in found:
+        assert part.start <= kept.start < kept.stop <= part.stop and part.stop - part.start <= CHUNK
+        assert part.start in (0, kept.start) or kept.start - part.start >= SHARED // 2
+        assert part.stop == n or part.stop - kept.stop >= SHARED // 2 - 1
+
+
+def test_exemplars_are_the_tokens_of_their_seconds():
+    tokens = Tokens(None, None, np.arange(41) * 4.0, np.arange(41) * 4 / 30)
+    (rows,) = exemplars(tokens, [(1.0, 2.0)])
+    assert rows.tolist() == [8, 10, 12, 14]
+    with pytest.raises(UsageError, match=r"'--exemplar 5-7' is not within the clip, 0.00 to 5.33 s"):
+        exemplars(tokens, [(5.0, 7.0)])
+    found = Densities(density(evenly(4, 40), np.arange(41.0), 1.0), {})
+    assert found.count == 4 and len(clearest(found, tokens, 2)) == 2
+    assert clearest(Densities(np.zeros(40), {}), tokens, 2) == []
+
+
+def test_the_interval_holds_what_each_part_says():
+    found = Densities(np.full(10, 0.31), {"pose": np.full(10, 0.5), "video": np.full(10, -0.1)})
+    assert found.count == 3 and found.interval == (0, 5)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """Files of untrained counters on the encoders that ship, by their branches."""
+    encoders, folder = load_encoders(Options(), CPU), tmp_path_factory.mktemp("counters")
+    of_pose = {"encoder": "ctrgcn", "weights": encoders.pose.record, "look": None, "topology": "d2stx25"}
+    of_video = {"encoder": "silhouette", "weights": encoders.video.record, "look": encoders.video.look.header(),
+                "topology": None}  # fmt: skip
+    made = {}
+    for branches in ("pose", "both"):
+        torch.manual_seed(0)
+        config = dataclasses.replace(SMALL, branches=branches)
+        fed = {"pose": of_pose} | ({"video": of_video} if branches == "both" else {})
+        meta = {
+            "model": "d2stx", "config": as_dict(config), "classes": [], "licence": "MIT",
+            "input": {"window": 64, "stride": 32, "rate": 30.0, "step": 4, **fed},
+        }  # fmt: skip
+        made[branches] = folder / f"{branches}.safetensors"
+        with open(made[branches], "wb") as file:
+            write_model(file, meta, D2STX(config).state_dict())
+    return made
+
+
+def rows(done) -> list[dict]:
+    assert done.returncode == 0, done.stderr.decode()
+    return pq.read_table(io.BytesIO(done.stdout)).to_pylist()
+
+
+def test_a_pose_and_its_features_give_the_same(untrained, tmp_path):
+    pose = tmp_path / "p.npz"
+    pose.write_bytes(pose_bytes(swinging_pose(300)))
+    model = ["--model", untrained["pose"]]
+    (one,) = rows(racctl("count", pose, *model))
+    features = racctl("encode", pose, "--encoder", "none", "--stride", 32)
+    (two,) = rows(racctl("count", *model, stdin=features.stdout))
+    assert one["density"] == two["density"] and len(one["density"]) == one["frames"] == 300
+    assert one["count"] == max(np.floor(np.sum(one["density"]) + 0.5), 0)
+    assert one["low"] <= one["count"] <= one["high"]
+    assert len(rows(racctl("count", pose, *model, "--reps"))) == one["count"]
+    (shown,) = rows(racctl("count", pose, *model, "--exemplar", "1-2.5"))
+    assert shown["density"] != one["density"]
+
+
+def test_a_video_is_counted_with_both_branches_and_explained(untrained, tmp_path):
+    clip = write_clip(tmp_path / "c.mp4", bouncing(60, 15))
+    words = ["count", clip, "--model", untrained["both"], "--jobs", 1]
+    (both,) = rows(racctl(*words, "--explain", tmp_path / "seen"))
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == {
+        "c-joints.png", "c-places.png", "c-weights.png",
+    }  # fmt: skip
+    pose = racctl("pose", clip, "-o", tmp_path / "c.pose.npz", "--jobs", 1)
+    assert pose.returncode == 0
+    (alone,) = rows(racctl("count", tmp_path / "c.pose.npz", "--model", untrained["both"]))
+    assert alone["density"] != both["density"]
+    (again,) = rows(racctl("count", tmp_path / "c.pose.npz", "--video", clip, "--model", untrained["both"]))
+    assert again["density"] == both["density"]
+    assert "how pose and video are fused" in one_line(
+        racctl("count", tmp_path / "c.pose.npz", "--model", untrained["both"], "--explain", tmp_path / "no"), 2
+    )
+
+
+def test_a_folder_is_skipped_where_it_is_up_to_date(untrained, tmp_path):
+    for name, frames in (("a", 90), ("b", 120)):
+        pose = swinging_pose(frames)
+        pose.meta = {**pose.meta, "clip": name}
+        (tmp_path / f"{name}.npz").write_bytes(pose_bytes(pose))
+    words = ["count", tmp_path / "a.npz", tmp_path / "b.npz", "-o", f"{tmp_path}/out/", "--model", untrained["pose"]]
+    assert racctl(*words).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert len(before) == 2
+    assert racctl(*words).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+    assert racctl(*words, "--shots", 1).returncode == 0
+    assert all(path.stat().st_mtime_ns != when for path, when in before.items())
+
+
+def test_refusals(untrained, tmp_path):
+    pose, model = tmp_path / "p.npz", ["--model", untrained["pose"]]
+    pose.write_bytes(pose_bytes(swinging_pose(90)))
+    for words, code, said in (
+        (["--model", "nothing"], 2, "no such counter 'nothing'"),
+        (["--model", pose], 3, "p.npz"),
+        ([*model, "--alternating", "pair"], 2, "'--alternating pair' is an option of '--model periodicity'"),
+        (["--shots", 1], 2, "options of '--model d2stx'"),
+        ([*model, "--exemplar", "3"], 2, "'--exemplar 3' is not START-STOP"),
+        ([*model, "--exemplar", "3-2"], 2, "'--exemplar' is START-STOP"),
+        ([*model, "--exemplar", "200-300"], 2, "is not within the clip"),
+        ([*model, "--exemplar", "1-2", "--shots", 2], 2, "'--shots' chooses exemplars itself"),
+        ([*model, "--explain", tmp_path / "x"], 2, "this model looks at pose"),
+    ):
+        assert said in one_line(racctl("count", pose, *words), code)
+    features = racctl("encode", pose, "--encoder", "none", "--random-weights").stdout
+    assert "made by another pose than the counter was trained with" in one_line(
+        racctl("count", *model, stdin=features), 3
+    )
+    assert "'--model d2stx' features" in one_line(racctl("count", stdin=features), 3)
+
+
+def test_a_damaged_header_is_one_error(tmp_path):
+    config = dataclasses.replace(SMALL, branches="pose")
+    for broken in ({}, {"step": 4, "stride": 32}, {"step": "x", "stride": 1, "pose": {}}):
+        meta = {"model": "d2stx", "config": as_dict(config), "classes": [], "licence": "MIT", "input": broken}
+        with open(tmp_path / "m.safetensors", "wb") as file:
+            write_model(file, meta, D2STX(config).state_dict())
+        with pytest.raises(DataError):
+            Counter(str(tmp_path / "m.safetensors"), CPU)
