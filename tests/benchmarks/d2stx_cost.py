@@ -94,7 +94,7 @@ class Case:
         return sdpa_kernel(SDPBackend.MATH) if self.way.endswith("+scores") else nullcontext()
 
     def pairs(self) -> int:
-        """Queries times keys of its attentions, of one head: H W J T + J T^2 of the paper, for each guide, or 2 J T H W T
+        """Queries times keys of its attentions, of one head: the paper's H W J T + J T^2 for each guide, or 2 J T H W T
         of its (H W T + J T)^2, the cross terms."""
         t, joints, places = self.tokens, self.joints, self.places
         if self.way.startswith("coupled"):
