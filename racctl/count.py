@@ -1,7 +1,7 @@
 """Repetitions of a clip: from a video, a pose or features to counts, intervals and one row per repetition.
 
 Convention: one full cycle back to the start is one repetition; a movement done by left and right in turn counts each
-side; an unfinished last repetition does not count.
+side; a repetition that the clip begins or ends in counts if its turning point is seen.
 """
 
 from __future__ import annotations
@@ -190,6 +190,8 @@ def count_file(
     where = display_name(source)
     kind = sniff(file)
     if kind in ("video", "unknown"):
+        if lane.trained:
+            lane.trained.refuse_unknown_encoders()  # before the pose, which takes long
         pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
         if lane.trained:
             return pose, count_trained(pose, options, lane, (file, source), report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import IO
@@ -17,7 +17,7 @@ from racctl.density import repetitions
 from racctl.encode import Clip, cut_out, encode_clip, estimates, opened
 from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
 from racctl.errors import DataError, UsageError
-from racctl.estimation import Estimators, estimator_lanes
+from racctl.estimation import Estimates, Estimators, estimator_lanes
 from racctl.io.spool import display_name
 from racctl.periodicity import Repetitions
 from racctl.progress import Report, silent
@@ -65,11 +65,18 @@ class TrainedCounter:
                 )
         return found
 
+    def refuse_unknown_encoders(self) -> None:
+        """DataError when only features can be counted."""
+        _ = self.encoders
+
     def mask_lanes(
         self, start: float | None, stop: float | None, lanes: int, each: int
     ) -> AbstractContextManager[list[Estimators]]:
-        """What estimates the masks that the video branch is shown."""
-        wanted = replace(estimates(self.encoders, self.options), pose=False, start=start, stop=stop)
+        """What estimates the masks that the video branch is shown; nothing where its encoder does not ship, for the
+        counter takes features alone then."""
+        wanted = Estimates()
+        with suppress(DataError):
+            wanted = replace(estimates(self.encoders, self.options), pose=False, start=start, stop=stop)
         return estimator_lanes(wanted, lanes, each)
 
     def open_pose(self, pose: Pose, person: int) -> Clip:
@@ -83,8 +90,9 @@ class TrainedCounter:
         self, file: IO[bytes], name: str, pose: Pose, person: int, masks: Estimators, report: Report = silent
     ) -> Clip:
         """The person at this place, to be counted by joints and picture."""
+        encoders = self.encoders
         alone, part = only(pose, person), replace(self.options, start=masks.masks.start, stop=masks.masks.stop)
-        return opened(file, name, display_name(name), alone, self.encoders, part, masks, report)
+        return opened(file, name, display_name(name), alone, encoders, part, masks, report)
 
     def encode(self, clip: Clip, report: Report = silent) -> Features:
         """Tokens of a clip; without a video those of the joints."""

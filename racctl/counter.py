@@ -66,7 +66,10 @@ class Counter:
     def shares(self) -> Meta:
         """How much each guide of the fusion has to say, where both have."""
         share = getattr(getattr(self.network, "fusion", None), "share", None)
-        return {} if share is None else {"pose": round(float(share), 4), "video": round(1 - float(share), 4)}
+        if share is None:
+            return {}
+        of_pose = float(share.detach())
+        return {"pose": round(of_pose, 4), "video": round(1 - of_pose, 4)}
 
     def tokens(self, features: Features, where: str) -> Tokens:
         """The tokens of a clip's features; DataError when they are not what the model was trained on."""

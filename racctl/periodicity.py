@@ -7,7 +7,7 @@ most of the motion is the count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.signal import find_peaks
@@ -32,6 +32,8 @@ SHORTER = 0.7  # twice the cycles win at this share of the best score: half the 
 ONE_MORE = 0.9  # one more cycle wins at this share: the other turning point
 RIVAL = 0.85  # readings above this share of the chosen score span the interval
 CUT = 0.4  # share of a repetition's height, seen beside the others, that could be one more
+FULL = 0.8  # share of a repetition's height that one cut off by the clip's beginning or end must reach to count
+THERE = 0.35  # ... and how near a turning posture it must be, as a share of the way there
 TURNS = 0.3  # likeness to the next but one above that to the next, where left and right take turns
 LONE = 0.7  # share of all motion a single repetition must explain
 LARGE = 0.05  # body sizes; a single repetition is no twitch
@@ -262,9 +264,45 @@ def read_long(motion: Motion) -> list[Stretch]:
         part = read_parts(motion.between(start, stop), start)
         found += part
         if stop == n:
-            return found
+            return with_cut_off(found, motion)
         ends = [stretch.offset + int(stretch.reading.cycles[-1, 2]) for stretch in part]
         start = max([stop - int(LONGEST * RATE), *ends])
+
+
+def with_cut_off(found: list[Stretch], motion: Motion) -> list[Stretch]:
+    """The same with the repetitions that the clip begins or ends in the middle of, where their turning point is seen:
+    most of them is, and people count them."""
+    if not found:
+        return found
+    known = np.flatnonzero(motion.known)
+    found = sorted(found, key=lambda s: s.offset + s.reading.cycles[0, 0])
+    found[0] = _extended(found[0], motion, int(known[0]), first=True)
+    found[-1] = _extended(found[-1], motion, int(known[-1]), first=False)
+    return found
+
+
+def _extended(stretch: Stretch, motion: Motion, edge: int, first: bool) -> Stretch:
+    """A stretch with the part of a repetition between the clip's `edge` and its own first or last one."""
+    cycles, signal = stretch.reading.cycles, stretch.reading.signal
+    edge = min(max(edge - stretch.offset, 0), len(signal) - 1)
+    near = int(cycles[0, 0] if first else cycles[-1, 2])
+    low, high = sorted((edge, near))
+    usual = np.median(cycles[:, 2] - cycles[:, 0])
+    if len(cycles) < 2 or not 2 <= high - low <= 2 * usual:
+        return stretch
+    turn = low + int(np.argmax(signal[low : high + 1]))
+    if abs(turn - edge) > usual / 2:
+        return stretch  # room for a whole one, which would have been found
+    height = np.median(signal[cycles[:, 1]] - signal[cycles[:, [0, 2]]].mean(1))
+    body = motion.twins[0][stretch.offset :][: len(signal)].reshape(len(signal), -1)
+    turns, feet = body[cycles[:, 1]], body[cycles[:, 0]]
+    far = np.median(np.linalg.norm(turns - feet, axis=1)) + 1e-12
+    away = np.linalg.norm(turns - body[turn], axis=1).min() / far  # the nearest: left and right may take turns
+    if signal[turn] - signal[near] < FULL * height or away > THERE:
+        return stretch
+    cut = (low, turn, near) if first else (near, turn, high)
+    whole = np.insert(cycles, 0, cut, axis=0) if first else np.append(cycles, [cut], axis=0)
+    return replace(stretch, reading=replace(stretch.reading, cycles=whole), rivals=(*stretch.rivals, len(whole)))
 
 
 def assemble(found: list[Stretch], motion: Motion, time: np.ndarray, alternating: str) -> Repetitions:
@@ -297,7 +335,8 @@ def count_repetitions(
 
     xyz: (T, V, 3) float32, pixels, metres or scaled per frame, y vertical, NaN where undetected. score: (T, V), 0..1.
     time: (T,) s, ascending. left_right: pairs of joints that mirror each other. alternating: "each" counts a movement
-    done left and right in turn once per side, "pair" once per two sides. An unfinished repetition does not count.
+    done left and right in turn once per side, "pair" once per two sides. A repetition that
+    the clip begins or ends in counts if its turning point is seen.
     """
     if alternating not in ("each", "pair"):
         raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")

@@ -96,8 +96,23 @@ def test_walking_in_and_out_is_not_counted():
     assert count(person(np.concatenate([still(90), np.tile(cycle(60), 6), still(90)]), x)).count == 6
 
 
-def test_unfinished_last_repetition_is_not_counted():
-    assert count(person(np.concatenate([still(30), np.tile(cycle(60), 5), cycle(60)[:28]]))).count == 5
+@pytest.mark.parametrize("seen, counted", [(10, 5), (18, 5), (30, 6), (40, 6), (60, 6)])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_a_repetition_that_is_cut_off_counts_if_its_turning_point_is_seen(seen, counted, end):
+    body = np.tile(cycle(60), 5)
+    part = [cycle(60)[-seen:], body, still(30)] if end == "first" else [still(30), body, cycle(60)[:seen]]
+    found = count(person(np.concatenate(part)))
+    assert found.count == counted
+    assert (
+        found.low <= counted <= found.high
+        and (np.diff(found.start) > 0).all()
+        and (found.stop[:-1] <= found.start[1:]).all()
+    )
+
+
+def test_another_movement_at_the_end_is_no_repetition():
+    x = np.concatenate([np.zeros(330), np.linspace(0, 200, 30)])
+    assert count(person(np.concatenate([still(30), np.tile(cycle(60), 5), np.linspace(0, 1, 30)]), x)).count == 5
 
 
 @pytest.mark.parametrize("sides, expected", [("each", 8), ("pair", 4)])

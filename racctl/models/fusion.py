@@ -66,22 +66,26 @@ class TemporalAttention(nn.Module):
 
 
 class CoupledAttention(nn.Module):
-    """The conventional fusion of Fig. 5(a): all joints at all times ask all places at all times, and the reverse."""
+    """The conventional fusion of Fig. 5(a): all joints at all times ask all places at all times, or the reverse, or
+    both."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, guides: tuple[str, ...]) -> None:
         super().__init__()
-        self.pose, self.video = Attention(width, heads), Attention(width, heads)
-        self.norm_pose, self.norm_video = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = nn.ModuleDict({guide: Attention(width, heads) for guide in guides})
+        self.norm = nn.ModuleDict({guide: nn.LayerNorm(width) for guide in guides})
 
-    def forward(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-        """pose (b, T, J, C), video (b, T, P, C), both returned fused."""
-        t, j, p = pose.shape[1], pose.shape[2], video.shape[2]
+    def forward(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
+        """pose (b, T, J, C), video (b, T, P, C); the guides are returned fused."""
+        t = pose.shape[1]
         code = sinusoidal(t, pose.shape[-1], pose)[:, None]
         joints, places = (rearrange(x, "b t n c -> b (t n) c") for x in (pose + code, video + code + place))
-        over = [None, None] if valid is None else [padding(valid.repeat_interleave(n, 1)) for n in (p, j)]
-        to_pose = rearrange(self.pose(joints, places, bias=over[0]), "b (t n) c -> b t n c", t=t)
-        to_video = rearrange(self.video(places, joints, bias=over[1]), "b (t n) c -> b t n c", t=t)
-        return self.norm_pose(pose + to_pose), self.norm_video(video + to_video)
+        streams, found = {"pose": (joints, places, pose), "video": (places, joints, video)}, {}
+        for guide, attention in self.attention.items():
+            queries, keys, residual = streams[guide]
+            bias = None if valid is None else padding(valid.repeat_interleave(keys.shape[1] // t, 1))
+            out = rearrange(attention(queries, keys, bias=bias), "b (t n) c -> b t n c", t=t)
+            found[guide] = self.norm[guide](residual + out)
+        return found
 
 
 def padding(valid: Tensor) -> Tensor:
@@ -117,7 +121,7 @@ class Fusion(nn.Module):
         self.norm = nn.ModuleDict({name: nn.LayerNorm(width) for name in ("pose", "video")})
         self.project = nn.ModuleDict({name: nn.Linear(width, width) for name in ("pose", "video")})
         if coupled:
-            self.coupled = CoupledAttention(width, heads)
+            self.coupled = CoupledAttention(width, heads, self.guides)
         else:
             self.spatial = nn.ModuleDict({g: SpatialAttention(width, heads, g, not release) for g in self.guides})
             self.temporal = nn.ModuleDict({g: TemporalAttention(width, heads) for g in self.guides})
@@ -141,8 +145,7 @@ class Fusion(nn.Module):
     def fused(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
         """The guiding streams after both stages, (b, T, N, C) each."""
         if hasattr(self, "coupled"):
-            both = dict(zip(("pose", "video"), self.coupled(pose, video, place, valid), strict=True))
-            return {guide: both[guide] for guide in self.guides}
+            return self.coupled(pose, video, place, valid)
         found = {}
         for guide in self.guides:
             tokens, weights = self.spatial[guide](pose, video, place, self.joint)

@@ -57,13 +57,14 @@ seed = $(word 2,$(subst @, ,$(1)))
 splits = test $(if $(filter $(call name,$(1)),$(TEMPI)),$(OTHERS))
 
 # The paper's numbers are of its validation set, which is the fast one; nothing is chosen by it here.
-$(OUT)/runs/%/model.safetensors: $(SET)/manifest.parquet
+$(OUT)/runs/%/trained: $(SET)/manifest.parquet
 	$(RACCTL) train $(SET) -o $(@D) --cache $(OUT)/cache --val-split none --threads $(THREADS) \
 	    $(train_$(SCALE)) $(options_$(call name,$*)) --seed $(call seed,$*)
+	touch $@
 
-$(OUT)/runs/%/scores: $(OUT)/runs/%/model.safetensors
+$(OUT)/runs/%/scores: $(OUT)/runs/%/trained
 	for split in $(call splits,$*); do \
-	    $(RACCTL) classify -q --dataset $(SET) --split $$split --model $< --windows --threads $(THREADS) --cache $(OUT)/cache \
+	    $(RACCTL) classify -q --dataset $(SET) --split $$split --model $(@D)/model.safetensors --windows --threads $(THREADS) --cache $(OUT)/cache \
 	        -o $(@D)/$$split.labels.parquet && \
 	    $(RACCTL) score --truth $(SET) --split $$split $(@D)/$$split.labels.parquet --format parquet \
 	        -o $(@D)/$$split.scores.parquet --resamples 500 || exit 1; \

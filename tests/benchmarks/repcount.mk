@@ -16,8 +16,9 @@
 #   EPOCHS     5 of 8 for the branches, the others for the fusion
 #   ENCODE, TRAIN, COUNT, SCORE   more options of those commands: TRAIN='--seed 1', SCORE=--exclude-known-bad
 #
-# RepCount-A is about 0.9 million frames. With the embedded encoders it takes hours on a CPU and 9 GB of disk, most of
-# the time BlazePose's; with swin3d_t a GPU, and 50 GB. Nothing was chosen by looking at the test clips.
+# RepCount-A has about 0.9 million frames. Encoding them takes about 12 hours of one core, most of it BlazePose's, and
+# 9 GB of disk with the embedded encoders; with swin3d_t it wants a GPU too, and about 50 GB. Weights are kept by the
+# validation clips. A test clip that cannot be encoded stops the run; to go on without it, take it out of the table.
 
 ROOT    ?=
 OUT     ?= repcount-table
@@ -25,14 +26,16 @@ ENCODER ?= silhouette
 PRESET  ?= small
 RACCTL  ?= racctl
 
-# Both as the paper and its released code have them, where they say: 85 epochs of branches and 50 of fusion.
+# paper: as its released code says, but for the learning rate, which falls in steps there and as a cosine here, and for
+# the branches, which learn one after the other there. small: not tuned.
 epochs_small := 60
 train_small  := --batch 8
 epochs_paper := 135
 train_paper  := --batch 1 --rate 5e-6 --weight-decay 0
 EPOCHS ?= $(epochs_$(PRESET))
 
-encode := --encoder $(ENCODER) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(POSE_WEIGHTS),--pose-weights $(POSE_WEIGHTS))
+encode := --encoder $(ENCODER) $(if $(WEIGHTS),--weights $(WEIGHTS))
+encode += $(if $(POSE_WEIGHTS),--pose-weights $(POSE_WEIGHTS))
 encode += $(if $(filter-out silhouette,$(ENCODER)),--preset escounts)
 
 ANNOTATIONS ?= $(ROOT)/annotation
@@ -42,10 +45,11 @@ named   = $(firstword $(wildcard $(foreach end,$(endings),$(ANNOTATIONS)/$(1)$(e
 table_train := $(call named,train)
 table_valid := $(or $(call named,valid),$(call named,val))
 table_test  := $(call named,test)
-$(foreach s,train valid test,$(if $(table_$(s)),,$(error '$(ANNOTATIONS)' has no $(s).csv; name RepCount-A's folder with ROOT=DIR)))
+lacking = $(error '$(ANNOTATIONS)' has no $(1).csv; name RepCount-A's folder with ROOT=DIR)
+$(foreach split,train valid test,$(if $(table_$(split)),,$(call lacking,$(split))))
 
 define PUBLISHED
-Published for RepCount-A's test clips; their MAE is the line MAE@0.1 above, except PoseRAC's, which is MAE.
+Published for RepCount-A's test clips. MAE is what the table above calls MAE@0.1; PoseRAC's alone is without the 0.1.
 
 method                        clips    RMSE    MAE    OBZ    OBO  source
 D2-STX, Swin-T                  150   6.811  0.250  0.233  0.493  D2-STX, supplement, Table S7
@@ -56,7 +60,7 @@ TransRAC                        151       -  0.443      -  0.291  its README
 RepNet, its own weights         152       -  0.331      -  0.533  TransRAC's note on RepNet
 PoseRAC, class by the truth     152       -  0.236      -  0.560  its README
 
-Clips: told by the fractions that the figures are. PoseRAC counts with the exercise that gives the smallest error.
+Clips: the number that OBO and OBZ are fractions of. PoseRAC counts with the exercise that gives the smallest error.
 endef
 export PUBLISHED
 
