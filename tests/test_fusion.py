@@ -78,9 +78,9 @@ def test_the_decision_is_half_and_half_until_it_is_learnt(streams):
 
 def test_the_coupled_fusion_lets_all_see_all(streams):
     pose, video = streams
-    layer = CoupledAttention(C, HEADS)
+    layer = CoupledAttention(C, HEADS, ("pose",))
     code = place_code(H, W, C, pose)
-    to_pose, _ = layer(pose, video.flatten(2, 3), code, None)
+    to_pose = layer(pose, video.flatten(2, 3), code, None)["pose"]
     (grad,) = torch.autograd.grad(to_pose[0, 0, 0, 0], video)
     assert (grad[0].abs().sum(-1) > 0).all()  # the first joint at the first moment saw every place at every moment
     spatial = SpatialAttention(C, HEADS, "pose")

@@ -2,9 +2,10 @@
 
 CONVENTION
 One full cycle, out and back to the posture it began in, is one repetition. A movement that left and right do in turn
-(lunges, leg raises, step-ups) counts each side; with --alternating pair it counts pairs. One that the clip
-begins or ends in the middle of counts if its turning point is seen. Getting into position, walking in and out, taking up and putting down a weight are not repetitions. A
-clip without repetitions, such as a hold, counts 0; the exit status is 0 then too.
+(lunges, leg raises, step-ups) counts each side; with --alternating pair it counts pairs. A repetition that the clip
+begins or ends in the middle of counts if its turning point is seen. Getting into position, walking in and out, taking
+up and putting down a weight are not repetitions. A clip without repetitions, such as a hold, counts 0; the exit status
+is 0 then too.
 
 The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give. It is
 not a confidence interval with a known coverage.
@@ -129,9 +130,8 @@ def count(
     """Count the repetitions in videos or poses.
 
     Prints, per clip, the count and the lowest and highest count that other readings of the clip would give; with
-    --reps one row per repetition. One full cycle back to the start is one repetition; left and right in turn count
-    each (--alternating pair: each pair); one cut off by the clip's ends if its turning point is seen; a clip without repetitions
-    counts 0.
+    --reps one row per repetition. One full cycle back to the start is one repetition, seen at least to its turning
+    point; left and right in turn count each (--alternating pair: each pair); a clip without repetitions counts 0.
 
     The counter 'periodicity' knows no exercise and needs no weights: it finds the motion that repeats, whichever
     joints carry it. 'd2stx' is trained, reads features too, and can be shown what to count.
