@@ -11,8 +11,10 @@ _racctl() {
     "check-labels --format") words="table parquet csv json" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
+    "count --model") words="periodicity d2stx" ;;
     "count --alternating") words="each pair" ;;
     "count --person") words="main all" ;;
+    "count --device") words="auto cpu cuda mps" ;;
     "count --pose-model") words="full lite heavy" ;;
     "count --format") words="table parquet csv json" ;;
     "encode --pose-encoder") words="ctrgcn none" ;;
@@ -41,15 +43,15 @@ _racctl() {
         case "${COMP_WORDS[1]}" in
         check-labels) words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
-        count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
+        count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --exemplar --shots --explain --device --threads --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
         encode) words="--encoder --pose-encoder --weights --pose-weights --random-weights --preset --video --mask --pose --mask-model --pose-model --window --stride --rate --start --stop --reps --layout --dataset --root --split --annotations --exemplars --exclude-known-bad --batch --compile --download --seed --device --threads --jobs -o --output -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
         mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
         pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
-        remap-joints) words="--to --from --fps --size -o --output -q --quiet --debug --help" ;;
+        remap-joints) words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
         score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --exact --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
-        train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --features --val-data --val-features --preset --branches --guide --decision --shots --joint --licence --seed --device --threads -q --quiet --debug --help" ;;
+        train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --features --val-data --val-features --preset --branches --guide --decision --shots --chain --joint --init --minmax --licence --seed --device --threads -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -19,7 +19,7 @@ from racctl.tokens import Tokens, fed_by, sequence, shown
 from racctl.trained import load_trained
 from racctl.weights import embedded
 
-CHUNK, SHARED = 144, 48  # tokens of a long clip read together, and those that neighbours have in common
+CHUNK, SHARED = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
 BRANCHES = ("video", "pose")
 
 
@@ -88,14 +88,18 @@ class Counter:
 
     @torch.no_grad()
     def densities(self, tokens: Tokens, shots: list[np.ndarray] | None = None) -> Densities:
-        """shots: of each exemplar the rows of `tokens` that show it. A long clip is read in chunks that overlap; every
-        token is taken from the one that it lies deepest in."""
+        """shots: of each exemplar the rows of `tokens` that show it. A long clip is read in chunks that overlap; where
+        they do, each counts the more the deeper a token lies in it."""
         n = len(tokens)
         found: dict[str, np.ndarray] = {}
-        for part, kept in chunks(n):
+        weights = np.zeros(n)
+        for part, _ in chunks(n):
+            rows = np.arange(part.stop - part.start)
+            deep = np.minimum(rows, rows[::-1]) + 1.0
+            weights[part] += deep
             for name, curve in self._read(tokens, part, shots or []).items():
-                whole = found.setdefault(name, np.zeros(n))
-                whole[kept] = curve[kept.start - part.start : kept.stop - part.start]
+                found.setdefault(name, np.zeros(n))[part] += deep * curve
+        found = {name: curve / weights for name, curve in found.items()}
         return Densities(found.pop("final"), found)
 
     def given(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Tensor | list[Tensor]]:

@@ -13,12 +13,15 @@ from clips import bouncing, write_clip
 from commands import one_line, racctl
 from poses import swinging_pose
 
+from racctl import counter
+from racctl.count_trained import TrainedCounter
 from racctl.counter import CHUNK, SHARED, Counter, Densities, chunks, clearest, exemplars
 from racctl.density import density, repetitions
 from racctl.encoders.pair import Options, load_encoders
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
 from racctl.io.npz import pose_bytes
+from racctl.io.pose_formats import load_pose
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SMALL
 from racctl.tokens import Tokens
@@ -191,3 +194,37 @@ def test_a_damaged_header_is_one_error(tmp_path):
             write_model(file, meta, D2STX(config).state_dict())
         with pytest.raises(DataError):
             Counter(str(tmp_path / "m.safetensors"), CPU)
+
+
+@pytest.fixture(scope="module")
+def a_set(tmp_path_factory):
+    """Six made-up sequences with 4 to 6 repetitions, and one with 40."""
+    folder = tmp_path_factory.mktemp("set")
+    few = ["--clips", 6, "--classes", "squat,jump_jack,sit_up", "--reps", "4-6"]
+    many = ["--clips", 1, "--classes", "squat", "--reps", "40-40"]
+    for name, words in (("few", few), ("many", many)):
+        done = racctl("synth", "--out", folder / name, "--pose-only", "--clean", "--seed", 907, *words)
+        assert done.returncode == 0, done.stderr.decode()
+    return folder
+
+
+def test_the_seams_of_a_long_clip_do_not_change_its_count(a_set, monkeypatch):
+    trained = TrainedCounter("d2stx", CPU)
+    pose = load_pose(str(next((a_set / "many/pose").iterdir())))
+    tokens = trained.counter.tokens(trained.encode(trained.open_pose(pose, 0)), "many")
+    counts = []
+    for shared in (SHARED, SHARED - 20, SHARED + 13, SHARED + 29):  # other seams
+        monkeypatch.setattr(counter, "SHARED", shared)
+        counts.append(trained.counter.densities(tokens).final.sum())
+    assert len(tokens) > 2 * CHUNK
+    assert np.ptp(counts) < 0.5 and abs(counts[0] - 40) < 4
+
+
+def test_the_embedded_counter_counts_what_it_was_trained_for(a_set, tmp_path):
+    poses = sorted((a_set / "few/pose").iterdir())
+    found = racctl("count", *poses, "--model", "d2stx", "-o", f"{tmp_path}/out/")
+    assert found.returncode == 0, found.stderr.decode()
+    counts = {path.name.split(".")[0]: pq.read_table(path)["count"][0].as_py() for path in (tmp_path / "out").iterdir()}
+    true = {row["clip"]: row["count"] for row in pq.read_table(a_set / "few/manifest.parquet").to_pylist()}
+    off = [abs(counts[clip] - true[clip]) for clip in counts]
+    assert len(off) == 6 and sum(one <= 1 for one in off) >= 5
