@@ -95,7 +95,7 @@ class Options:
             return step("count", __version__, **asked, alternating=self.alternating, **part)
         shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
         made = step("count", __version__, **asked, **shown, **part)
-        return {**made, "weights": [trained.record], "shares": trained.counter.shares}
+        return {**made, "weights": trained.records, "shares": trained.counter.shares}
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def count_lanes(options: Options, trained: TrainedCounter | None, lanes: int, ea
         if trained is None or not trained.sees_video:
             yield [Lane(one, trained) for one in poses]
         else:
-            masks = stack.enter_context(trained.mask_lanes(options.start, options.stop, lanes, each))
+            masks = stack.enter_context(trained.mask_lanes(lanes, each))
             yield [Lane(one, trained, of_it) for one, of_it in zip(poses, masks, strict=True)]
 
 

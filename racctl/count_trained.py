@@ -28,21 +28,24 @@ class TrainedCounter:
     """A trained counter and the frozen encoders that it was trained on.
 
     shots: exemplars, (start, stop) in seconds.  again: so many of the repetitions found are its exemplars in a second
-    reading."""
+    reading.  start, stop: seconds, of a video's part."""
 
     def __init__(
-        self, model: str, device: torch.device, shots: tuple[tuple[float, float], ...] = (), again: int = 0
-    ) -> None:
+        self, model: str, device: torch.device, shots: tuple[tuple[float, float], ...] = (), again: int = 0,
+        start: float | None = None, stop: float | None = None,
+    ) -> None:  # fmt: skip
         """model: a name or a file. Raises as `Counter` does."""
         self.counter, self.shots, self.again = Counter(model, device), shots, again
         fed = self.counter.fed
         names = {name: fed[name]["encoder"] if name in fed else NONE for name in ("video", "pose")}
         self.options = Options(names["video"], names["pose"], window=fed["window"], stride=self.counter.stride,
-                               rate=fed["rate"])  # fmt: skip
+                               rate=fed["rate"], start=start, stop=stop)  # fmt: skip
 
     @property
-    def record(self) -> Meta:
-        return self.counter.record
+    def records(self) -> list[Meta]:
+        """Of all weights, for provenance."""
+        fed = self.counter.fed
+        return [self.counter.record, *(fed[name]["weights"] for name in ("video", "pose") if name in fed)]
 
     @property
     def sees_video(self) -> bool:
@@ -69,14 +72,12 @@ class TrainedCounter:
         """DataError when only features can be counted."""
         _ = self.encoders
 
-    def mask_lanes(
-        self, start: float | None, stop: float | None, lanes: int, each: int
-    ) -> AbstractContextManager[list[Estimators]]:
+    def mask_lanes(self, lanes: int, each: int) -> AbstractContextManager[list[Estimators]]:
         """What estimates the masks that the video branch is shown; nothing where its encoder does not ship, for the
         counter takes features alone then."""
         wanted = Estimates()
         with suppress(DataError):
-            wanted = replace(estimates(self.encoders, self.options), pose=False, start=start, stop=stop)
+            wanted = replace(estimates(self.encoders, self.options), pose=False)
         return estimator_lanes(wanted, lanes, each)
 
     def open_pose(self, pose: Pose, person: int) -> Clip:
@@ -90,9 +91,8 @@ class TrainedCounter:
         self, file: IO[bytes], name: str, pose: Pose, person: int, masks: Estimators, report: Report = silent
     ) -> Clip:
         """The person at this place, to be counted by joints and picture."""
-        encoders = self.encoders
-        alone, part = only(pose, person), replace(self.options, start=masks.masks.start, stop=masks.masks.stop)
-        return opened(file, name, display_name(name), alone, encoders, part, masks, report)
+        where, alone = display_name(name), only(pose, person)
+        return opened(file, name, where, alone, self.encoders, self.options, masks, report)
 
     def encode(self, clip: Clip, report: Report = silent) -> Features:
         """Tokens of a clip; without a video those of the joints."""

@@ -138,6 +138,8 @@ def test_a_video_is_counted_with_both_branches_and_explained(untrained, tmp_path
     assert {path.name for path in (tmp_path / "seen").iterdir()} == {
         "c-joints.png", "c-places.png", "c-weights.png",
     }  # fmt: skip
+    (part,) = rows(racctl(*words, "--start", 0.5, "--stop", 1.5))
+    assert part["frames"] == 25
     pose = racctl("pose", clip, "-o", tmp_path / "c.pose.npz", "--jobs", 1)
     assert pose.returncode == 0
     (alone,) = rows(racctl("count", tmp_path / "c.pose.npz", "--model", untrained["both"]))

@@ -208,7 +208,8 @@ def _trained(options, device: str, threads: int):
     from racctl.training.loop import pick_device, set_threads
 
     set_threads(threads or cores())
-    trained = TrainedCounter(options.model, pick_device(device), options.exemplars, options.shots)
+    part = (options.start, options.stop)
+    trained = TrainedCounter(options.model, pick_device(device), options.exemplars, options.shots, *part)
     if options.explain:
         from racctl.counter_explain import check_explain_count
 
