@@ -23,8 +23,8 @@ ROWS = (
     {"periodicity", "plot", "training", "encoders", "classification_items", "classification_plot"},
     {"pose", "mask", "score", "info", "label_check", "counted", "counter"},  # one function for each tool
     {"estimation"},  # pose and mask where another tool needs them
-    {"encode", "classify", "classification_score"},  # what stands on other pipelines
-    {"explain", "encode_set", "count_trained", "counter_explain"},
+    {"encode", "classify", "classification_score", "counter_explain"},  # what stands on other pipelines
+    {"explain", "encode_set", "count_trained"},
     {"count"},
     {"tools"},
 )
