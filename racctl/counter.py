@@ -77,13 +77,13 @@ class Counter:
         there = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
         if not there:
             raise DataError(f"'{where}' lacks the {branches if branches != 'both' else 'tokens'} the counter looks at")
+        found = sequence(features, self.step, where)
         for name, made in fed_by(features.meta, there[0] if len(there) == 1 else "both", where).items():
             if made != self.fed.get(name):
                 raise DataError(
                     f"'{where}' is made by another {name} than the counter was trained with: {_short(made)} instead of "
                     f"{_short(self.fed.get(name))}"
                 )
-        found = sequence(features, self.step, where)
         return Tokens(*(getattr(found, n) if n in there else None for n in BRANCHES), found.frame, found.time)
 
     @torch.no_grad()
