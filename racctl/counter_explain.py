@@ -33,6 +33,7 @@ from racctl.streams import at_or_before
 from racctl.tokens import Tokens
 from racctl.topology import Topology, topology_named
 from racctl.video.decode import Video, frames, probe, upright
+from racctl.video.overlay import resized
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 Area = Callable[[int, tuple[int, ...]], Box]  # as `racctl.streams.Cut.box`
@@ -235,10 +236,7 @@ def _points(pose: Pose, known: Topology, numbers: np.ndarray, video: Video | Non
     unknown."""
     rows = at_or_before(pose.frame, numbers)
     xy = remap(pose, known.name).xyz[rows, pose.chosen("main")[0], :, :2]
-    size = pose.meta.get("source", {})
-    if video is not None and size.get("width") and size.get("height"):
-        xy = xy * np.array([video.width / size["width"], video.height / size["height"]], np.float32)
-    return xy
+    return xy if video is None else xy * resized(pose, video)
 
 
 def _view(xy: np.ndarray, still: np.ndarray | None) -> Box:

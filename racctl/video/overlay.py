@@ -84,7 +84,7 @@ class Scene:
     def __init__(self, pose: Pose, video: Video, starts: np.ndarray, stops: np.ndarray) -> None:
         self.video, self.pose, self.starts, self.stops = video, pose, starts, stops
         self.topology = topology_named(pose.topology)
-        self.xy = pose.xyz[..., :2] * _resized(pose, video)
+        self.xy = pose.xyz[..., :2] * resized(pose, video)
         self.frame = pose.frame
         self.stride = int(np.median(np.diff(pose.frame))) if len(pose.frame) > 1 else 1
         self.end = int(pose.frame[-1]) + self.stride if len(pose.frame) else 0
@@ -125,7 +125,7 @@ class Scene:
             layer.onto(planes)
 
 
-def _resized(pose: Pose, video: Video) -> np.ndarray:
+def resized(pose: Pose, video: Video) -> np.ndarray:
     """(2,) from the pixels that the pose was found in to those of `video`: perhaps another size of the same clip."""
     factors = []
     for axis, side in (("width", video.width), ("height", video.height)):
