@@ -36,7 +36,7 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
-from racctl.streams import Cut, at_or_before, person_boxes, refuse_other_part
+from racctl.streams import Cut, at_or_before, refuse_other_part
 from racctl.video.decode import Frame, Video, frames, probe, upright
 from racctl.video.part import refuse_cut_short
 from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
@@ -236,7 +236,7 @@ def cut_out(clip: Clip) -> Cut | None:
     """Where the silhouette encoder cuts out the person; None for a clip without a mask."""
     if clip.mask is None or clip.video is None:
         return None
-    return Cut(person_boxes(_masks(clip), clip.mask.frame, clip.video), clip.mask.frame, clip.video)
+    return Cut.of(_masks(clip), clip.mask.frame, clip.video)
 
 
 def _masks(clip: Clip):

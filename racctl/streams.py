@@ -114,7 +114,7 @@ def gather(
     if look.topology and pose is None:
         raise DataError(f"'{where}' needs a pose; 'racctl pose' makes one")
     video = probe(file, where)
-    cut = Cut(person_boxes(mask.mask, mask.frame, video), mask.frame, video) if look.crop == "person" else None
+    cut = Cut.of(mask.mask, mask.frame, video) if look.crop == "person" else None
     pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
     for part in (mask if look.needs_mask else None, pose if look.topology else None):
         if part is not None:
@@ -167,6 +167,11 @@ class Cut:
     boxes: np.ndarray
     number: np.ndarray
     video: Video
+
+    @classmethod
+    def of(cls, masks: Frames, number: np.ndarray, video: Video) -> Cut:
+        """About the person in masks (T, H, W) of these frames (T,)."""
+        return cls(person_boxes(masks, number, video), number, video)
 
     def box(self, number: int, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
         """Left, top, right, bottom in pixels of an (H, W) picture of that frame, which may be squeezed."""

@@ -17,7 +17,7 @@ from racctl.encoders.video import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
-from racctl.streams import Cut, at_or_before, person_boxes, picture
+from racctl.streams import Cut, at_or_before, picture
 from racctl.trained import load_trained
 from racctl.video.decode import Frame, Video, upright
 from racctl.weights import embedded
@@ -54,7 +54,7 @@ class Cutter:
     def __init__(self, masks: Frames, number: np.ndarray, video: Video, side: int = SIDE) -> None:
         """masks: (T, H, W), of the frames (T,) `number`."""
         self._masks, self._number, self._side, self._rotation = masks, number, side, video.rotation
-        self._cut = Cut(person_boxes(masks, number, video), number, video)
+        self._cut = Cut.of(masks, number, video)
 
     def __call__(self, frame: Frame) -> np.ndarray:
         """(side, side, 2) uint8 of one frame."""
