@@ -29,6 +29,7 @@ _racctl() {
     "pose --model") words="full lite heavy" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any" ;;
+    "synth --errors") words="blazepose varied none" ;;
     "train --input") words="both raw mask pose" ;;
     "train --objective") words="label density both" ;;
     "train --crop") words="frame person" ;;
@@ -50,7 +51,7 @@ _racctl() {
         pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
         remap-joints) words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
         score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
-        synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --exact --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
+        synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
         train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --features --val-data --val-features --preset --branches --guide --decision --shots --chain --joint --init --minmax --licence --seed --device --threads -q --quiet --debug --help" ;;
         esac
     fi

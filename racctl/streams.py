@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter, minimum_filter1d, uniform_filter1d
 
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
@@ -26,6 +26,7 @@ from racctl.windows import RATE, Windows, apart, resampled, shown_for
 CROPS = ("frame", "person")
 MARGIN = 0.12  # of the person's box, on each side
 SLACK = 15  # frames at either end of a clip that a mask or pose may lack
+GLITCH = 2.5  # standard deviations of the smoothing that the median before it spans
 STEADY = 3.0  # s to either side whose boxes are joined, so that the cut-out does not follow the movement
 
 
@@ -35,6 +36,7 @@ class Look:
 
     size: pixels of the square, 0 for a model of joints alone.  rate: frames per second.  window, stride: frames.
     crop: "frame" or "person".  topology: of the joints, "" where none are wanted.  mask: whether masks are looked at.
+    smooth: seconds, see `joint_tokens`.
     """
 
     size: int = 112
@@ -44,6 +46,7 @@ class Look:
     crop: str = "frame"
     topology: str = ""
     mask: bool = True
+    smooth: float = 0.0
 
     @classmethod
     def of(cls, header: Meta, where: str) -> Look:
@@ -55,6 +58,7 @@ class Look:
                 and 0 < look.rate <= 1000
                 and 0 < look.window <= 4096
                 and look.stride > 0
+                and 0 <= look.smooth < 10
             )
         except TypeError:
             sound = False
@@ -127,7 +131,7 @@ def gather(
         packed[:, :, look.size :] = _mask_bits(mask, cut, number[rows], look.size)
     joints = None
     if look.topology:
-        joints = joint_tokens(remap(pose, look.topology))[at_or_before(pose.frame, number[rows])]
+        joints = joint_tokens(remap(pose, look.topology), look.smooth)[at_or_before(pose.frame, number[rows])]
     end = float(time[-1]) + shown_for(time, 1 / look.rate)
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, end)
 
@@ -153,7 +157,7 @@ def gather_joints(
     if not len(kept):
         raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
     rows = kept[resampled(pose.time[kept], look.rate)]
-    joints = joint_tokens(remap(pose, look.topology))[rows]
+    joints = joint_tokens(remap(pose, look.topology), look.smooth)[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
     stop = int(pose.frame[kept[-1]]) + apart(pose.frame)
     stop_s = float(pose.time[kept[-1]]) + shown_for(pose.time, 1 / look.rate)
@@ -236,12 +240,13 @@ def person_boxes(masks: Frames, frame: np.ndarray, video: Video) -> np.ndarray:
     return np.stack([(left + right) / 2, (top + bottom) / 2, side], axis=1)
 
 
-def joint_tokens(pose: Pose) -> np.ndarray:
+def joint_tokens(pose: Pose, smooth: float = 0.0) -> np.ndarray:
     """(T, V, 4) float32 of the main person: x and y from where its joints are on the whole, z from the hips, and the
     score; zeros where unseen, and for a z that is not known.
 
     The unit is the clip's median distance of a seen joint from the middle of its frame's joints, so the person's size
-    in the picture does not matter; where the person goes is kept.
+    in the picture does not matter; where the person goes is kept.  smooth: s, standard deviation of a Gaussian over
+    time, after a running median that takes out jumps; 0 for none.
     """
     t, _, v = pose.score.shape
     tokens = np.zeros((t, v, 4), np.float32)
@@ -258,8 +263,22 @@ def joint_tokens(pose: Pose) -> np.ndarray:
     unit = float(np.median(np.hypot(*np.moveaxis(xy - middle, -1, 0))[known]))
     tokens[known, :2] = ((xy - np.median(middle[known.any(1)], axis=0)) / max(unit, 1e-6)).clip(-50, 50)[known]
     tokens[..., 2] = np.where(known, (depth / max(unit, 1e-6)).clip(-20, 20), 0)
+    if smooth:
+        tokens[..., :3] = np.where(known[..., None], smoothed(tokens[..., :3], known, pose.time, smooth), 0)
     tokens[..., 3] = np.where(known, score, 0)
     return tokens
+
+
+def smoothed(place: np.ndarray, known: np.ndarray, time: np.ndarray, smooth: float) -> np.ndarray:
+    """(T, V, C) without jumps and jitter, what is not known (T, V) being filled in between; see `joint_tokens`."""
+    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / RATE
+    filled = np.zeros(place.shape)
+    for joint in np.flatnonzero(known.any(0)):
+        rows = np.flatnonzero(known[:, joint])
+        for channel in range(place.shape[2]):
+            filled[:, joint, channel] = np.interp(np.arange(len(place)), rows, place[rows, joint, channel])
+    width = 2 * max(1, round(GLITCH * smooth / beat / 2)) + 1
+    return gaussian_filter1d(median_filter(filled, (width, 1, 1), mode="nearest"), smooth / beat, 0, mode="nearest")
 
 
 def _mask_bits(mask: Mask, cut: Cut | None, number: np.ndarray, size: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from clips import write_clip
@@ -142,6 +144,23 @@ def test_unseen_joints_are_zero():
     assert tokens[3, 5].tolist() == [0, 0, 0, 0]
     assert not tokens[4].any()
     assert np.isfinite(tokens).all()
+
+
+def test_smoothed_joints_lose_jumps_and_jitter_but_not_the_movement():
+    time = np.arange(240) / 30
+    way = np.zeros((240, 1, 33, 3), np.float32)
+    way[:, 0] = np.random.default_rng(0).normal(0, 50, (33, 3))
+    way[:, 0, 3:9, 1] += 40 * np.sin(2 * np.pi * 0.5 * time)[:, None]
+    clean = Pose(way, np.ones(way.shape[:3], np.float32), np.arange(240), time, np.zeros(1, np.int32), pose_of().meta)
+    found = replace(clean, xyz=(way + np.random.default_rng(1).normal(0, 6, way.shape)).astype(np.float32))
+    found.xyz[100, 0] += 200
+    found.xyz[50:53], found.score[50:53] = np.nan, 0
+    wanted, raw, smooth = joint_tokens(clean), joint_tokens(found), joint_tokens(found, 0.067)
+    assert not smooth[50:53].any() and np.array_equal(smooth[..., 3], raw[..., 3])
+    seen = smooth[..., 3] > 0
+    error = [np.sqrt(((tokens - wanted)[seen][:, :3] ** 2).mean()) for tokens in (raw, smooth)]
+    assert error[1] < 0.5 * error[0]
+    assert np.abs((smooth - wanted)[99:102]).max() < 0.3 < np.abs((raw - wanted)[100]).max()
 
 
 def test_joints_come_in_the_topology_asked_for(tmp_path):

@@ -27,7 +27,7 @@ from racctl.synth.dataset import generate, plans
 from racctl.synth.ground import HELD_AT, lowest, stand
 from racctl.synth.motion import Bout, Repetition, timeline
 from racctl.synth.movements import catalog, movement_named, sides
-from racctl.synth.noise import BLAZEPOSE, LOWER, estimate, group_of
+from racctl.synth.noise import BLAZEPOSE, LOWER, estimate, group_of, varied
 from racctl.synth.plan import FRAME_RATES, SIZES, generator, plan_clip
 from racctl.synth.protocol import CLASSES, divergence, protocol_jobs, shares
 from racctl.synth.render import PERSON, actor, shots
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_plan_and_truth():
 
 
 def test_noise_leaves_gaps_as_the_contract_wants_them():
-    pose = pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", noisy=False).pose
+    pose = pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", kind="truth").pose
     found = estimate(pose, generator(1))
     gone = ~np.isfinite(found.xyz).all(-1)
     assert (found.score[gone] == 0).all()
@@ -184,7 +184,7 @@ def test_legs_behind_a_trunk_that_points_at_the_camera_are_guessed():
     groups = np.array([group_of(joint) for joint in BLAZEPOSE33.joints])
     for azimuth, worse in ((0.0, True), (90.0, False)):
         camera = replace(plan.camera, azimuth=azimuth, height=0.2, pan=0.0, shake=0.0, roll=0.0, shift=(0.0, 0.0))
-        pose = pose_clip(replace(plan, camera=camera), "x", noisy=False).pose
+        pose = pose_clip(replace(plan, camera=camera), "x", kind="truth").pose
         as_ever = estimate(pose, generator(1), replace(BLAZEPOSE, end_on=(0.38, 0.0))).xyz - pose.xyz
         now = estimate(pose, generator(1)).xyz - pose.xyz
         changed = (np.nan_to_num(np.abs(now - as_ever))[:, 0, :, :2] > 1e-3).any((0, 2))
@@ -332,10 +332,54 @@ def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
     ("change", "message"),
     [
         ({"classes": "flying"}, "no such movement"), ({"split": "train"}, "cannot read the split"),
-        ({"size": "97x96"}, "odd side"), ({"reps": "9-3"}, "backwards"), ({"exact": True}, "--pose-only"),
+        ({"size": "97x96"}, "odd side"), ({"reps": "9-3"}, "backwards"), ({"errors": "none"}, "--pose-only"),
+        ({"errors": "some"}, "expected one of blazepose, varied"),
     ],
 )  # fmt: skip
 def test_requests_that_make_no_sense_are_refused(change, message):
-    asked = {"classes": "squat", "split": "all=1", "size": "96x96", "reps": "2", "pose_only": False, "exact": False}
+    asked = {
+        "classes": "squat",
+        "split": "all=1",
+        "size": "96x96",
+        "reps": "2",
+        "pose_only": False,
+        "errors": "blazepose",
+    }
     with pytest.raises(UsageError, match=message):
         read_request(**{**asked, "protocol": False, **change})
+
+
+def test_invented_movements_are_each_clips_own_and_end_where_they_began(body):
+    found = {movement_named(f"invented_5_{k}").stance for k in range(40)}
+    assert found == {"standing", "supine", "prone"}
+    for k in range(12):
+        plan = plan_clip(5, k, "invented", clean=True, **SIZE)
+        movement = movement_named(plan.bouts[0].movement)
+        assert plan.bouts[0].movement == f"invented_5_{k}" and plan.label == "invented"
+        assert np.allclose(movement.keys()[0], movement.keys()[-1]) and np.ptp(movement.keys(), axis=0).max() >= 30
+        clip = pose_clip(plan, "x", kind="truth", body=body)
+        assert np.isfinite(clip.pose.world).all() and np.ptp(clip.pose.world, axis=(0, 1, 2)).max() < 4
+        assert clip.count == len(plan.bouts[0].repetitions)
+
+
+def test_invented_movements_take_every_second_clip():
+    jobs = plans(["squat", "lunge", "invented"], 8, {"train": 1.0}, 2, "varied")
+    labels = sorted((job.plan.number, job.plan.label) for job in jobs)
+    assert [label for _, label in labels] == ["squat", "invented", "lunge", "invented"] * 2
+    assert len({job.plan.bouts[0].movement for job in jobs if job.plan.label == "invented"}) == 4
+    assert [job.plan.label for job in plans(["invented"], 2, {"train": 1.0}, 2)] == ["invented", "invented"]
+
+
+def test_varied_errors_reach_from_few_to_many():
+    plan, truth = plan_clip(7, 4, "squat", **SIZE), pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", kind="truth").pose
+    found, scored = [], []
+    for k in range(30):
+        rng = np.random.default_rng(k)
+        pose = estimate(truth, rng, varied(rng))
+        found.append(np.nanmedian(np.linalg.norm((pose.xyz - truth.xyz)[..., :2], axis=-1)))
+        scored.append(bool(np.ptp(pose.score[np.isfinite(pose.xyz).all(-1)]) > 0))
+    usual = estimate(truth, np.random.default_rng(0))
+    usual = np.nanmedian(np.linalg.norm((usual.xyz - truth.xyz)[..., :2], axis=-1))
+    assert min(found) < 0.6 * usual and max(found) > 1.5 * usual
+    assert 5 < sum(scored) < 25
+    assert pose_clip(plan, "x", kind="varied").pose.xyz.tobytes() != pose_clip(plan, "x").pose.xyz.tobytes()

@@ -13,7 +13,7 @@ from commands import one_line, racctl
 
 from racctl.data.repetitions import read_repetitions
 from racctl.errors import DataError, UsageError
-from racctl.io.checkpoint import model_meta, read_model
+from racctl.io.checkpoint import digest, model_meta, read_model
 from racctl.io.parquet import table_from_rows
 from racctl.models.catalog import built, configured
 from racctl.topology import D2STX25
@@ -27,7 +27,7 @@ from racctl.training.encoders import (
     evaluated,
 )
 from racctl.training.loop import Place, Recipe, fit
-from racctl.training.run import Wanted, look_for
+from racctl.training.run import Wanted, begin_with, look_for
 from racctl.training.store import StoredClip
 
 CPU = Place(0, 1, torch.device("cpu"))
@@ -256,3 +256,16 @@ def test_repetitions_of_a_set(poses, tmp_path):
 
 def _silent(line: str) -> None:
     pass
+
+
+def test_what_tells_classes_apart_is_learnt_anew_where_they_are_others(tmp_path):
+    fit(task(stride=64), Recipe(epochs=1), tmp_path, CPU, _silent)
+    first = str(tmp_path / "model.safetensors")
+    with open(first, "rb") as file:
+        tensors = read_model(file, first)[1]
+    for others, learnt_anew in ((CLASSES, set()), (CLASSES[::-1], {"fc.weight", "fc.bias"})):
+        model, noted = task().objective.model, {}
+        torch.nn.init.ones_(model.fc.weight), torch.nn.init.ones_(model.fc.bias)
+        begin_with(model, "ctrgcn", first, noted, others)
+        changed = {name for name, value in model.state_dict().items() if not torch.equal(value, tensors[name])}
+        assert changed == learnt_anew and noted["begun_with"] == digest(tensors)

@@ -13,7 +13,11 @@ In the directory named with --out:
   manifest.parquet, reps.parquet, labels.parquet
 
 A repetition that was turned back early is in parameters only; shallow ones count. With --pose-only there is no video
-and no mask, and pose/ holds what BlazePose would find, after a model of its errors (--exact: the truth).
+and no mask, and pose/ holds what BlazePose would find, after a model of its errors (--errors none: the truth; varied:
+from few errors to many, people taken for others, half of the clips without scores, as a counter should be trained on).
+
+The class "invented" gives every clip a movement of its own that nobody does, in every second clip beside other
+classes: a counter learns from them what a repetition is, not which exercises there are.
 
 THE PROTOCOL
 With --protocol: long sessions, one person each, 16 exercises and background; a slow training set, a test set at twice
@@ -44,7 +48,7 @@ Clips = Annotated[
         "--clips", metavar="N", min=1, max=100_000, help="How many clips; with --protocol, sessions in each split."
     ),
 ]
-Classes = Annotated[str, typer.Option("--classes", metavar="A,B,...", help="Movements, or 'all'; see --list.")]
+Classes = Annotated[str, typer.Option("--classes", metavar="A,B,...", help="Movements, 'all', 'invented'; see --list.")]
 Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
 Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any", help="Tempo of the movements.")]
 Size = Annotated[
@@ -68,7 +72,13 @@ Clean = Annotated[
     bool, typer.Option("--clean", help="Full, even repetitions only, and nothing before or after the set.")
 ]
 PoseOnly = Annotated[bool, typer.Option("--pose-only", help="No pictures: landmarks as BlazePose would find them.")]
-Exact = Annotated[bool, typer.Option("--exact", help="With --pose-only: the true landmarks, without noise.")]
+Errors = Annotated[
+    str,
+    typer.Option(
+        "--errors", metavar="blazepose|varied|none",
+        help="With --pose-only: of the landmarks; varied from few to many, and some without scores.",
+    ),
+]  # fmt: skip
 Protocol = Annotated[
     bool, typer.Option("--protocol", help="The 17-class speed-shift protocol: slow training, fast test sets.")
 ]
@@ -87,7 +97,7 @@ def synth(
     reps: Reps = "3-10",
     clean: Clean = False,
     pose_only: PoseOnly = False,
-    exact: Exact = False,
+    errors: Errors = "blazepose",
     protocol: Protocol = False,
     seconds: Seconds = 120.0,
     listing: List = False,
@@ -111,7 +121,7 @@ def synth(
         return
     if not out:
         raise UsageError("where to? name a directory with '--out DIR'")
-    request = read_request(classes, split, size, reps, pose_only, exact, protocol, fps)
+    request = read_request(classes, split, size, reps, pose_only, errors, protocol, fps)
     wanted, remarks = request.jobs(clips, seed, speed=speed, clean=clean, seconds=seconds)
     for line in remarks:
         note(line)

@@ -36,13 +36,15 @@ NTU_LICENCE = "CC BY-NC 4.0 (the released CTR-GCN checkpoints)"
 @dataclass(frozen=True)
 class PoseEncoder:
     """A frozen network and what it wants to see. topology: of its joints, and of its tokens.  channels: of the tokens.
-    record: of its weights, for provenance.  rate: frames per second that it was trained at, 0 where that is unknown."""
+    record: of its weights, for provenance.  rate: frames per second that it was trained at, 0 where that is unknown.
+    smooth: seconds, of the joints it was trained on, see `joint_tokens`."""
 
     name: str
     network: CTRGCN
     record: Meta
     device: torch.device
     rate: float = 0.0
+    smooth: float = 0.0
 
     @property
     def topology(self) -> str:
@@ -60,7 +62,7 @@ class PoseEncoder:
         """(T, V, C) float32 of the main person, on the pose's own clock; zeros where nobody is seen. DataError where
         the weights need metres and the pose has none."""
         if self.network.config.channels == OWN:
-            return joint_tokens(remap(pose, self.topology))
+            return joint_tokens(remap(pose, self.topology), self.smooth)
         return metres(pose, self.topology)
 
     @torch.no_grad()
@@ -131,7 +133,8 @@ def _loaded(name: str, path: Path) -> PoseEncoder:
     if kind != "safetensors":
         return _released(name, path)
     network, meta, record = load_trained(path, POSE_ENCODERS)
-    return PoseEncoder(name, network, record, torch.device("cpu"), float(meta["input"].get("rate", 0)))
+    rate, smooth = (float(meta["input"].get(key, 0)) for key in ("rate", "smooth"))
+    return PoseEncoder(name, network, record, torch.device("cpu"), rate, smooth)
 
 
 def _released(name: str, path: Path) -> PoseEncoder:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from racctl.errors import DataError, UsageError
-from racctl.synth.movements import catalog, exercises, movement_named
+from racctl.synth.movements import INVENTED, catalog, exercises, movement_named
 
 if TYPE_CHECKING:
     from racctl.synth.dataset import Job
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PROTOCOL_SIZE = (304, 400)  # the paper's median of 456 x 598, at two thirds
 PROTOCOL_FPS = 30.0
+ERRORS = {"blazepose": "pose", "varied": "varied", "none": "truth"}  # and the kind of `dataset.Job`
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,22 @@ def read_request(
     size: str,
     reps: str,
     pose_only: bool,
-    exact: bool,
+    errors: str,
     protocol: bool,
     fps: float | None = None,
 ) -> Request:
     """Check the options of the command line; UsageError says what is expected instead."""
-    names = list(exercises()) if classes == "all" else [name.strip() for name in classes.split(",") if name.strip()]
+    asked = [name.strip() for name in classes.split(",") if name.strip()]
+    names = [one for name in asked for one in (exercises() if name == "all" else [name])]
     for name in names:
-        movement_named(name)
+        if name != INVENTED:
+            movement_named(name)
     if not names or len(set(names)) != len(names):
         raise UsageError(f"'--classes {classes}' names no movement, or one twice")
-    if exact and not pose_only:
-        raise UsageError("'--exact' goes with '--pose-only'; rendered clips come with the true landmarks anyway")
+    if errors not in ERRORS:
+        raise UsageError(f"'--errors {errors}' means nothing; expected one of {', '.join(ERRORS)}")
+    if errors != "blazepose" and not pose_only:
+        raise UsageError("'--errors' goes with '--pose-only'; rendered clips come with the true landmarks anyway")
     pixels = _pair(size, "x", "--size", "320x240", 32, 4096) if size else None
     if pixels and (pixels[0] % 2 or pixels[1] % 2):
         raise UsageError(f"'--size {size}' has an odd side; H.264 needs even ones")
@@ -76,7 +81,7 @@ def read_request(
     low, high = _pair(reps, "-", "--reps", "3-10", 1, 10000)
     if low > high:
         raise UsageError(f"'--reps {reps}' runs backwards")
-    kind = ("truth" if exact else "pose") if pose_only else "render"
+    kind = ERRORS[errors] if pose_only else "render"
     return Request(names, parse_split(split), pixels, fps, (low, high), kind, protocol)
 
 

@@ -28,7 +28,7 @@ from racctl.io.npz import write_mask, write_pose
 from racctl.io.output import make_folder, write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.remap import remap
-from racctl.synth.movements import movement_named
+from racctl.synth.movements import INVENTED, movement_named
 from racctl.synth.plan import Plan, generator, plan_clip
 from racctl.synth.styles import arms_named
 
@@ -39,7 +39,8 @@ FOLDERS = ("video", "pose", "joints25", "mask", "parameters")
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to make. kind: "render" for everything, "pose" for noisy landmarks alone, "truth" for exact ones."""
+    """One clip to make. kind: "render" for everything; for landmarks alone "pose" with the errors that BlazePose makes,
+    "varied" with fewer or more (see `noise.varied`), "truth" with none."""
 
     name: str
     split: str
@@ -60,10 +61,13 @@ class Job:
 def plans(
     classes: list[str], clips: int, split: dict[str, float], seed: int, kind: str = "render", **more
 ) -> list[Job]:
-    """`clips` jobs: the classes in turn, the splits by their shares within each class. more: see `plan_clip`."""
+    """`clips` jobs: the classes in turn (invented movements, beside others, in every second clip), the splits by their
+    shares within each class. more: see `plan_clip`."""
     jobs, made = [], {name: dict.fromkeys(split, 0) for name in classes}
+    known = [name for name in classes if name != INVENTED]
+    turns = classes if not known or known == classes else [n for name in known for n in (name, INVENTED)]
     for number in range(clips):
-        name = classes[number % len(classes)]
+        name = turns[number % len(turns)]
         so_far = made[name]
         total = sum(so_far.values()) + 1
         lag = {part: share * total - so_far[part] for part, share in split.items()}
@@ -169,7 +173,7 @@ def make(job: Job, folder: Path) -> dict:
         write_file(folder / f"video/{job.name}.mp4", lambda file: file.write(clip.video) and None)
         write_file(folder / f"mask/{job.name}.npz", lambda file: _write_mask(file, clip))
     else:
-        clip = pose_clip(job.plan, job.name, noisy=job.kind == "pose", seconds=job.seconds)
+        clip = pose_clip(job.plan, job.name, kind=job.kind, seconds=job.seconds)
     write_file(folder / f"pose/{job.name}.npz", lambda file: write_pose(file, clip.pose))
     write_file(folder / f"joints25/{job.name}.npz", lambda file: write_pose(file, remap(clip.pose, "d2stx25")))
     summary = {

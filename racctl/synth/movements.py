@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ GROUPS = {
 }  # fmt: skip
 CONTACTS = {*GROUPS, *(one for pair in GROUPS.values() for one in pair), "body"}
 PROPS = {"dumbbells", "dumbbells_down", "barbell", "bench", "bar", "mat", "horse", "cup"}
+INVENTED = "invented"  # the class of movements that are drawn, see `invented`
 STANCES = {"standing", "prone", "supine", "bench", "bar", "horse"}
 
 
@@ -107,9 +109,15 @@ def exercises() -> dict[str, Movement]:
     return {name: movement for name, movement in catalog().items() if movement.kind != "background"}
 
 
+@lru_cache(maxsize=64)
 def movement_named(name: str) -> Movement:
-    """The movement of that name; UsageError listing what there is."""
+    """The movement of that name, or for "invented_SEED_NUMBER" one that is drawn from these; UsageError listing what
+    there is."""
     known = catalog()
+    if drawn := re.fullmatch(INVENTED + r"_(\d+)_(\d+)", name):
+        from racctl.synth.invented import invent
+
+        return invent(name, np.random.Generator(np.random.PCG64([int(drawn[1]), int(drawn[2]), 14])))
     if name not in known:
         raise UsageError(f"no such movement '{name}'; expected one of {', '.join(known)}")
     return known[name]

@@ -6,7 +6,7 @@ truth of rendered clips. Lengths are in torso lengths, so that they hold at any 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.signal import lfilter
@@ -37,7 +37,10 @@ class Errors:
     end_on: where the trunk points towards the camera, so that less than the first share of its length is seen, hips and
     legs are guessed: their errors grow by the second number times what is missing to that share. Fitted apart from the
     rest, to 22 clips of push-ups, planks and mountain climbers from the front; other landmarks were as good as ever,
-    and left and right were not confused more often."""
+    and left and right were not confused more often.
+
+    strange, strange_time: spells per minute in which something else is taken for the person, and their mean length, s.
+    scored: False where the scores are not kept, as in pose files without any; all are 1 then."""
 
     seen: dict[str, float]
     hidden: dict[str, float]
@@ -55,6 +58,9 @@ class Errors:
     score_seen: tuple[float, float]
     score_hidden: tuple[float, float]
     end_on: tuple[float, float] = (0.38, 17.5)
+    strange: float = 0.0
+    strange_time: float = 0.5
+    scored: bool = True
 
 
 BLAZEPOSE = Errors(  # from the benchmark's 100 clips, 14 minutes
@@ -64,6 +70,21 @@ BLAZEPOSE = Errors(  # from the benchmark's 100 clips, 14 minutes
     steady=0.67, jitter=0.0029, linger=0.18, lag=0.01, swap=5.25, swap_time=0.11, drop=5.69, drop_time=0.09,
     depth=0.67, depth_scale=2.71, world_depth=0.7, score_seen=(0.911, 0.177), score_hidden=(0.749, 0.345),
 )  # fmt: skip
+
+
+def varied(rng: np.random.Generator) -> Errors:
+    """Errors from far fewer to far more than `BLAZEPOSE`'s, to train on: other estimators, films from the street."""
+    size, jitter, often = np.exp(rng.uniform(np.log([0.3, 0.3, 0.3]), np.log([2.2, 8.0, 4.0])))
+    wild, gone = rng.random(2) < 0.3
+    own = BLAZEPOSE
+    return replace(
+        own, seen={name: size * value for name, value in own.seen.items()},
+        hidden={name: size * value for name, value in own.hidden.items()}, steady=rng.uniform(0.3, 0.9),
+        linger=rng.uniform(0.05, 0.4), jitter=jitter * own.jitter, depth=own.depth * rng.uniform(0.1, 1.0),
+        depth_scale=rng.uniform(0.7, 3.0), swap=often * own.swap, swap_time=rng.uniform(0.05, 0.4),
+        drop=often * own.drop, drop_time=rng.uniform(0.5, 3.0) if gone else own.drop_time,
+        strange=rng.uniform(1, 12) if wild else 0.0, strange_time=rng.uniform(0.1, 1.5), scored=rng.random() < 0.5,
+    )  # fmt: skip
 
 
 def group_of(joint: str) -> str:
@@ -125,8 +146,12 @@ def estimate(pose: Pose, rng: np.random.Generator, errors: Errors = BLAZEPOSE) -
     xyz = xyz + offset
     flip = BLAZEPOSE33.flip
     xyz[swapped], world[swapped] = xyz[swapped][:, flip], world[swapped][:, flip]
+    strange = _spells(rng, frames, errors.strange, errors.strange_time, beat) if errors.strange else np.zeros(0, bool)
+    for run in _runs(strange):
+        xyz[run] = _someone_else(rng, xyz[run])
     mean, deviation = (np.where(visible, s, h) for s, h in zip(errors.score_seen, errors.score_hidden, strict=True))
     score = np.clip(mean + deviation * _wander(rng, (frames, count, 1), errors.linger, beat)[..., 0], 0.01, 1)
+    score = score if errors.scored else np.ones_like(score)
     xyz[missing], world[missing], score[missing] = np.nan, np.nan, 0
     meta = with_step({**pose.meta, "truth": False}, step("synth-noise", __version__, like="blazepose"))
     return Pose(
@@ -156,6 +181,25 @@ def _spells(rng: np.random.Generator, frames: int, per_minute: float, seconds: f
     for start in np.flatnonzero(rng.random(frames) < per_minute / 60 * beat):
         out[start : start + max(1, round(rng.exponential(seconds) / beat))] = True
     return out
+
+
+def _runs(spells: np.ndarray) -> list[slice]:
+    """The spells of a (T,) bool."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], spells, [False]])))
+    return [slice(a, b) for a, b in edges.reshape(-1, 2)]
+
+
+def _someone_else(rng: np.random.Generator, xyz: np.ndarray) -> np.ndarray:
+    """(t, 33, 3) of the person as another figure nearby that hardly moves: smaller or larger, turned and bent."""
+    first = xyz[:1]
+    middle, size = first[..., :2].mean(1, keepdims=True), np.ptp(first[..., :2])
+    turn, scale = rng.uniform(-np.pi, np.pi), np.exp(rng.uniform(np.log(0.25), np.log(1.2)))
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    away = rng.uniform(-1, 1, 2) * size
+    bent = rng.standard_normal((1, xyz.shape[1], 2)) * 0.08 * size
+    still = np.repeat(first, len(xyz), 0)
+    still[..., :2] = (first[..., :2] - middle + bent) @ matrix.T + middle + away
+    return still + 0.2 * (xyz - first)
 
 
 def _late(values: np.ndarray, lag: float, beat: float) -> np.ndarray:

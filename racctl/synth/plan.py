@@ -12,7 +12,7 @@ import numpy as np
 
 from racctl.errors import UsageError
 from racctl.synth.motion import Bout, Repetition
-from racctl.synth.movements import Movement, catalog, movement_named
+from racctl.synth.movements import INVENTED, Movement, catalog, movement_named
 from racctl.synth.styles import draw_arms, draw_lean, draw_reach, draw_style
 
 Colour = tuple[float, float, float]
@@ -150,7 +150,8 @@ def plan_clip(
 ) -> Plan:  # fmt: skip
     """Draw one clip of one exercise: idle, a set, idle. size (width, height in pixels), fps: drawn where None.
     clean: only full repetitions, without pauses. alone: nobody else. tempo: factor on the written speed, instead of
-    one drawn for `speed` (slow, fast, mixed, any)."""
+    one drawn for `speed` (slow, fast, mixed, any).  movement: a name, or "invented" for one of this clip's own."""
+    movement = f"{movement}_{seed}_{number}" if movement == INVENTED else movement
     if speed not in SPEEDS:
         raise UsageError(f"no such speed '{speed}'; expected one of {', '.join(SPEEDS)}")
     exercise = movement_named(movement)

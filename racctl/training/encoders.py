@@ -33,6 +33,7 @@ WINDOW, STRIDE = 64, 16  # frames
 SIZE = 112  # pixels of the square about the person
 TOKENS = {"ctrgcn": 16, "silhouette": 8}  # in a window, over time
 JOINTS = "d2stx25"
+SMOOTH = 0.067  # s, of the joints; found landmarks tremble and jump more the worse the film is
 BALANCE = 2.0  # how much the density counts beside the cross-entropy
 
 
@@ -40,7 +41,7 @@ def encoder_look(name: str, stride: int = 0) -> Look:
     """What an encoder sees, 64 frames at a time; of the silhouette encoder, see also `sampled`. stride: frames, 0 for
     its own."""
     if name == "ctrgcn":
-        return Look(0, RATE, WINDOW, stride or STRIDE, topology=JOINTS, mask=False)
+        return Look(0, RATE, WINDOW, stride or STRIDE, topology=JOINTS, mask=False, smooth=SMOOTH)
     return Look(SIZE, RATE, WINDOW, stride or STRIDE, crop="person")
 
 

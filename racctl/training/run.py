@@ -15,7 +15,7 @@ from racctl.contracts import Meta
 from racctl.data.labelled import BACKGROUND, LabelledClip, read_labelled, split_clips
 from racctl.data.repetitions import read_repetitions
 from racctl.errors import DataError, UsageError
-from racctl.models.catalog import ENCODERS, MODELS, Config, configured
+from racctl.models.catalog import ENCODERS, MODELS, Config, built, configured
 from racctl.progress import Report, silent
 from racctl.streams import CROPS, Look
 from racctl.trained import load_trained
@@ -191,12 +191,17 @@ def _task(
 
 
 def begin_with(model: nn.Module, name: str, init: str, data: Meta, classes: list[str]) -> None:
-    """Weights of another run, noted in `data`. DataError when they are of another model, size or list of classes."""
+    """Weights of another run, noted in `data`. Where that one knows other classes, what tells classes apart is learnt
+    anew. DataError when they are of another model or size."""
     found, meta, record = load_trained(Path(init), (name,))
+    given = found.state_dict()
     if meta["classes"] and classes and meta["classes"] != classes:
-        raise DataError(f"'{init}' knows other classes than those in the data; it cannot be begun with")
+        wider = configured(name, {**meta["config"], "classes": len(meta["classes"]) + 1})
+        more = built(name, wider).state_dict()
+        heads = {key for key, value in given.items() if value.shape != more[key].shape}
+        given |= {key: value for key, value in model.state_dict().items() if key in heads}
     try:
-        model.load_state_dict(found.state_dict())
+        model.load_state_dict(given)
     except RuntimeError:
         raise DataError(f"'{init}' has another size than what is to be trained; leave out the options for it") from None
     data["begun_with"] = record["sha256"]
