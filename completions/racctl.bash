@@ -29,7 +29,7 @@ _racctl() {
     "pose --model") words="full lite heavy" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any" ;;
-    "synth --errors") words="blazepose varied none" ;;
+    "synth --errors") words="none blazepose varied" ;;
     "train --input") words="both raw mask pose" ;;
     "train --objective") words="label density both" ;;
     "train --crop") words="frame person" ;;

@@ -166,7 +166,7 @@ complete -c racctl -n '__fish_seen_subcommand_from synth' -l fps -r -d 'Frames p
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l reps -r -d 'Repetitions in a clip.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l clean -d 'Full, even repetitions only, and nothing before or after the set.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l pose-only -d 'No pictures: landmarks as BlazePose would find them.'
-complete -c racctl -n '__fish_seen_subcommand_from synth' -l errors -x -a 'blazepose varied none' -d 'With --pose-only: of the landmarks; varied from few to many, and some without scores.'
+complete -c racctl -n '__fish_seen_subcommand_from synth' -l errors -x -a 'none blazepose varied' -d 'Of the landmarks in pose/. Default: blazepose with --pose-only, else none.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l protocol -d 'The 17-class speed-shift protocol: slow training, fast test sets.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l seconds -r -d 'Length of a session with --protocol.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l list -d 'Print the movements and what counts as one repetition, and exit.'

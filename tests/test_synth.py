@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_plan_and_truth():
 
 
 def test_noise_leaves_gaps_as_the_contract_wants_them():
-    pose = pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", kind="truth").pose
+    pose = pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", errors="none").pose
     found = estimate(pose, generator(1))
     gone = ~np.isfinite(found.xyz).all(-1)
     assert (found.score[gone] == 0).all()
@@ -184,7 +184,7 @@ def test_legs_behind_a_trunk_that_points_at_the_camera_are_guessed():
     groups = np.array([group_of(joint) for joint in BLAZEPOSE33.joints])
     for azimuth, worse in ((0.0, True), (90.0, False)):
         camera = replace(plan.camera, azimuth=azimuth, height=0.2, pan=0.0, shake=0.0, roll=0.0, shift=(0.0, 0.0))
-        pose = pose_clip(replace(plan, camera=camera), "x", kind="truth").pose
+        pose = pose_clip(replace(plan, camera=camera), "x", errors="none").pose
         as_ever = estimate(pose, generator(1), replace(BLAZEPOSE, end_on=(0.38, 0.0))).xyz - pose.xyz
         now = estimate(pose, generator(1)).xyz - pose.xyz
         changed = (np.nan_to_num(np.abs(now - as_ever))[:, 0, :, :2] > 1e-3).any((0, 2))
@@ -197,7 +197,7 @@ def test_sequences_go_on_for_ever():
 
 
 def test_a_data_set_is_made_once_and_completed(tmp_path):
-    jobs = plans(["squat", "plank"], 4, parse_split("train=1,test=1"), 0, "pose", **SIZE)
+    jobs = plans(["squat", "plank"], 4, parse_split("train=1,test=1"), 0, drawn=False, errors="blazepose", **SIZE)
     rows = generate(jobs, tmp_path, 1)
     kept = (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns
     (tmp_path / "pose/plank_00001.npz").unlink()
@@ -224,7 +224,7 @@ def test_masks_are_contracts(tmp_path):
 
 def test_the_protocol_has_its_class_distribution():
     assert divergence(shares(False), shares(True)) == pytest.approx(0.08, abs=0.01)
-    jobs, remarks = protocol_jobs(2, 60.0, 0, "pose", (96, 96), 10.0)
+    jobs, remarks = protocol_jobs(2, 60.0, 0, (96, 96), 10.0, drawn=False)
     assert {job.split for job in jobs} == {"train", "test", "test_0_5x", "test_1x", "test_1_5x", "test_3x", "test_4x"}
     assert "nats" in remarks[0]
 
@@ -242,7 +242,7 @@ def written_shares(folder, split: str) -> dict[str, float]:
 
 
 def test_the_protocols_written_labels_are_as_far_apart_as_is_printed(tmp_path):
-    jobs, remarks = protocol_jobs(6, 180.0, 0, "truth", (96, 96), 4.0)
+    jobs, remarks = protocol_jobs(6, 180.0, 0, (96, 96), 4.0, drawn=False)
     generate([job for job in jobs if job.split in ("train", "test")], tmp_path, 1)
     train, test = (written_shares(tmp_path, split) for split in ("train", "test"))
     assert set(train) == set(test) == set(CLASSES) and len(train) == 17
@@ -332,7 +332,7 @@ def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
     ("change", "message"),
     [
         ({"classes": "flying"}, "no such movement"), ({"split": "train"}, "cannot read the split"),
-        ({"size": "97x96"}, "odd side"), ({"reps": "9-3"}, "backwards"), ({"errors": "none"}, "--pose-only"),
+        ({"size": "97x96"}, "odd side"), ({"reps": "9-3"}, "backwards"),
         ({"errors": "some"}, "expected one of blazepose, varied"),
     ],
 )  # fmt: skip
@@ -343,7 +343,7 @@ def test_requests_that_make_no_sense_are_refused(change, message):
         "size": "96x96",
         "reps": "2",
         "pose_only": False,
-        "errors": "blazepose",
+        "errors": "",
     }
     with pytest.raises(UsageError, match=message):
         read_request(**{**asked, "protocol": False, **change})
@@ -357,13 +357,13 @@ def test_invented_movements_are_each_clips_own_and_end_where_they_began(body):
         movement = movement_named(plan.bouts[0].movement)
         assert plan.bouts[0].movement == f"invented_5_{k}" and plan.label == "invented"
         assert np.allclose(movement.keys()[0], movement.keys()[-1]) and np.ptp(movement.keys(), axis=0).max() >= 30
-        clip = pose_clip(plan, "x", kind="truth", body=body)
+        clip = pose_clip(plan, "x", errors="none", body=body)
         assert np.isfinite(clip.pose.world).all() and np.ptp(clip.pose.world, axis=(0, 1, 2)).max() < 4
         assert clip.count == len(plan.bouts[0].repetitions)
 
 
 def test_invented_movements_take_every_second_clip():
-    jobs = plans(["squat", "lunge", "invented"], 8, {"train": 1.0}, 2, "varied")
+    jobs = plans(["squat", "lunge", "invented"], 8, {"train": 1.0}, 2, drawn=False)
     labels = sorted((job.plan.number, job.plan.label) for job in jobs)
     assert [label for _, label in labels] == ["squat", "invented", "lunge", "invented"] * 2
     assert len({job.plan.bouts[0].movement for job in jobs if job.plan.label == "invented"}) == 4
@@ -371,7 +371,7 @@ def test_invented_movements_take_every_second_clip():
 
 
 def test_varied_errors_reach_from_few_to_many():
-    plan, truth = plan_clip(7, 4, "squat", **SIZE), pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", kind="truth").pose
+    plan, truth = plan_clip(7, 4, "squat", **SIZE), pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", errors="none").pose
     found, scored = [], []
     for k in range(30):
         rng = np.random.default_rng(k)
@@ -382,4 +382,4 @@ def test_varied_errors_reach_from_few_to_many():
     usual = np.nanmedian(np.linalg.norm((usual.xyz - truth.xyz)[..., :2], axis=-1))
     assert min(found) < 0.6 * usual and max(found) > 1.5 * usual
     assert 5 < sum(scored) < 25
-    assert pose_clip(plan, "x", kind="varied").pose.xyz.tobytes() != pose_clip(plan, "x").pose.xyz.tobytes()
+    assert pose_clip(plan, "x", errors="varied").pose.xyz.tobytes() != pose_clip(plan, "x").pose.xyz.tobytes()

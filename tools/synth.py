@@ -13,8 +13,11 @@ In the directory named with --out:
   manifest.parquet, reps.parquet, labels.parquet
 
 A repetition that was turned back early is in parameters only; shallow ones count. With --pose-only there is no video
-and no mask, and pose/ holds what BlazePose would find, after a model of its errors (--errors none: the truth; varied:
-from few errors to many, people taken for others, half of the clips without scores, as a counter should be trained on).
+and no mask.
+
+Landmarks are the truth; with --pose-only, or --errors blazepose, what BlazePose would find, after a model of its
+errors. --errors varied has few errors in some clips and many in others, takes other people for the person, and half of
+the clips are without scores, as a counter should be trained on.
 
 The class "invented" gives every clip a movement of its own that nobody does, in every second clip beside other
 classes: a counter learns from them what a repetition is, not which exercises there are.
@@ -75,8 +78,8 @@ PoseOnly = Annotated[bool, typer.Option("--pose-only", help="No pictures: landma
 Errors = Annotated[
     str,
     typer.Option(
-        "--errors", metavar="blazepose|varied|none",
-        help="With --pose-only: of the landmarks; varied from few to many, and some without scores.",
+        "--errors", metavar="none|blazepose|varied", show_default=False,
+        help="Of the landmarks in pose/. Default: blazepose with --pose-only, else none.",
     ),
 ]  # fmt: skip
 Protocol = Annotated[
@@ -97,7 +100,7 @@ def synth(
     reps: Reps = "3-10",
     clean: Clean = False,
     pose_only: PoseOnly = False,
-    errors: Errors = "blazepose",
+    errors: Errors = "",
     protocol: Protocol = False,
     seconds: Seconds = 120.0,
     listing: List = False,

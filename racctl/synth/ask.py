@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from racctl.errors import DataError, UsageError
 from racctl.synth.movements import INVENTED, catalog, exercises, movement_named
+from racctl.synth.noise import ERRORS
 
 if TYPE_CHECKING:
     from racctl.synth.dataset import Job
@@ -15,20 +16,19 @@ if TYPE_CHECKING:
 
 PROTOCOL_SIZE = (304, 400)  # the paper's median of 456 x 598, at two thirds
 PROTOCOL_FPS = 30.0
-ERRORS = {"blazepose": "pose", "varied": "varied", "none": "truth"}  # and the kind of `dataset.Job`
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request. size, fps: None where each clip draws its own.  kind: what is made of each clip, see
-    `dataset.Job`."""
+    """A checked request. size, fps: None where each clip draws its own.  drawn, errors: see `dataset.Job`."""
 
     classes: list[str]
     split: dict[str, float]
     size: tuple[int, int] | None
     fps: float | None
     reps: tuple[int, int]
-    kind: str
+    drawn: bool
+    errors: str
     protocol: bool
 
     def jobs(self, clips: int, seed: int, *, speed: str, clean: bool, seconds: float) -> tuple[list[Job], list[str]]:
@@ -37,11 +37,12 @@ class Request:
         if self.protocol:
             from racctl.synth.protocol import protocol_jobs
 
-            return protocol_jobs(clips, seconds, seed, self.kind, self.size or PROTOCOL_SIZE, self.fps or PROTOCOL_FPS)
+            size, fps = self.size or PROTOCOL_SIZE, self.fps or PROTOCOL_FPS
+            return protocol_jobs(clips, seconds, seed, size, fps, drawn=self.drawn, errors=self.errors)
         from racctl.synth.dataset import plans
 
         more = {"speed": speed, "size": self.size, "fps": self.fps, "repetitions": self.reps, "clean": clean}
-        return plans(self.classes, clips, self.split, seed, self.kind, **more), []
+        return plans(self.classes, clips, self.split, seed, drawn=self.drawn, errors=self.errors, **more), []
 
 
 def need_extra() -> None:
@@ -69,10 +70,9 @@ def read_request(
             movement_named(name)
     if not names or len(set(names)) != len(names):
         raise UsageError(f"'--classes {classes}' names no movement, or one twice")
+    errors = errors or ("blazepose" if pose_only else "none")
     if errors not in ERRORS:
         raise UsageError(f"'--errors {errors}' means nothing; expected one of {', '.join(ERRORS)}")
-    if errors != "blazepose" and not pose_only:
-        raise UsageError("'--errors' goes with '--pose-only'; rendered clips come with the true landmarks anyway")
     pixels = _pair(size, "x", "--size", "320x240", 32, 4096) if size else None
     if pixels and (pixels[0] % 2 or pixels[1] % 2):
         raise UsageError(f"'--size {size}' has an odd side; H.264 needs even ones")
@@ -81,8 +81,7 @@ def read_request(
     low, high = _pair(reps, "-", "--reps", "3-10", 1, 10000)
     if low > high:
         raise UsageError(f"'--reps {reps}' runs backwards")
-    kind = ERRORS[errors] if pose_only else "render"
-    return Request(names, parse_split(split), pixels, fps, (low, high), kind, protocol)
+    return Request(names, parse_split(split), pixels, fps, (low, high), not pose_only, errors, protocol)
 
 
 def parse_split(text: str) -> dict[str, float]:

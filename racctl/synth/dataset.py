@@ -39,13 +39,13 @@ FOLDERS = ("video", "pose", "joints25", "mask", "parameters")
 
 @dataclass(frozen=True)
 class Job:
-    """One clip to make. kind: "render" for everything; for landmarks alone "pose" with the errors that BlazePose makes,
-    "varied" with fewer or more (see `noise.varied`), "truth" with none."""
+    """One clip to make. drawn: with video and masks.  errors: of the landmarks, see `noise.with_errors`."""
 
     name: str
     split: str
     plan: Plan
-    kind: str = "render"
+    drawn: bool = True
+    errors: str = "none"
     seconds: float | None = None
 
     def digest(self) -> str:
@@ -53,13 +53,21 @@ class Job:
         bouts = [*self.plan.bouts, *([self.plan.other_bout] if self.plan.other_bout else [])]
         movements = {bout.movement: asdict(movement_named(bout.movement)) for bout in bouts}
         arms = {bout.arms: asdict(arms_named(movement_named(bout.movement), bout.arms)) for bout in bouts if bout.arms}
-        content = {"plan": self.plan.record(), "kind": self.kind, "seconds": self.seconds, "version": __version__,
+        content = {"plan": self.plan.record(), "drawn": self.drawn, "errors": self.errors,
+                   "seconds": self.seconds, "version": __version__,
                    "movements": movements, "arms": arms}  # fmt: skip
         return hashlib.sha256(dump_meta(json.loads(json.dumps(content)))).hexdigest()
 
 
 def plans(
-    classes: list[str], clips: int, split: dict[str, float], seed: int, kind: str = "render", **more
+    classes: list[str],
+    clips: int,
+    split: dict[str, float],
+    seed: int,
+    *,
+    drawn: bool = True,
+    errors: str = "none",
+    **more,
 ) -> list[Job]:
     """`clips` jobs: the classes in turn (invented movements, beside others, in every second clip), the splits by their
     shares within each class. more: see `plan_clip`."""
@@ -73,7 +81,7 @@ def plans(
         lag = {part: share * total - so_far[part] for part, share in split.items()}
         part = max(lag, key=lambda key: (round(lag[key], 9), -list(split).index(key)))
         so_far[part] += 1
-        jobs.append(Job(f"{name}_{number:05d}", part, plan_clip(seed, number, name, **more), kind))
+        jobs.append(Job(f"{name}_{number:05d}", part, plan_clip(seed, number, name, **more), drawn, errors))
     order = generator(seed, 99).permutation(len(jobs))  # so that an interrupted run has a bit of everything
     return [jobs[k] for k in order]
 
@@ -166,16 +174,18 @@ def _watch_parent() -> None:
 def make(job: Job, folder: Path) -> dict:
     """Make one clip and write its files, the parameters last. Returns the summary that the tables are made of."""
     from racctl.synth.clip import render_clip
+    from racctl.synth.noise import with_errors
     from racctl.synth.sequence import pose_clip
 
-    if job.kind == "render":
+    if job.drawn:
         clip = render_clip(job.plan, job.name, job.seconds)
         write_file(folder / f"video/{job.name}.mp4", lambda file: file.write(clip.video) and None)
         write_file(folder / f"mask/{job.name}.npz", lambda file: _write_mask(file, clip))
     else:
-        clip = pose_clip(job.plan, job.name, kind=job.kind, seconds=job.seconds)
-    write_file(folder / f"pose/{job.name}.npz", lambda file: write_pose(file, clip.pose))
-    write_file(folder / f"joints25/{job.name}.npz", lambda file: write_pose(file, remap(clip.pose, "d2stx25")))
+        clip = pose_clip(job.plan, job.name, errors="none", seconds=job.seconds)
+    pose = with_errors(clip.pose, job.errors, generator(job.plan.seed, job.plan.number, 12))
+    write_file(folder / f"pose/{job.name}.npz", lambda file: write_pose(file, pose))
+    write_file(folder / f"joints25/{job.name}.npz", lambda file: write_pose(file, remap(pose, "d2stx25")))
     summary = {
         "clip": job.name, "split": job.split, "label": job.plan.label, "count": clip.count, "speed": job.plan.speed,
         "frames": len(clip.label), "reps": [list(row) for row in clip.reps],
@@ -195,9 +205,7 @@ def make(job: Job, folder: Path) -> dict:
 
 def _made(job: Job, folder: Path) -> dict | None:
     """The summary of a clip that is there already, made from the same plan."""
-    kinds = (
-        {"video": "mp4", "mask": "npz", "pose": "npz", "joints25": "npz"} if job.kind == "render" else {"pose": "npz"}
-    )
+    kinds = {"pose": "npz", "joints25": "npz"} | ({"video": "mp4", "mask": "npz"} if job.drawn else {})
     try:
         record = json.loads((folder / f"parameters/{job.name}.json").read_text())
         there = all((folder / kind / f"{job.name}.{suffix}").is_file() for kind, suffix in kinds.items())
@@ -221,11 +229,11 @@ def _intervals(label: list[str], time: np.ndarray) -> list[list]:
 
 
 def _write_tables(summaries: list[dict], jobs: list[Job], folder: Path) -> None:
-    kinds = {job.name: job.kind for job in jobs}
+    drawn_clips = {job.name for job in jobs if job.drawn}
     meta = {"steps": [step("synth", __version__, clips=len(jobs), seed=jobs[0].plan.seed)]}
     manifest, reps, labels = [], [], []
     for row in summaries:
-        name, drawn = row["clip"], kinds[row["clip"]] == "render"
+        name, drawn = row["clip"], row["clip"] in drawn_clips
         manifest.append({
             "clip": name, "split": row["split"], "video": f"video/{name}.mp4" if drawn else None,
             "pose": f"pose/{name}.npz",

@@ -15,6 +15,7 @@ from racctl import __version__
 from racctl.contracts import Pose, step, with_step
 from racctl.topology import BLAZEPOSE33
 
+ERRORS = ("blazepose", "varied", "none")
 GROUPS = {
     "face": ("nose", "eye", "ear", "mouth"), "shoulder": ("shoulder",), "elbow": ("elbow",),
     "hand": ("wrist", "pinky", "index", "thumb"), "hip": ("hip",), "knee": ("knee",), "foot": ("ankle", "heel", "foot"),
@@ -85,6 +86,13 @@ def varied(rng: np.random.Generator) -> Errors:
         drop=often * own.drop, drop_time=rng.uniform(0.5, 3.0) if gone else own.drop_time,
         strange=rng.uniform(1, 12) if wild else 0.0, strange_time=rng.uniform(0.1, 1.5), scored=rng.random() < 0.5,
     )  # fmt: skip
+
+
+def with_errors(pose: Pose, errors: str, rng: np.random.Generator) -> Pose:
+    """The truth `pose` as it is ("none"), or with the errors of `BLAZEPOSE` or those that `varied` draws."""
+    if errors == "none":
+        return pose
+    return estimate(pose, rng, varied(rng) if errors == "varied" else BLAZEPOSE)
 
 
 def group_of(joint: str) -> str:

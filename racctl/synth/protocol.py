@@ -51,7 +51,14 @@ def divergence(first: dict[str, float], second: dict[str, float]) -> float:
 
 
 def protocol_jobs(
-    sessions: int, seconds: float, seed: int, kind: str, size: tuple[int, int], fps: float
+    sessions: int,
+    seconds: float,
+    seed: int,
+    size: tuple[int, int],
+    fps: float,
+    *,
+    drawn: bool = True,
+    errors: str = "none",
 ) -> tuple[list[Job], list[str]]:
     """Sessions for the training set, the fast test set and one set for each further speed, and remarks on the
     distribution of their classes."""
@@ -60,7 +67,7 @@ def protocol_jobs(
     jobs, found = [], {}
     for place, (split, tempo, test) in enumerate(sets):
         rows, found[split] = _sessions(sessions, seconds, (seed, place), tempo, test, size, fps)
-        jobs += [Job(f"{split}_{k:03d}", split, plan, kind, seconds) for k, plan in enumerate(rows)]
+        jobs += [Job(f"{split}_{k:03d}", split, plan, drawn, errors, seconds) for k, plan in enumerate(rows)]
     apart = divergence(found["train"], found["test"])
     idle = {split: 100 * shares[BACKGROUND] for split, shares in found.items()}
     remarks = [

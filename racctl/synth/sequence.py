@@ -16,34 +16,31 @@ TRUNK = 0.11  # m, half the depth of a trunk
 
 
 def pose_clip(
-    plan: Plan, name: str, *, kind: str = "pose", body: Body | None = None, seconds: float | None = None
+    plan: Plan, name: str, *, errors: str = "blazepose", body: Body | None = None, seconds: float | None = None
 ) -> Clip:
-    """A clip without video. kind: "pose" for landmarks as BlazePose would have found them (see `noise`), "varied" for
-    fewer or more errors (`noise.varied`), "truth" for none.  body: instead of the one that the plan describes, which
-    saves making it."""
-    from racctl.synth.noise import BLAZEPOSE, estimate, varied
+    """A clip without video. errors: of the landmarks, see `noise.with_errors`.  body: instead of the one that the plan
+    describes, which saves making it."""
+    from racctl.synth.noise import with_errors
 
     played = play(plan, body, seconds)
     kept = np.arange(len(played.world))
     score = unhidden(played.world, played.view.places, played.pixels, played.view.size)
     pose = truth(plan, played, kept, played.timeline.time, score, name, {"name": name})
-    if kind != "truth":
-        rng = generator(plan.seed, plan.number, 12)
-        pose = estimate(pose, rng, varied(rng) if kind == "varied" else BLAZEPOSE)
+    pose = with_errors(pose, errors, generator(plan.seed, plan.number, 12))
     return Clip(
         name, plan, pose, rows(played.timeline, pose.time), played.timeline.label, camera_record(played.view, kept)
     )
 
 
 def sequences(
-    classes: list[str], seed: int, *, shapes: int = 16, kind: str = "pose", **more
+    classes: list[str], seed: int, *, shapes: int = 16, errors: str = "blazepose", **more
 ) -> Iterator[Clip]:  # fmt: skip
     """Clips without end for training, the classes in turn. shapes: how many bodies they share, since a body takes
-    longer to make than a clip.  kind: see `pose_clip`.  more: see `plan_clip`."""
+    longer to make than a clip.  errors: see `pose_clip`.  more: see `plan_clip`."""
     bodies = [make_body(draw_person(generator(seed, k, 13)).phenotype) for k in range(shapes)]
     for number in itertools.count():
         plan = plan_clip(seed, number, classes[number % len(classes)], **more)
-        yield pose_clip(plan, f"{plan.label}_{number:07d}", kind=kind, body=bodies[number % shapes])
+        yield pose_clip(plan, f"{plan.label}_{number:07d}", errors=errors, body=bodies[number % shapes])
 
 
 def unhidden(world: np.ndarray, camera: np.ndarray, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
