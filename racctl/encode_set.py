@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from racctl.contracts import Features
+from racctl.data.labelled import FILES
 from racctl.data.published import DATASETS, Published
+from racctl.data.segments import files_in
 from racctl.data.truth import read_truth
 from racctl.encode import Part, encode_source, is_encoded
 from racctl.encoders.pair import Encoders, Options
@@ -76,7 +79,25 @@ def set_jobs(dataset: Published, exemplars: bool) -> tuple[list[Job], list[tuple
 
 def encode_job(job: Job, encoders: Encoders, options: Options, estimators: Estimators, report: Report) -> Features:
     """`encode_source` of one job."""
-    return encode_source(job.source, encoders, options, estimators, report, job.part)
+    return encode_source(job.source, encoders, its_own(options, job.clip), estimators, report, job.part)
+
+
+def its_own(options: Options, clip: str) -> Options:
+    """The options with the clip's own mask and pose where they name folders; DataError where a folder has none."""
+    found = {}
+    for kind in ("mask", "pose"):
+        folder = Path(getattr(options, kind))
+        if getattr(options, kind) and folder.is_dir():
+            path = _files(folder, kind).get(clip)
+            if path is None:
+                raise DataError(f"'{folder}' has no {kind} of clip '{clip}'")
+            found[kind] = str(path)
+    return replace(options, **found)
+
+
+@lru_cache(4)
+def _files(folder: Path, kind: str) -> dict[str, Path]:
+    return files_in(folder, FILES[kind])
 
 
 def save_job(
@@ -87,7 +108,7 @@ def save_job(
     if layout == "escounts":
         return _save_escounts(job, folder, dataset, encoders, options, estimators)
     target = folder / f"{job.clip}.{'features' if job.part.cycles is None else 'exemplars'}.npz"
-    if not is_encoded(job.source, target, encoders, options, job.part):
+    if not is_encoded(job.source, target, encoders, its_own(options, job.clip), job.part):
         found = encode_job(job, encoders, options, estimators, silent)
         found.meta["clip"] = job.clip
         write_file(target, lambda out: write_features(out, found))
@@ -102,7 +123,8 @@ def _save_escounts(
             about.meta[branch] = {"encoder": encoder.name}
             setattr(about, branch, np.zeros(0))
     targets = token_files(folder, about, dataset)
-    if all(is_encoded(job.source, target, encoders, options, job.part) for target in targets):
+    own = its_own(options, job.clip)
+    if all(is_encoded(job.source, target, encoders, own, job.part) for target in targets):
         return
     found = encode_job(job, encoders, options, estimators, silent)
     found.meta["clip"] = job.clip

@@ -331,6 +331,29 @@ def test_a_pose_in_a_folder_of_outputs_is_encoded_once(folder, tmp_path):
     assert (tmp_path / "clip.features.npz").stat().st_mtime_ns == written
 
 
+def test_masks_and_poses_come_from_folders_by_the_clips_names(folder, given, tmp_path):
+    clips = [tmp_path / f"{name}.mp4" for name in ("a", "b", "c")]
+    for kind, make, write in (("pose", a_pose, write_pose), ("mask", a_mask, write_mask)):
+        (tmp_path / kind).mkdir()
+        for clip in clips[:2]:
+            with open(tmp_path / kind / f"{clip.stem}.{kind}.npz", "wb") as file:
+                write(file, make(clip=clip.stem))
+    for clip in clips:
+        clip.write_bytes((folder / "clip.mp4").read_bytes())
+    words = ["--mask", tmp_path / "mask", "--pose", tmp_path / "pose", "--random-weights"]
+    done = racctl("encode", *clips, *words, "-o", f"{tmp_path}/out/")
+    assert done.returncode == 3 and b"has no mask of clip 'c'" in done.stderr
+    wanted = features(racctl("encode", folder / "clip.mp4", *given).stdout)
+    for name in ("a", "b"):
+        found = features((tmp_path / f"out/{name}.features.npz").read_bytes())
+        assert np.array_equal(found.video, wanted.video) and np.allclose(found.pose, wanted.pose, atol=2e-3)
+    written = (tmp_path / "out/a.features.npz").stat().st_mtime_ns
+    racctl("encode", *clips[:2], *words, "-o", f"{tmp_path}/out/")
+    assert (tmp_path / "out/a.features.npz").stat().st_mtime_ns == written
+    alone = features(racctl("encode", clips[0], *words).stdout)
+    assert np.allclose(alone.pose, wanted.pose, atol=2e-3)
+
+
 def test_masks_and_poses_of_something_else_are_refused(folder, tmp_path):
     for name, part, message in (
         ("half", a_mask(40), "the mask given with 'clip.mp4' covers frames 0 to 39 of 0 to 89"),

@@ -6,7 +6,8 @@ it. Windows that begin near the end go on with the last frame. With --reps, or -
 repetition is one window instead, 16 frames evenly from within it.
 
 A video gets its pose and, where the encoder looks at silhouettes, its mask on the way; --pose and --mask name those
-that are there. A pose on stdin is encoded with the video that --video names.
+that are there, or folders that hold every clip's, as 'racctl synth' and 'racctl pose -o DIR/' write them. A pose on
+stdin is encoded with the video that --video names.
 
 ENCODERS
 silhouette, the default, is the project's own: small, trained on made-up clips only, and no replacement for weights of
@@ -26,6 +27,7 @@ every frame whatever the rate.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,8 +49,12 @@ Preset = Annotated[
 Film = Annotated[
     str, typer.Option("--video", metavar="FILE", show_default=False, help="The clip, where the input is its pose.")
 ]
-MaskFile = Annotated[str, typer.Option("--mask", metavar="FILE", show_default=False, help="Its mask, if there is one.")]
-PoseFile = Annotated[str, typer.Option("--pose", metavar="FILE", show_default=False, help="Its pose, if there is one.")]
+MaskFile = Annotated[
+    str, typer.Option("--mask", metavar="FILE|DIR", show_default=False, help="Its mask, or a folder with each clip's.")
+]
+PoseFile = Annotated[
+    str, typer.Option("--pose", metavar="FILE|DIR", show_default=False, help="Its pose, or a folder with each clip's.")
+]
 MaskModel = Annotated[str, typer.Option("--mask-model", metavar="NAME|FILE", help="As --model of 'racctl mask'.")]
 Window = Annotated[int, typer.Option("--window", metavar="N", help="Frames in a window.")]
 Every = Annotated[int, typer.Option("--stride", metavar="N", help="Frames from window to window.")]
@@ -138,7 +144,8 @@ def encode(
 
     of_set = {"--root": root, "--split": split, "--annotations": annotations, "--exemplars": exemplars or None,
               "--exclude-known-bad": exclude_known_bad or None}  # fmt: skip
-    one = {"--video": video, "--mask": mask, "--pose": pose, "--reps": reps}
+    single = {option: value for option, value in (("--mask", mask), ("--pose", pose)) if not Path(value).is_dir()}
+    one = {"--video": video, **single, "--reps": reps}
     refuse_with(dataset, {"a file": files, **one}, "'--dataset' stands for all its clips")
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     from racctl.encode_set import LAYOUTS, file_jobs, open_set, set_jobs
@@ -152,8 +159,8 @@ def encode(
     if not folder:
         one_of(sources, "npz")
         refuse_terminal(output, "npz")
-    refuse_several(sources, None, {"--video": video, "--mask": mask, "--pose": pose})
-    refuse_overwriting([*sources, video, mask, pose, reps, weights, pose_weights], "" if folder else output)
+    refuse_several(sources, None, {"--video": video, **single})
+    refuse_overwriting([*sources, video, *single.values(), reps, weights, pose_weights], "" if folder else output)
     from racctl.encoders.pair import Options
 
     escounts = layout == "escounts"
