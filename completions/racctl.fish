@@ -212,7 +212,7 @@ complete -c racctl -n '__fish_seen_subcommand_from train' -l decision -x -a 'lea
 complete -c racctl -n '__fish_seen_subcommand_from train' -l shots -r -d 'Of d2stx: exemplars, up to so many.'
 complete -c racctl -n '__fish_seen_subcommand_from train' -l chain -r -d 'Of d2stx: up to so many clips one after the other.'
 complete -c racctl -n '__fish_seen_subcommand_from train' -l joint -d 'Of d2stx: train everything at once, not in stages.'
-complete -c racctl -n '__fish_seen_subcommand_from train' -l init -r -d 'Begin with these weights, to go on from.'
+complete -c racctl -n '__fish_seen_subcommand_from train' -l init -r -d 'Begin with these weights, to go on from; of d2stx also once for each branch, to learn their fusion.'
 complete -c racctl -n '__fish_seen_subcommand_from train' -l minmax -r -d 'Of joints: windows scaled to the body\'s box in every frame, as PoseRAC\'s poses are.'
 complete -c racctl -n '__fish_seen_subcommand_from train' -l licence -r -d 'Of the weights, for their header.'
 complete -c racctl -n '__fish_seen_subcommand_from train' -l seed -r -d 'Seed of everything random.'

@@ -13,7 +13,7 @@ from commands import one_line, racctl
 from racctl.contracts import Features
 from racctl.data.counted import read_counted
 from racctl.errors import DataError, UsageError
-from racctl.io.checkpoint import digest, read_model
+from racctl.io.checkpoint import digest, read_model, write_model
 from racctl.io.npz import write_features
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.catalog import built, configured
@@ -205,6 +205,37 @@ def test_a_run_may_begin_with_the_weights_of_another(a_set, tmp_path):
     assert meta["data"]["begun_with"] == digest(begun)
     done = racctl(*words, "-o", tmp_path / "c", "--epochs", 1, "--branches", "pose", "--init", first)
     assert "has another size" in one_line(done, 1)
+
+
+def test_branches_that_learned_by_themselves_are_fused_and_stand_still(a_set, tmp_path):
+    words = ["train", a_set, "--model", "d2stx", "--features", a_set / "features", "--batch", 2, "--threads", 1,
+             "--epochs", 2]  # fmt: skip
+    alone = [tmp_path / name / "model.safetensors" for name in ("video", "pose")]
+    for file in alone:
+        assert racctl(*words, "-o", file.parent, "--branches", file.parent.name, "--joint").returncode == 0
+    begin = [word for file in alone for word in ("--init", file)]
+    done = racctl(*words, "-o", tmp_path / "both", *begin)
+    assert done.returncode == 0 and b"the branches stand still" in done.stderr
+
+    def weights(file):
+        with open(file, "rb") as opened:
+            return read_model(opened, str(file))
+
+    (meta, both), branches = weights(tmp_path / "both/model.safetensors"), [weights(file)[1] for file in alone]
+    for tensors in branches:
+        assert all(torch.equal(both[name], value) for name, value in tensors.items())
+    assert meta["data"]["begun_with"] == [digest(tensors) for tensors in branches]
+    assert meta["training"]["teaching"]["ready"]
+    assert {name.split(".")[0] for name in both.keys() - branches[0].keys() - branches[1].keys()} == {"fusion"}
+    begun = racctl(*words, "-o", tmp_path / "one", "--init", alone[1])  # the other branch learns with it
+    assert begun.returncode == 0 and b"stand still" not in begun.stderr
+    other, tensors = weights(alone[0])
+    other["input"]["video"]["weights"] = {"sha256": "9"}
+    with open(tmp_path / "other.safetensors", "wb") as file:
+        write_model(file, other, tensors)
+    failed = racctl(*words, "-o", tmp_path / "no", "--init", tmp_path / "other.safetensors")
+    assert "tokens of another video encoder" in one_line(failed, 1)
+    assert "begins with one file" in one_line(racctl("train", a_set, "-o", tmp_path / "x", *begin), 2)
 
 
 def test_a_table_of_annotations_is_a_set_too(a_set, tmp_path):

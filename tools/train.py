@@ -27,8 +27,9 @@ THE COUNTER
 d2stx learns to count from features: --features names the folder that 'racctl encode DATA -o DIR/' filled. DATA is a set
 of 'racctl synth' or an annotation table, with --val-data for the table to validate on. --preset paper is 512 wide and
 takes tokens of 8 frames, small is the embedded one's size and takes 4. The branches learn first, then the fusion on
-branches that stand still; --joint trains all at once. --guide, --decision fixed and --fusion coupled are the paper's
-comparisons. The score to keep weights by is OBO less MAE.
+branches that stand still; --joint trains all at once. Branches that were trained by themselves (--branches pose, on a
+larger set perhaps) are fused by naming both with --init: only the fusion learns then. --guide, --decision fixed and
+--fusion coupled are the paper's comparisons. The score to keep weights by is OBO less MAE.
 
 SEVERAL GPUS OR MACHINES
 torchrun --nproc-per-node 4 -m racctl.cli train DATA -o DIR
@@ -125,10 +126,13 @@ Chain = Annotated[
 Joint = Annotated[bool, typer.Option("--joint", help="Of d2stx: train everything at once, not in stages.")]
 Licence = Annotated[str, typer.Option("--licence", metavar="NAME", help="Of the weights, for their header.")]
 
-
 Init = Annotated[
-    str, typer.Option("--init", metavar="FILE", show_default=False, help="Begin with these weights, to go on from.")
-]
+    list[str] | None,
+    typer.Option(
+        "--init", metavar="FILE", show_default=False,
+        help="Begin with these weights, to go on from; of d2stx also once for each branch, to learn their fusion.",
+    ),
+]  # fmt: skip
 Minmax = Annotated[
     float,
     typer.Option(
@@ -177,7 +181,7 @@ def train(
     shots: Shots = 2,
     chain: Chain = 1,
     joint: Joint = False,
-    init: Init = "",
+    init: Init = None,
     minmax: Minmax = 0.0,
     licence: Licence = "unstated",
     seed: Seed = 0,
@@ -195,6 +199,7 @@ def train(
 
     from racctl.cli.batch import cores, refuse_with
     from racctl.cli.console import note, progress
+    from racctl.errors import UsageError
     from racctl.training.augment import Augmentation
     from racctl.training.count_run import CounterWanted, train_counter
     from racctl.training.counting import Teaching
@@ -207,7 +212,8 @@ def train(
         if model == "d2stx":
             counter = CounterWanted(
                 data, features, val_data, val_features, preset, branches, guide, fusion or "decoupled", decision,
-                train_split, val_split, Teaching(chain=chain, shots=shots, staged=not joint), licence, init,
+                train_split, val_split, Teaching(chain=chain, shots=shots, staged=not joint), licence,
+                tuple(init or ()),
             )  # fmt: skip
             train_counter(counter, recipe, *where, reading, training)
             return
@@ -218,10 +224,12 @@ def train(
             "--shots": shots != 2 or None, "--chain": chain != 1 or None,
         }  # fmt: skip
         refuse_with(True, of_d2stx, "it is an option of '--model d2stx'")
+        if len(init or []) > 1:
+            raise UsageError(f"'--init' is given {len(init)} times; '{model}' begins with one file")
         look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
         wanted = Wanted(
             data, model, inputs, fusion or "cross", layers, width, pose, objective, look, train_split, val_split, null,
-            videos or None, masks or None, poses or None, cache or None, licence, init,
+            videos or None, masks or None, poses or None, cache or None, licence, init[0] if init else "",
         )  # fmt: skip
         augmentation = Augmentation(tempo=read_range(tempo), drop=drop, minmax=minmax)
         train_model(wanted, recipe, augmentation, *where, reading, training)

@@ -14,12 +14,12 @@ from racctl.contracts import Meta, clip_stem
 from racctl.data.counted import CountedClip, read_counted
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
-from racctl.models.d2stx import SMALL, D2STXConfig, grouped, parameters, pooled
+from racctl.models.d2stx import D2STX, SMALL, D2STXConfig, grouped, parameters, pooled
 from racctl.progress import Report, silent
 from racctl.tokens import Tokens, fed_by, sequence
+from racctl.trained import load_trained
 from racctl.training.counting import Counting, Teaching, TokenClip
 from racctl.training.loop import Recipe, fit, placed, set_threads
-from racctl.training.run import begin_with
 
 PRESETS = {"small": SMALL, "paper": D2STXConfig()}
 STEPS = {"small": 4, "paper": 8}  # ticks for a token
@@ -29,7 +29,8 @@ STEPS = {"small": 4, "paper": 8}  # ticks for a token
 class CounterWanted:
     """What to train on what. data, features: as `read_counted` takes them.  val_data: another table to validate on,
     where the data has no splits.  preset: "small" or "paper"; the channels follow from the features.  branches, guide,
-    fusion, decision: see `D2STXConfig`.  licence: of the weights.  init: a file whose weights it begins with."""
+    fusion, decision: see `D2STXConfig`.  licence: of the weights.  init: files whose weights it begins with, see
+    `begin`."""
 
     data: str
     features: str
@@ -44,7 +45,7 @@ class CounterWanted:
     val: str = "val"
     teaching: Teaching = field(default_factory=Teaching)
     licence: str = "unstated"
-    init: str = ""
+    init: tuple[str, ...] = ()
 
     def check(self) -> CounterWanted:
         """UsageError for a value that means nothing; returns self."""
@@ -89,8 +90,9 @@ def train_counter(
         config = _fitting(wanted, kept[0], about["input"])
         torch.manual_seed(recipe.seed)  # of the first weights
         task = Counting(config, *kept, wanted.teaching, recipe.epochs, about)
-        if wanted.init:
-            begin_with(task.objective.model, "d2stx", wanted.init, data, [])
+        if wanted.init and begin(task.objective.model, wanted.init, data, about["input"]):
+            task.fuse_only()
+            quiet("the branches stand still; their fusion learns")
         quiet(
             f"d2stx: {parameters(task.objective.model) / 1e6:.2f} M parameters, {data['repetitions']} repetitions in "
             f"{len(kept[0])} clips, {len(kept[1])} to validate on"
@@ -112,6 +114,25 @@ def _parts(wanted: CounterWanted) -> tuple[list[CountedClip], list[CountedClip]]
     if both:
         raise DataError(f"clip '{sorted(both)[0]}' is trained on and validated on")
     return train, val
+
+
+def begin(model: D2STX, files: tuple[str, ...], data: Meta, fed: Meta) -> bool:
+    """Weights of other runs, noted in `data`: of the same model, or of its branches by themselves, a file each. Returns
+    whether the branches are there and their fusion is not. fed: what the features are made by. DataError for weights of
+    another size, or that learned from tokens of other encoders."""
+    own, given, noted = model.state_dict(), {}, []
+    for file in files:
+        found, meta, record = load_trained(Path(file), ("d2stx",))
+        for name in ("video", "pose"):
+            if name in fed and name in meta["input"] and meta["input"][name] != fed[name]:
+                raise DataError(f"'{file}' learned from tokens of another {name} encoder than these features are of")
+        given |= found.state_dict()
+        noted.append(record["sha256"])
+        if any(key not in own or own[key].shape != value.shape for key, value in given.items()):
+            raise DataError(f"'{file}' has another size than what is to be trained; leave out the options for it")
+    model.load_state_dict(given, strict=False)
+    data["begun_with"] = noted[0] if len(noted) == 1 else noted
+    return {key.split(".")[0] for key in own.keys() - given.keys()} == {"fusion"}
 
 
 def load_clips(

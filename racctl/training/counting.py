@@ -6,7 +6,7 @@ Targets, masking and losses are ESCounts' (Sinha et al., ACCV 2024), which D2-ST
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -31,17 +31,20 @@ class Teaching:
     """How to train. longest: tokens of a clip in a batch, a part of a longer one is drawn.  chain: clips one after the
     other, one to so many; with exemplars of the first, only its repetitions count.  shots: exemplars, none to so many.
     sigma: width of a repetition in the target, in tokens.  staged: first the branches, each by its own loss, then the
-    fusion on branches that stand still (the paper); otherwise all at once."""
+    fusion on branches that stand still (the paper); otherwise all at once.  ready: the branches have learned already."""
 
     longest: int = 150
     chain: int = 1
     shots: int = 2
     sigma: float = 1.0
     staged: bool = True
+    ready: bool = False
 
     def fusing(self, epoch: int, epochs: int) -> bool:
         """Whether this epoch trains the fusion alone."""
-        return self.staged and epoch >= max(1, (epochs * 5) // 8)  # 50 and 35 epochs of branches, 50 of fusion
+        return (
+            self.ready or (self.staged and epoch >= max(1, (epochs * 5) // 8))
+        )  # 50 and 35 epochs of branches, 50 of fusion
 
 
 @dataclass
@@ -155,6 +158,10 @@ class Counting:
             config, train, val, teaching, epochs, about,
         )  # fmt: skip
         self.objective = CountingObjective(D2STX(config), teaching.staged)
+
+    def fuse_only(self) -> None:
+        """The branches have learned and stand still."""
+        self.teaching, self.objective.staged = replace(self.teaching, staged=True, ready=True), True
 
     def steps(self, size: int, world: int) -> int:
         return steps_of(self._items(), size, world)
