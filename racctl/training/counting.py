@@ -29,7 +29,7 @@ BRANCHES = ("video", "pose")
 @dataclass(frozen=True)
 class Teaching:
     """How to train. longest: tokens of a clip in a batch, a part of a longer one is drawn.  chain: clips one after the
-    other, one to so many; with exemplars of the first, only its repetitions count.  shots: exemplars, none to so many.
+    other, one to so many; with exemplars of the first, only its repetitions count.  shots: exemplars, 0 to so many.
     sigma: width of a repetition in the target, in tokens.  staged: first the branches, each by its own loss, then the
     fusion on branches that stand still (the paper); otherwise all at once.  ready: the branches have learned already."""
 

@@ -36,7 +36,7 @@ from racctl.models.d2stx import parameters
 NAMES = {
     "weight-free": "counter without weights", "pose": "pose branch", "video": "video branch",
     "pose_guided": "pose-guided", "video_guided": "video-guided", "fixed": "bidirectional, fixed 0.5",
-    "learned": "bidirectional, learned", "coupled": "coupled attention",
+    "learned": "bidirectional, learned", "coupled": "coupled attention", "joint": "bidirectional, learned jointly",
 }  # fmt: skip
 METRICS = ("OBO", "MAE", "OBZ")
 TOKENS = 75
