@@ -26,8 +26,8 @@ from racctl.contracts import Features, Pose
 from racctl.count import Options, count_pose
 from racctl.counter import Counter
 from racctl.encode import Clip, encode_clip
+from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.pair import Options as EncodeOptions
-from racctl.encoders.pair import load_encoders
 from racctl.io.npz import read_features, read_pose
 from racctl.io.pose_formats import load_pose
 from racctl.metrics import TERMS, bootstrap_interval, round_half_up, value
@@ -41,6 +41,7 @@ NAMES = {
 METRICS = ("OBO", "MAE", "OBZ")
 TOKENS = 75
 CPU = torch.device("cpu")
+JOINTS = EncodeOptions("none", stride=32)
 
 
 @dataclass
@@ -58,25 +59,42 @@ def trials(out: Path, data: Path | None) -> list[Trial]:
     rows = [row for row in pq.read_table(out / "drawn/manifest.parquet").to_pylist() if row["split"] == "test"]
     drawn = {row["clip"]: float(row["count"]) for row in rows}
     own = lambda clip: stored(out / f"drawn/pose/{clip}.npz", read_pose)  # noqa: E731
+    encoders = load_encoders(JOINTS, CPU)
+    usual = lambda clip: stored(out / f"features/{clip}.features.npz", read_features)  # noqa: E731
+    poor = lambda clip: without_half(own(clip), clip)  # noqa: E731
     found = [
-        Trial("drawn", drawn, own, lambda clip: stored(out / f"features/{clip}.features.npz", read_features)),
+        Trial("drawn", drawn, own, usual),
         Trial("drawn, 2x", drawn, lambda clip: twice_as_fast(own(clip)),
               lambda clip: at_usual_rate(stored(out / f"fast/{clip}.features.npz", read_features))),
+        Trial("drawn, pose lost half the time", drawn, poor, lambda clip: with_pose(usual(clip), poor(clip), encoders)),
     ]  # fmt: skip
     if data:
         found.append(Trial("real clips", truth(data / "clips.tsv"),
                            lambda clip: stored(out / f"real-pose/{clip}.pose.npz", read_pose),
                            lambda clip: stored(out / f"real/{clip}.features.npz", read_features)))  # fmt: skip
-        encoders = load_encoders(EncodeOptions("none", stride=32), CPU)
         poses = lambda clip: load_pose(str(data / f"poses/{clip}.npy"))  # noqa: E731
         found.append(Trial("real poses", truth(data / "poses.tsv"), poses,
-                           lambda clip: encode_clip(Clip(clip, clip, pose=poses(clip)), encoders, encoders_options()),
+                           lambda clip: encode_clip(Clip(clip, clip, pose=poses(clip)), encoders, JOINTS),
                            video=False))  # fmt: skip
     return found
 
 
-def encoders_options() -> EncodeOptions:
-    return EncodeOptions("none", stride=32)
+def without_half(pose: Pose, clip: str) -> Pose:
+    """The person is not found for half of the time, a second or two at once, the same for every model."""
+    rng = np.random.default_rng(list(clip.encode()))
+    beat = float(np.median(np.diff(pose.time)))
+    lost = np.zeros(len(pose.frame), bool)
+    while lost.mean() < 0.5:
+        begin = rng.integers(len(lost))
+        lost[begin : begin + max(1, round(rng.uniform(0.5, 2.0) / beat))] = True
+    xyz, score = pose.xyz.copy(), pose.score.copy()
+    xyz[lost], score[lost] = np.nan, 0
+    return replace(pose, xyz=xyz, score=score, world=None)
+
+
+def with_pose(features: Features, pose: Pose, encoders: Encoders) -> Features:
+    """The features with tokens of another pose."""
+    return replace(features, pose=encode_clip(Clip(pose.clip, pose.clip, pose=pose), encoders, JOINTS).pose)
 
 
 def stored(path: Path, read: Callable):
