@@ -158,7 +158,7 @@ complete -c racctl -n '__fish_seen_subcommand_from score' -l debug -d 'Show the 
 complete -c racctl -n '__fish_seen_subcommand_from score' -l help -d 'Show the help and exit.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l out -r -d 'Write the data set here; what is there already is kept.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l clips -r -d 'How many clips; with --protocol, sessions in each split.'
-complete -c racctl -n '__fish_seen_subcommand_from synth' -l classes -r -d 'Movements, \'all\', \'invented\'; see --list.'
+complete -c racctl -n '__fish_seen_subcommand_from synth' -l classes -r -d 'Movements, \'all\', \'invented\', \'background\'; see --list.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l split -r -d 'Splits and their shares.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l speed -x -a 'slow fast mixed any' -d 'Tempo of the movements.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l size -r -d 'Pixels of the picture. Default: each clip its own, with --protocol 304x400.'

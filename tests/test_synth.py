@@ -370,6 +370,20 @@ def test_invented_movements_take_every_second_clip():
     assert [job.plan.label for job in plans(["invented"], 2, {"train": 1.0}, 2)] == ["invented", "invented"]
 
 
+def test_background_is_idle_motions_and_gestures_none_of_which_is_counted(body):
+    names = []
+    for k in range(6):
+        plan = plan_clip(5, k, "background", **SIZE)
+        clip = pose_clip(plan, "x", errors="none", body=body)
+        assert plan.label == "background" and 3 <= len(plan.bouts) <= 6
+        assert clip.count == 0 and set(clip.label) == {"background"}
+        names += [bout.movement for bout in plan.bouts]
+    assert any(name.startswith("gesture_5_") for name in names) and set(names) & set(catalog())
+    labels = [job.plan.label for job in sorted(plans(["squat", "invented", "background"], 16, {"train": 1.0}, 2),
+                                               key=lambda job: job.plan.number)]  # fmt: skip
+    assert labels == [*["squat", "invented"] * 3, "squat", "background"] * 2
+
+
 def test_varied_errors_reach_from_few_to_many():
     plan, truth = plan_clip(7, 4, "squat", **SIZE), pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", errors="none").pose
     found, scored = [], []

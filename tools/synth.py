@@ -19,8 +19,9 @@ Landmarks are the truth; with --pose-only, or --errors blazepose, what BlazePose
 errors. --errors varied has few errors in some clips and many in others, takes other people for the person, and half of
 the clips are without scores, as a counter should be trained on.
 
-The class "invented" gives every clip a movement of its own that nobody does, in every second clip beside other
-classes: a counter learns from them what a repetition is, not which exercises there are.
+Two classes are for counters to learn from, what a repetition is and not which exercises there are: "invented" gives
+each clip a movement of its own that nobody does (beside other classes, every second clip); "background" shows idle
+motions and gestures of which none is counted (every eighth).
 
 THE PROTOCOL
 With --protocol: long sessions, one person each, 16 exercises and background; a slow training set, a test set at twice
@@ -51,7 +52,9 @@ Clips = Annotated[
         "--clips", metavar="N", min=1, max=100_000, help="How many clips; with --protocol, sessions in each split."
     ),
 ]
-Classes = Annotated[str, typer.Option("--classes", metavar="A,B,...", help="Movements, 'all', 'invented'; see --list.")]
+Classes = Annotated[
+    str, typer.Option("--classes", metavar="A,B,...", help="Movements, 'all', 'invented', 'background'; see --list.")
+]
 Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
 Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any", help="Tempo of the movements.")]
 Size = Annotated[

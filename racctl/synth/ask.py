@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from racctl.errors import DataError, UsageError
-from racctl.synth.movements import INVENTED, catalog, exercises, movement_named
+from racctl.synth.movements import BACKGROUND, INVENTED, catalog, exercises, movement_named
 from racctl.synth.noise import ERRORS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_request(
     asked = [name.strip() for name in classes.split(",") if name.strip()]
     names = [one for name in asked for one in (exercises() if name == "all" else [name])]
     for name in names:
-        if name != INVENTED:
+        if name not in (INVENTED, BACKGROUND):
             movement_named(name)
     if not names or len(set(names)) != len(names):
         raise UsageError(f"'--classes {classes}' names no movement, or one twice")

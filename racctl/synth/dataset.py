@@ -28,12 +28,13 @@ from racctl.io.npz import write_mask, write_pose
 from racctl.io.output import make_folder, write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.remap import remap
-from racctl.synth.movements import INVENTED, movement_named
+from racctl.synth.movements import BACKGROUND, INVENTED, movement_named
 from racctl.synth.plan import Plan, generator, plan_clip
 from racctl.synth.styles import arms_named
 
 Report = Callable[[int, "int | None"], None]
 GRACE = 1.2  # s that a worker has to take its half-written file away
+DRAWN = {INVENTED: 2, BACKGROUND: 8}  # classes without an entry in the catalog, and how often they come
 FOLDERS = ("video", "pose", "joints25", "mask", "parameters")
 
 
@@ -69,13 +70,13 @@ def plans(
     errors: str = "none",
     **more,
 ) -> list[Job]:
-    """`clips` jobs: the classes in turn (invented movements, beside others, in every second clip), the splits by their
-    shares within each class. more: see `plan_clip`."""
+    """`clips` jobs: the classes in turn (beside others, invented movements in every second clip and background in every
+    eighth), the splits by their shares within each class. more: see `plan_clip`."""
     jobs, made = [], {name: dict.fromkeys(split, 0) for name in classes}
-    known = [name for name in classes if name != INVENTED]
-    turns = classes if not known or known == classes else [n for name in known for n in (name, INVENTED)]
+    turns = itertools.cycle([name for name in classes if name not in DRAWN] or classes)
     for number in range(clips):
-        name = turns[number % len(turns)]
+        often = [name for name, every in DRAWN.items() if name in classes and number % every == every - 1]
+        name = often[-1] if often and set(classes) - set(DRAWN) else next(turns)
         so_far = made[name]
         total = sum(so_far.values()) + 1
         lag = {part: share * total - so_far[part] for part, share in split.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from racctl.synth.channels import AT_EASE, BODY, LIMB, LIMITS, SIDES, Angles
-from racctl.synth.movements import INVENTED, Movement, Step
+from racctl.synth.movements import BACKGROUND, INVENTED, Movement, Step
 
 LYING = {"pitch": -90, "hip": 20, "knee": 25, "hip_turn": 0, "shoulder": 30, "shoulder_plane": 80, "grip": 5, "neck": 8}
 ON_HANDS = {"pitch": 74, "hip": 0, "hip_turn": 0, "knee": 4, "ankle": 14, "toes": 60, "neck": -18, "grip": 5,
@@ -38,10 +38,13 @@ LEAST = 30.0  # degrees (for the whole body, centimetres) that something moves
 PERIOD = (0.7, 4.5)  # s for a repetition, the logarithm drawn evenly
 
 
-def invent(name: str, rng: np.random.Generator) -> Movement:
-    """A movement of 2 to 5 steps of one to three parts of the body, the last one back to where it began."""
+def invent(name: str, rng: np.random.Generator, counted: bool = True) -> Movement:
+    """A movement of 2 to 5 steps of one to three parts of the body, the last one back to where it began. counted: False
+    for a gesture, which is standing and background."""
     stances = list(STARTS)
-    stance = stances[int(rng.choice(len(stances), p=[share for _, share in STARTS.values()]))]
+    stance = (
+        stances[int(rng.choice(len(stances), p=[share for _, share in STARTS.values()]))] if counted else "standing"
+    )
     parts = list(PARTS[stance])
     moving = [parts[k] for k in rng.permutation(len(parts))[: int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25]))]]
     start = dict(STARTS[stance][0])
@@ -56,8 +59,9 @@ def invent(name: str, rng: np.random.Generator) -> Movement:
     ]
     level = ("hands", "toes") if stance == "prone" else None
     return Movement(
-        name, start, tuple(steps), counts="back where it began", touch=TOUCH[stance], stance=stance, level=level,
-        props=() if stance == "standing" else ("mat",), label=INVENTED,
+        name, start, tuple(steps), counts="back where it began" if counted else "nothing is counted",
+        touch=TOUCH[stance], stance=stance, level=level, props=() if stance == "standing" else ("mat",),
+        repeats=counted, label=INVENTED if counted else BACKGROUND,
     )  # fmt: skip
 
 

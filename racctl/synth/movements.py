@@ -19,7 +19,8 @@ GROUPS = {
 }  # fmt: skip
 CONTACTS = {*GROUPS, *(one for pair in GROUPS.values() for one in pair), "body"}
 PROPS = {"dumbbells", "dumbbells_down", "barbell", "bench", "bar", "mat", "horse", "cup"}
-INVENTED = "invented"  # the class of movements that are drawn, see `invented`
+INVENTED, GESTURE = "invented", "gesture"  # drawn movements: a class, and what is done once and not counted
+BACKGROUND = "background"  # the class of what is not counted
 STANCES = {"standing", "prone", "supine", "bench", "bar", "horse"}
 
 
@@ -111,13 +112,14 @@ def exercises() -> dict[str, Movement]:
 
 @lru_cache(maxsize=64)
 def movement_named(name: str) -> Movement:
-    """The movement of that name, or for "invented_SEED_NUMBER" one that is drawn from these; UsageError listing what
-    there is."""
+    """The movement of that name, or for "invented_A_B" and "gesture_A_B" one that is drawn from these numbers;
+    UsageError listing what there is."""
     known = catalog()
-    if drawn := re.fullmatch(INVENTED + r"_(\d+)_(\d+)", name):
+    if drawn := re.fullmatch(rf"({INVENTED}|{GESTURE})_(\d+)_(\d+)", name):
         from racctl.synth.invented import invent
 
-        return invent(name, np.random.Generator(np.random.PCG64([int(drawn[1]), int(drawn[2]), 14])))
+        rng = np.random.Generator(np.random.PCG64([int(drawn[2]), int(drawn[3]), 14]))
+        return invent(name, rng, counted=drawn[1] == INVENTED)
     if name not in known:
         raise UsageError(f"no such movement '{name}'; expected one of {', '.join(known)}")
     return known[name]

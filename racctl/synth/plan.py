@@ -12,7 +12,7 @@ import numpy as np
 
 from racctl.errors import UsageError
 from racctl.synth.motion import Bout, Repetition
-from racctl.synth.movements import INVENTED, Movement, catalog, movement_named
+from racctl.synth.movements import BACKGROUND, GESTURE, INVENTED, Movement, catalog, movement_named
 from racctl.synth.styles import draw_arms, draw_lean, draw_reach, draw_style
 
 Colour = tuple[float, float, float]
@@ -150,7 +150,10 @@ def plan_clip(
 ) -> Plan:  # fmt: skip
     """Draw one clip of one exercise: idle, a set, idle. size (width, height in pixels), fps: drawn where None.
     clean: only full repetitions, without pauses. alone: nobody else. tempo: factor on the written speed, instead of
-    one drawn for `speed` (slow, fast, mixed, any).  movement: a name, or "invented" for one of this clip's own."""
+    one drawn for `speed` (slow, fast, mixed, any).  movement: a name, "invented" for one of this clip's own, or
+    "background" for idle motions and gestures, none of which is counted."""
+    idle = movement == BACKGROUND
+    movement = "stand" if idle else movement
     movement = f"{movement}_{seed}_{number}" if movement == INVENTED else movement
     if speed not in SPEEDS:
         raise UsageError(f"no such speed '{speed}'; expected one of {', '.join(SPEEDS)}")
@@ -159,9 +162,11 @@ def plan_clip(
     pace = _tempo(rng, speed) if tempo is None else tempo
     count = int(rng.integers(repetitions[0], repetitions[1] + 1))
     bouts = [draw_bout(rng, exercise, count, pace, clean=clean, errors=speed == "fast")]
-    if exercise.stance == "standing" and exercise.kind != "background" and not clean:
+    if exercise.stance == "standing" and exercise.kind != BACKGROUND and not clean:
         around = [draw_idle(rng) if rng.random() < 0.45 else None for _ in range(2)]
         bouts = [bout for bout in (around[0], bouts[0], around[1]) if bout]
+    if idle:
+        bouts = [draw_idle(rng, (seed, 10 * number + k)) for k in range(int(rng.integers(3, 7)))]
     other = None if alone or rng.random() > 0.12 else draw_person(generator(seed, number, 5))
     return Plan(
         seed, number, exercise.kind, r(pace), tuple(bouts), draw_person(generator(seed, number, 1)),
@@ -216,10 +221,12 @@ def _own(rng: np.random.Generator, movement: Movement) -> dict:
     return {name: draw(rng, movement) for name, draw in drawn.items()}
 
 
-def draw_idle(rng: np.random.Generator) -> Bout:
-    """One idle motion, played once."""
-    names = [name for name, movement in catalog().items() if movement.kind == "background"]
+def draw_idle(rng: np.random.Generator, gesture: tuple[int, int] | None = None) -> Bout:
+    """One idle motion, played once. gesture: numbers of a drawn one to be played instead, as often as not."""
+    names = [name for name, movement in catalog().items() if movement.kind == BACKGROUND]
     name = names[int(rng.integers(len(names)))]
+    if gesture and rng.random() < 0.5:
+        name = "_".join([GESTURE, *map(str, gesture)])
     return Bout(
         name,
         (Repetition(r(rng.uniform(0.8, 1.4)), r(rng.uniform(0.8, 1))),),

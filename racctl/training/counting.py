@@ -31,7 +31,7 @@ class Teaching:
     """How to train. longest: tokens of a clip in a batch, a part of a longer one is drawn.  chain: clips one after the
     other, one to so many; with exemplars of the first, only its repetitions count.  shots: exemplars, 0 to so many.
     sigma: width of a repetition in the target, in tokens.  staged: first the branches, each by its own loss, then the
-    fusion on branches that stand still (the paper); otherwise all at once.  ready: the branches have learned already."""
+    fusion on branches that stand still (the paper); otherwise all at once.  ready: the branches have learned."""
 
     longest: int = 150
     chain: int = 1
@@ -42,8 +42,8 @@ class Teaching:
 
     def fusing(self, epoch: int, epochs: int) -> bool:
         """Whether this epoch trains the fusion alone."""
-        return (
-            self.ready or (self.staged and epoch >= max(1, (epochs * 5) // 8))
+        return self.ready or (
+            self.staged and epoch >= max(1, (epochs * 5) // 8)
         )  # 50 and 35 epochs of branches, 50 of fusion
 
 
