@@ -28,7 +28,7 @@ _racctl() {
     "mask --person") words="tracked largest central" ;;
     "pose --model") words="full lite heavy" ;;
     "score --format") words="table parquet csv json" ;;
-    "synth --speed") words="slow fast mixed any" ;;
+    "synth --speed") words="slow fast mixed any wide" ;;
     "synth --errors") words="none blazepose varied" ;;
     "train --input") words="both raw mask pose" ;;
     "train --objective") words="label density both" ;;

@@ -160,7 +160,7 @@ complete -c racctl -n '__fish_seen_subcommand_from synth' -l out -r -d 'Write th
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l clips -r -d 'How many clips; with --protocol, sessions in each split.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l classes -r -d 'Movements, \'all\', \'invented\', \'background\'; see --list.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l split -r -d 'Splits and their shares.'
-complete -c racctl -n '__fish_seen_subcommand_from synth' -l speed -x -a 'slow fast mixed any' -d 'Tempo of the movements.'
+complete -c racctl -n '__fish_seen_subcommand_from synth' -l speed -x -a 'slow fast mixed any wide' -d 'Tempo of the movements.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l size -r -d 'Pixels of the picture. Default: each clip its own, with --protocol 304x400.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l fps -r -d 'Frames per second. Default: each clip its own, 15 to 50, with --protocol 30.'
 complete -c racctl -n '__fish_seen_subcommand_from synth' -l reps -r -d 'Repetitions in a clip.'

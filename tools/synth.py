@@ -56,7 +56,7 @@ Classes = Annotated[
     str, typer.Option("--classes", metavar="A,B,...", help="Movements, 'all', 'invented', 'background'; see --list.")
 ]
 Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
-Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any", help="Tempo of the movements.")]
+Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any|wide", help="Tempo of the movements.")]
 Size = Annotated[
     str,
     typer.Option(

@@ -184,7 +184,8 @@ def make(job: Job, folder: Path) -> dict:
         write_file(folder / f"mask/{job.name}.npz", lambda file: _write_mask(file, clip))
     else:
         clip = pose_clip(job.plan, job.name, errors="none", seconds=job.seconds)
-    pose = with_errors(clip.pose, job.errors, generator(job.plan.seed, job.plan.number, 12))
+    idle = job.plan.label == BACKGROUND and not job.drawn
+    pose = with_errors(clip.pose, job.errors, generator(job.plan.seed, job.plan.number, 12), idle)
     write_file(folder / f"pose/{job.name}.npz", lambda file: write_pose(file, pose))
     write_file(folder / f"joints25/{job.name}.npz", lambda file: write_pose(file, remap(pose, "d2stx25")))
     summary = {

@@ -22,6 +22,8 @@ GROUPS = {
 }  # fmt: skip
 DOUBLE = 0.54  # time of each of two filters in a row that forget as much in 0.3 s as one of time 1, near 0.2 s
 LOWER = ("hip", "knee", "foot")  # the groups behind the trunk of somebody who lies with the head towards the camera
+NOBODY = 0.4  # share of idle clips
+ALWAYS = 1e9  # spells per minute
 VISIBLE = 0.5  # scores above this are of landmarks that can be seen
 
 
@@ -88,11 +90,15 @@ def varied(rng: np.random.Generator) -> Errors:
     )  # fmt: skip
 
 
-def with_errors(pose: Pose, errors: str, rng: np.random.Generator) -> Pose:
-    """The truth `pose` as it is ("none"), or with the errors of `BLAZEPOSE` or those that `varied` draws."""
+def with_errors(pose: Pose, errors: str, rng: np.random.Generator, idle: bool = False) -> Pose:
+    """The truth `pose` as it is ("none"), or with the errors of `BLAZEPOSE` or those that `varied` draws. idle: a clip
+    without an exercise, in some of which "varied" finds nobody at all, as before and after many sets."""
     if errors == "none":
         return pose
-    return estimate(pose, rng, varied(rng) if errors == "varied" else BLAZEPOSE)
+    drawn = varied(rng) if errors == "varied" else BLAZEPOSE
+    if idle and errors == "varied" and rng.random() < NOBODY:
+        drawn = replace(drawn, drop=ALWAYS)
+    return estimate(pose, rng, drawn)
 
 
 def group_of(joint: str) -> str:

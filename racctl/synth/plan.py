@@ -16,7 +16,13 @@ from racctl.synth.movements import BACKGROUND, GESTURE, INVENTED, Movement, cata
 from racctl.synth.styles import draw_arms, draw_lean, draw_reach, draw_style
 
 Colour = tuple[float, float, float]
-SPEEDS = {"slow": (0.85, 0.12), "fast": (1.75, 0.2), "mixed": (1.2, 0.35), "any": (1.25, 0.5)}  # tempo: mean, spread
+SPEEDS = {
+    "slow": (0.85, 0.12),
+    "fast": (1.75, 0.2),
+    "mixed": (1.2, 0.35),
+    "any": (1.25, 0.5),
+    "wide": (1.0, 0.7),
+}  # tempo: mean, spread
 # What is drawn from unless the user says: sizes in pixels, frames per second; the usual ones more often.
 SIZES = ((224, 224), (256, 256), (320, 320), (320, 240), (240, 320), (384, 216), (216, 384), (400, 300), (300, 400))
 FRAME_RATES = (15.0, 20.0, 24.0, 25.0, 25.0, 29.97, 30.0, 30.0, 30.0, 50.0)
@@ -150,7 +156,7 @@ def plan_clip(
 ) -> Plan:  # fmt: skip
     """Draw one clip of one exercise: idle, a set, idle. size (width, height in pixels), fps: drawn where None.
     clean: only full repetitions, without pauses. alone: nobody else. tempo: factor on the written speed, instead of
-    one drawn for `speed` (slow, fast, mixed, any).  movement: a name, "invented" for one of this clip's own, or
+    one drawn for `speed` (slow, fast, mixed, any, wide).  movement: a name, "invented" for one of this clip's own, or
     "background" for idle motions and gestures, none of which is counted."""
     idle = movement == BACKGROUND
     movement = "stand" if idle else movement

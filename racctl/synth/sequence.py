@@ -9,6 +9,7 @@ import numpy as np
 
 from racctl.synth.body import Body, make_body
 from racctl.synth.clip import HIDDEN, Clip, camera_record, play, rows, truth
+from racctl.synth.movements import BACKGROUND
 from racctl.synth.plan import Plan, draw_person, generator, plan_clip
 from racctl.topology import BLAZEPOSE33
 
@@ -26,7 +27,7 @@ def pose_clip(
     kept = np.arange(len(played.world))
     score = unhidden(played.world, played.view.places, played.pixels, played.view.size)
     pose = truth(plan, played, kept, played.timeline.time, score, name, {"name": name})
-    pose = with_errors(pose, errors, generator(plan.seed, plan.number, 12))
+    pose = with_errors(pose, errors, generator(plan.seed, plan.number, 12), plan.label == BACKGROUND)
     return Clip(
         name, plan, pose, rows(played.timeline, pose.time), played.timeline.label, camera_record(played.view, kept)
     )
