@@ -67,7 +67,8 @@ class Look:
         return look
 
     def header(self) -> Meta:
-        return asdict(self)
+        """Without `smooth` where nothing is smoothed, so that versions that do not know it read it."""
+        return {name: value for name, value in asdict(self).items() if name != "smooth" or value}
 
     @property
     def windows(self) -> Windows:

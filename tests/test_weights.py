@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from clips import bouncing, write_clip
@@ -35,7 +36,7 @@ def test_every_file_has_a_card_that_names_its_digest_and_how_it_was_made(name):
 def test_an_encoder_is_fed_as_its_header_says_and_counts(name):
     with open(embedded(name), "rb") as file:
         meta, tensors = read_model(file, name)
-    look = encoder_look(name, meta["input"]["stride"])
+    look = replace(encoder_look(name, meta["input"]["stride"]), smooth=meta["input"].get("smooth", 0.0))
     assert meta["input"] == {**look.header(), "sampled": sampled(name, look)}
     assert meta["config"]["density"] and len(meta["classes"]) == 37
     assert all(tensor.isfinite().all() for tensor in tensors.values())
