@@ -108,8 +108,9 @@ def save_job(
     if layout == "escounts":
         return _save_escounts(job, folder, dataset, encoders, options, estimators)
     target = folder / f"{job.clip}.{'features' if job.part.cycles is None else 'exemplars'}.npz"
-    if not is_encoded(job.source, target, encoders, its_own(options, job.clip), job.part):
-        found = encode_job(job, encoders, options, estimators, silent)
+    own = its_own(options, job.clip)
+    if not is_encoded(job.source, target, encoders, own, job.part):
+        found = encode_job(job, encoders, own, estimators, silent)
         found.meta["clip"] = job.clip
         write_file(target, lambda out: write_features(out, found))
 
@@ -126,7 +127,7 @@ def _save_escounts(
     own = its_own(options, job.clip)
     if all(is_encoded(job.source, target, encoders, own, job.part) for target in targets):
         return
-    found = encode_job(job, encoders, options, estimators, silent)
+    found = encode_job(job, encoders, own, estimators, silent)
     found.meta["clip"] = job.clip
     for target, tokens in token_files(folder, found, dataset).items():
         make_folder(target.parent)

@@ -337,14 +337,7 @@ def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
     ],
 )  # fmt: skip
 def test_requests_that_make_no_sense_are_refused(change, message):
-    asked = {
-        "classes": "squat",
-        "split": "all=1",
-        "size": "96x96",
-        "reps": "2",
-        "pose_only": False,
-        "errors": "",
-    }
+    asked = {"classes": "squat", "split": "all=1", "size": "96x96", "reps": "2", "pose_only": False, "errors": ""}
     with pytest.raises(UsageError, match=message):
         read_request(**{**asked, "protocol": False, **change})
 

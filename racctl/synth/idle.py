@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from racctl.synth.movements import Movement, Step
+from racctl.synth.movements import BACKGROUND, Movement, Step
 
 CUP = {"left_grip": 75}
 REACH_DOWN = {"pitch": 52, "waist": 30, "chest": 22, "hip": 122, "knee": 112, "ankle": 26, "shoulder": 70,
@@ -10,7 +10,7 @@ REACH_DOWN = {"pitch": 52, "waist": 30, "chest": 22, "hip": 122, "knee": 112, "a
 
 
 def _idle(name: str, start: dict, steps: tuple[Step, ...], **more) -> Movement:
-    return Movement(name, start, steps, counts="nothing is counted", repeats=False, label="background", **more)
+    return Movement(name, start, steps, counts="nothing is counted", repeats=False, label=BACKGROUND, **more)
 
 
 def _stride(side: str, other: str) -> tuple[Step, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from racctl.synth.channels import AT_EASE, BODY, LIMB, LIMITS, SIDES, Angles
+from racctl.synth.channels import AT_EASE, BODY, LIMITS, SIDES, Angles
 from racctl.synth.movements import BACKGROUND, INVENTED, Movement, Step
 
 LYING = {"pitch": -90, "hip": 20, "knee": 25, "hip_turn": 0, "shoulder": 30, "shoulder_plane": 80, "grip": 5, "neck": 8}
@@ -91,14 +91,9 @@ def _drawn(rng: np.random.Generator, stance: str, part: str) -> Angles:
     angles = {}
     for channel, (low, high) in PARTS[stance][part].items():
         value = round(float(rng.uniform(low, high)), 1)
-        for name in [channel] if channel in BODY else [f"{side}_{channel}"] if side else _both(channel):
+        for name in [channel] if channel in BODY else [f"{one}_{channel}" for one in ([side] if side else SIDES)]:
             angles[name] = float(np.clip(value, *LIMITS[name]))
     return angles
-
-
-def _both(channel: str) -> list[str]:
-    assert channel in LIMB
-    return [f"{side}_{channel}" for side in SIDES]
 
 
 def _touch(stance: str, key: Angles, start: Angles) -> tuple[str, ...] | None:

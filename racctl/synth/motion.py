@@ -8,7 +8,7 @@ import numpy as np
 
 from racctl.synth.channels import CHANNELS, HIGH, INDEX, LIMB, LOW, pose_vector, swap_sides
 from racctl.synth.ground import HELD_AT, Track
-from racctl.synth.movements import Movement, movement_named
+from racctl.synth.movements import BACKGROUND, Movement, movement_named
 from racctl.synth.styles import key_poses, sum_of
 
 # How one gets from standing to another stance, and back in the other order.
@@ -110,7 +110,7 @@ def timeline(bouts: list[Bout], fps: float, rng: np.random.Generator, seconds: f
     share = share**3 * (10 - 15 * share + 6 * share**2)  # least jerk
     angles = poses[at] + share[:, None] * (poses[at + 1] - poses[at])
     angles = np.clip(angles + _sway(len(time), fps, rng), LOW, HIGH)
-    label = [legs[k].movement.kind if legs[k].movement else "background" for k in at]
+    label = [legs[k].movement.kind if legs[k].movement else BACKGROUND for k in at]
     names = [legs[k].movement.name if legs[k].movement else "" for k in at]
     props = [legs[k].props for k in at]
     reps = _repetitions(legs, edges, counted, length)
@@ -122,7 +122,7 @@ def class_seconds(bouts: list[Bout], seconds: float) -> dict[str, float]:
     spent: dict[str, float] = {}
     left = seconds
     for leg in _legs(bouts)[0] if bouts else ():
-        kind = leg.movement.kind if leg.movement else "background"
+        kind = leg.movement.kind if leg.movement else BACKGROUND
         spent[kind] = spent.get(kind, 0.0) + min(leg.seconds, left)
         left -= min(leg.seconds, left)
     return spent

@@ -107,7 +107,7 @@ def catalog() -> dict[str, Movement]:
 
 def exercises() -> dict[str, Movement]:
     """The movements that are not idle."""
-    return {name: movement for name, movement in catalog().items() if movement.kind != "background"}
+    return {name: movement for name, movement in catalog().items() if movement.kind != BACKGROUND}
 
 
 @lru_cache(maxsize=64)

@@ -13,10 +13,9 @@ import numpy as np
 
 from racctl.synth.dataset import Job
 from racctl.synth.motion import Bout, class_seconds
-from racctl.synth.movements import catalog, movement_named
+from racctl.synth.movements import BACKGROUND, catalog, movement_named
 from racctl.synth.plan import Plan, draw_bout, draw_idle, generator, plan_clip, r
 
-BACKGROUND = "background"
 # Share of the frames in the training set, percent; the paper names only the largest, the background's and "below 3 %".
 TRAIN = {
     BACKGROUND: 22.0, "push_up": 13.2, "squat": 9.0, "lunge": 7.5, "jump_jack": 7.0, "plank": 6.0, "bicep_curl": 5.5,

@@ -6,7 +6,8 @@
 # those two branches, which stand still, as in the paper; "joint" learns everything at once. They are tested on other
 # drawn clips: as they are, twice as fast, and with the person lost for half of the time; and on DATA's real clips and
 # pose sequences (clips.tsv with clips/, poses.tsv with poses/; without DATA these columns are missing). What is there
-# is not made again, and an interrupted run goes on. CLIPS clips of some 240 frames: drawing takes 100 frames a second on two cores, learning minutes a model.
+# is not made again, and an interrupted run goes on. CLIPS clips of some 240 frames: drawing takes 100 frames a second on
+# two cores, learning minutes a model.
 
 OUT    ?= d2stx-tables
 DATA   ?= $(RACCTL_TEST_DATA)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from counting import truth_of
 from d2stx_cost import gigaflops
 
 from racctl.contracts import Features, Pose
@@ -103,10 +104,7 @@ def stored(path: Path, read: Callable):
 
 
 def truth(table: Path) -> dict[str, float]:
-    with table.open() as file:
-        return {
-            Path(next(iter(row.values()))).stem: float(row["count"]) for row in csv.DictReader(file, delimiter="\t")
-        }
+    return {clip: float(count) for clip, (count, _) in truth_of(table).items()}
 
 
 def twice_as_fast(pose: Pose) -> Pose:
