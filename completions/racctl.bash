@@ -11,7 +11,7 @@ _racctl() {
     "check-labels --format") words="table parquet csv json" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
-    "count --model") words="periodicity d2stx" ;;
+    "count --model") words="combined periodicity d2stx" ;;
     "count --alternating") words="each pair" ;;
     "count --person") words="main all" ;;
     "count --device") words="auto cpu cuda mps" ;;

@@ -42,7 +42,7 @@ complete -c racctl -n '__fish_seen_subcommand_from classify' -l format -x -a 'ta
 complete -c racctl -n '__fish_seen_subcommand_from classify' -s q -l quiet -d 'No progress and no notes on stderr.'
 complete -c racctl -n '__fish_seen_subcommand_from classify' -l debug -d 'Show the traceback of an error.'
 complete -c racctl -n '__fish_seen_subcommand_from classify' -l help -d 'Show the help and exit.'
-complete -c racctl -n '__fish_seen_subcommand_from count' -l model -x -a 'periodicity d2stx' -d 'The counter.'
+complete -c racctl -n '__fish_seen_subcommand_from count' -l model -x -a 'combined periodicity d2stx' -d 'The counter.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l reps -d 'One row per repetition instead of one per clip.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l alternating -x -a 'each pair' -d 'Left and right in turn: count each side, or each pair.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l person -x -a 'main all' -d 'Whom to count when several were found.'

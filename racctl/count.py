@@ -17,7 +17,7 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Features, Meta, Pose, step, with_step
-from racctl.counted import Counted, counts_table, reps_table
+from racctl.counted import Counted, agreed, counts_table, reps_table
 from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import model_file
 from racctl.estimators.workers import Workers
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from racctl.count_trained import TrainedCounter
     from racctl.estimation import Estimators
 
-PERIODICITY = "periodicity"
+COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
+UNSURE = 0.5  # share of the motion explained; of a count that explains less, the trained counter is asked too
 EXPECTED = "racctl.pose/1 or a video"
 MOST_SHOTS = 8
 
@@ -46,14 +47,14 @@ MOST_SHOTS = 8
 class Options:
     """How to count.
 
-    model: "periodicity", "d2stx" or a file of `racctl train --model d2stx`.  alternating: "each" side or the "pair"
-    counts.  person: "main", "all" or a track number.  start, stop: seconds, the video's own timestamps.  pose_model,
-    download: as for `racctl pose`.  film: the video of a pose.  exemplars: (start, stop) in seconds of repetitions to
-    count the likes of.  shots: of the repetitions found, so many are exemplars in a second reading.  explain:
-    a folder for pictures of what a trained counter looks at.
+    model: "combined", "periodicity", "d2stx" or a file of `racctl train --model d2stx`.  alternating: "each" side or
+    the "pair" counts.  person: "main", "all" or a track number.  start, stop: seconds, the video's own timestamps.
+    pose_model, download: as for `racctl pose`.  film: the video of a pose.  exemplars: (start, stop) in seconds of
+    repetitions to count the likes of.  shots: of the repetitions found, so many are exemplars in a second reading.
+    explain: a folder for pictures of what a trained counter looks at.
     """
 
-    model: str = PERIODICITY
+    model: str = COMBINED
     alternating: str = "each"
     person: str = "main"
     start: float | None = None
@@ -77,11 +78,19 @@ class Options:
             raise UsageError(f"'--exemplar' is START-STOP, in seconds, at most {MOST_SHOTS} times")
         if self.exemplars and self.shots:
             raise UsageError("'--shots' chooses exemplars itself; leave it out where '--exemplar' names them")
-        if self.model == PERIODICITY and (self.exemplars or self.shots or self.explain):
+        weightless = self.model in (COMBINED, PERIODICITY)
+        if weightless and (self.exemplars or self.shots or self.explain):
             raise UsageError("'--exemplar', '--shots' and '--explain' are options of '--model d2stx'")
-        if self.model != PERIODICITY and self.alternating == "pair":
+        if not weightless and self.alternating == "pair":
             raise UsageError("'--alternating pair' is an option of '--model periodicity'")
         return self
+
+    @property
+    def trained(self) -> str:
+        """The trained counter that takes part, by name or file; "" for none, as where pairs are counted."""
+        if self.model == COMBINED:
+            return TRAINED if self.alternating == "each" else ""
+        return "" if self.model == PERIODICITY else self.model
 
     def pose_step(self) -> Meta:
         """The step that makes a pose of a video."""
@@ -94,6 +103,8 @@ class Options:
         if trained is None:
             return step("count", __version__, **asked, alternating=self.alternating, **part)
         shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
+        if self.model == COMBINED:
+            shown = {"alternating": self.alternating, "film": bool(self.film)}
         made = step("count", __version__, **asked, **shown, **part)
         return {**made, "weights": trained.records, "shares": trained.counter.shares}
 
@@ -125,12 +136,13 @@ def count_lanes(options: Options, trained: TrainedCounter | None, lanes: int, ea
             yield [Lane(one, trained, of_it) for one, of_it in zip(poses, masks, strict=True)]
 
 
-def count_pose(pose: Pose, options: Options) -> list[Counted]:
-    """Count every person that `options.person` asks for, without weights; rows in the order of the tracks."""
+def count_pose(pose: Pose, options: Options, trained: TrainedCounter | None = None) -> list[Counted]:
+    """Count every person that `options.person` asks for, without weights; rows in the order of the tracks. trained:
+    another counter that takes part, for the record."""
     topology = topology_of(pose)
     _refuse_empty(pose)
     pairs = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
-    meta = _noted(pose, options.count_step())
+    meta = _noted(pose, options.count_step(trained))
     counted = []
     for m in pose.chosen(options.person):
         found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
@@ -169,6 +181,27 @@ def count_trained(
     return counted
 
 
+def count_people(
+    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None, report: Report = silent
+) -> list[Counted]:
+    """Count everyone asked for with the counter asked for. film: the pose's video, open, and its name."""
+    if not lane.trained:
+        return count_pose(pose, options)
+    return (count_combined if options.model == COMBINED else count_trained)(pose, options, lane, film, report)
+
+
+def count_combined(
+    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None = None, report: Report = silent
+) -> list[Counted]:
+    """`count_pose`, and where that is unsure of someone's count what `count_trained` says of it too."""
+    alone = count_pose(pose, options, lane.trained)
+    unsure = [one.found.count > 0 and one.found.score < UNSURE for one in alone]
+    if not any(unsure):
+        return alone
+    others = count_trained(pose, options, lane, film if options.person == "main" else None, report)
+    return [agreed(*pair) if doubt else pair[0] for *pair, doubt in zip(alone, others, unsure, strict=True)]
+
+
 def cut(pose: Pose, options: Options) -> Pose:
     """The part of a pose that start, stop and stride ask for; DataError when nothing is left."""
     begin = -np.inf if options.start is None else options.start
@@ -193,29 +226,27 @@ def count_file(
         if lane.trained:
             lane.trained.refuse_unknown_encoders()  # before the pose, which takes long
         pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
-        if lane.trained:
-            return pose, count_trained(pose, options, lane, (file, source), report)
-        return pose, count_pose(pose, options)
+        return pose, count_people(pose, options, lane, (file, source), report)
     if kind != "npz":
         raise DataError(f"'{where}' is {kind}, expected {EXPECTED}; 'racctl remap-joints' reads other poses")
     if document(file, where).get("schema") == Features.schema:
         return None, [_count_features(file, source, options, lane)]
     pose = cut(_named(_pose_from(file, where), source), options)
-    if not lane.trained:
-        counted = count_pose(pose, options)
-    elif options.film and lane.trained.sees_video:
+    if options.film and lane.trained and lane.trained.sees_video:
         with open_input(options.film) as film:
-            counted = count_trained(pose, options, lane, (film, options.film), report)
+            counted = count_people(pose, options, lane, (film, options.film), report)
     else:
-        counted = count_trained(pose, options, lane)
+        counted = count_people(pose, options, lane, None, report)
     digest = sha256(file)  # of what was read, which a cut pose no longer is
     return pose, [replace(c, meta={**c.meta, "pose_sha256": digest}) for c in counted]
 
 
 def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) -> Counted:
     where = display_name(source)
-    if lane.trained is None:
-        raise DataError(f"'{where}' holds features; the counter 'periodicity' reads poses, '--model d2stx' features")
+    if options.model in (COMBINED, PERIODICITY):
+        raise DataError(
+            f"'{where}' holds features; the counter '{options.model}' reads poses, '--model d2stx' features"
+        )
     if (options.start, options.stop, options.stride) != (None, None, 1):
         raise UsageError(f"'{where}' holds features; '--start', '--stop' and '--stride' are for 'racctl encode' then")
     features = read_features(file, where)

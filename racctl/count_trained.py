@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from racctl.contracts import Features, Meta, Pose
-from racctl.counted import Counted
+from racctl.counted import Counted, whole
 from racctl.counter import Counter, Densities, chunks, clearest, exemplars
 from racctl.density import repetitions
 from racctl.encode import Clip, cut_out, encode_clip, estimates, opened
@@ -148,9 +148,7 @@ def on_frames(found: Densities, tokens: Tokens) -> tuple[np.ndarray, np.ndarray,
 def as_repetitions(found: Densities, tokens: Tokens, density: np.ndarray, time: np.ndarray) -> Repetitions:
     """The count with one row per repetition, on the clock of `on_frames`."""
     spans = repetitions(found.final, tokens.frame, found.count) - round(tokens.frame[0])
-    start, stop = np.rint(spans).astype(np.int64).T.clip(0, len(time))
-    stop = np.maximum(stop, start + 1).clip(max=len(time))
-    start = np.minimum(start, stop - 1)
+    start, stop = whole(spans, len(time))
     low, high = found.interval
     lasts = np.diff(np.interp(spans.mean(1), np.arange(len(time)), time)) if len(spans) > 1 else [np.nan]
     shown = np.gradient(time) if len(time) > 1 else np.ones(1)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from racctl.contracts import Meta
+from racctl.density import repetitions
 from racctl.errors import DataError
 from racctl.io.parquet import table_from_rows
+from racctl.metrics import round_half_up
 from racctl.periodicity import Repetitions
 
 if TYPE_CHECKING:
@@ -52,6 +55,30 @@ class Counted:
         f = self.found
         label = "motion signal" if self.density is None else "repetitions per second"
         return Curve(self.clip, self.time, f.signal, starts, stops, f.count, f.low, f.high, label)
+
+
+def whole(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R, 2) spans within `size` frames -> start and stop, each (R,) int64, half-open, of one frame at least."""
+    start, stop = np.rint(spans).astype(np.int64).T.clip(0, size)
+    stop = np.maximum(stop, start + 1).clip(max=size)
+    return np.minimum(start, stop - 1), stop
+
+
+def agreed(one: Counted, other: Counted) -> Counted:
+    """What two counters say of the same person: the geometric mean of their counts, where the other's density puts it,
+    with the clock, signal and provenance of `one`; `one` itself where either counts nothing.
+
+    other: has a density."""
+    theirs = float(other.density.sum())
+    if not one.found.count or round_half_up(theirs) < 1:
+        return one
+    count = int(round_half_up(math.sqrt(one.found.count * theirs)))
+    spans = repetitions(other.density, np.append(other.frame, other.frame[-1] + 1), count)
+    start, stop = whole(np.searchsorted(one.frame, spans), len(one.frame))
+    lasts = np.diff(one.time[(start + stop) // 2]) if count > 1 else [np.nan]
+    low, high = min(one.found.low, other.found.low, count), max(one.found.high, other.found.high, count)
+    found = replace(one.found, start=start, stop=stop, count=float(count), low=low, high=high)
+    return replace(one, found=replace(found, period=float(np.median(lasts))))
 
 
 def counts_table(counted: list[Counted]) -> pa.Table:

@@ -173,7 +173,7 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report
             refuse_other_part(part, covered, clip.where)
     spans = _spans(options, len(clock.frame), cycles)
     if encoders.pose:
-        made["pose"] = _encode_pose(clip, encoders.pose, spans, clock, options)
+        made["pose"] = _encode_pose(clip, encoders.pose.seen(clip.pose, rate), encoders.pose, spans, clock, options)
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
     stop, stop_s = np.minimum(stop, clip.end[0]), np.minimum(stop_s, clip.end[1])
     meta = {**clip.meta, **_about(encoders, options, rate, cycles is not None)}
@@ -251,9 +251,11 @@ def _prepare(clip: Clip, encoder: VideoEncoder):
     return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
 
 
-def _encode_pose(clip: Clip, encoder: PoseEncoder, spans: np.ndarray, clock: Clock, options: Options) -> np.ndarray:
-    """(S, C, T', V, 1) float16."""
-    seen, frame = encoder.seen(clip.pose), np.array(clock.frame)
+def _encode_pose(
+    clip: Clip, seen: np.ndarray, encoder: PoseEncoder, spans: np.ndarray, clock: Clock, options: Options
+) -> np.ndarray:
+    """(S, C, T', V, 1) float16. seen: what the encoder is shown of each frame of the pose."""
+    frame = np.array(clock.frame)
     with Spool() as spool:
         for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
             ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)

@@ -126,6 +126,16 @@ def test_the_tokens_are_those_of_each_window_alone():
         assert np.allclose(found.pose[k], alone, atol=2e-2, rtol=1e-2)
 
 
+def test_at_half_the_rate_joints_are_as_those_of_one_who_moves_twice_as_fast():
+    encoders, slow, fast = load_encoders(Options("none"), CPU), a_pose(), a_pose(apart=1 / 60)
+    assert np.array_equal(encoders.pose.seen(slow, rate=15.0), encoders.pose.seen(fast))
+    assert np.array_equal(encoders.pose.seen(slow, rate=30.0), encoders.pose.seen(slow))
+    assert not np.array_equal(encoders.pose.seen(slow, rate=15.0), encoders.pose.seen(slow))
+    half = encode_clip(Clip("slow", "slow", pose=slow), encoders, Options("none", rate=15.0, window=16, stride=8))
+    whole = encode_clip(Clip("fast", "fast", pose=fast), encoders, Options("none", rate=30.0, window=16, stride=8))
+    assert half.pose.shape == whole.pose.shape and np.abs(half.pose - whole.pose).max() < 1e-3
+
+
 def test_a_clip_of_one_frame_is_one_window():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     found = encode_clip(Clip("one", "one", pose=a_pose(1)), encoders, Options())

@@ -38,7 +38,7 @@ def test_an_encoder_is_fed_as_its_header_says_and_counts(name):
         meta, tensors = read_model(file, name)
     look = replace(encoder_look(name, meta["input"]["stride"]), smooth=meta["input"].get("smooth", 0.0))
     assert meta["input"] == {**look.header(), "sampled": sampled(name, look)}
-    assert meta["config"]["density"] and len(meta["classes"]) == 37
+    assert meta["config"]["density"] and {"background", "squat"} < set(meta["classes"])
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     if name == "silhouette":
         assert "no replacement for Kinetics weights" in (FOLDER / f"{name}.md").read_text()

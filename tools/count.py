@@ -10,6 +10,12 @@ is 0 then too.
 The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give. It is
 not a confidence interval with a known coverage.
 
+THE DEFAULT, --model combined
+The periodicity counter counts. Where the repetitions that it found explain less than half of the motion, it is unsure,
+and the trained counter is asked too: the count is the geometric mean of both, the repetitions lie where the trained
+counter puts them, and low and high hold what either says. What counts 0 stays 0. With --alternating pair the trained
+counter, which counts each side, has no part in it.
+
 THE PERIODICITY COUNTER, --model periodicity
 It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
 out and comes back again and again, in whichever joints it shows, and keeps the cycles that look alike. One very
@@ -50,7 +56,7 @@ from racctl.cli.options import (
     Threads,
 )
 
-Model = Annotated[str, typer.Option("--model", metavar="periodicity|d2stx|FILE", help="The counter.")]
+Model = Annotated[str, typer.Option("--model", metavar="combined|periodicity|d2stx|FILE", help="The counter.")]
 Exemplar = Annotated[
     list[str],
     typer.Option(
@@ -106,7 +112,7 @@ Explain = Annotated[
 
 def count(
     files: Sources = [],  # noqa: B006 (typer copies it)
-    model: Model = "periodicity",
+    model: Model = "combined",
     reps: Reps = False,
     alternating: Alternating = "each",
     person: Person = "main",
@@ -134,7 +140,8 @@ def count(
     point; left and right in turn count each (--alternating pair: each pair); a clip without repetitions counts 0.
 
     The counter 'periodicity' knows no exercise and needs no weights: it finds the motion that repeats, whichever
-    joints carry it. 'd2stx' is trained, reads features too, and can be shown what to count.
+    joints carry it. 'd2stx' is trained, reads features too, and can be shown what to count. 'combined' asks the
+    second where the first is unsure.
 
     Example: racctl count squats.mp4
     """
@@ -198,18 +205,17 @@ def _span(text: str) -> tuple[float, float]:
 
 
 def _trained(options, device: str, threads: int):
-    """The trained counter; None for the one without weights, which loads no PyTorch."""
+    """The trained counter; None where none takes part, and PyTorch is not loaded then."""
     from racctl.cli.batch import cores
-    from racctl.count import PERIODICITY
 
-    if options.model == PERIODICITY:
+    if not options.trained:
         return None
     from racctl.count_trained import TrainedCounter
     from racctl.training.loop import pick_device, set_threads
 
     set_threads(threads or cores())
     part = (options.start, options.stop)
-    trained = TrainedCounter(options.model, pick_device(device), options.exemplars, options.shots, *part)
+    trained = TrainedCounter(options.trained, pick_device(device), options.exemplars, options.shots, *part)
     if options.explain:
         from racctl.counter_explain import check_explain_count
 

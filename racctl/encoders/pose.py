@@ -58,11 +58,15 @@ class PoseEncoder:
     def steps(self) -> int:
         return SHOWN // STEP
 
-    def seen(self, pose: Pose) -> np.ndarray:
+    def seen(self, pose: Pose, rate: float = 0.0) -> np.ndarray:
         """(T, V, C) float32 of the main person, on the pose's own clock; zeros where nobody is seen. DataError where
-        the weights need metres and the pose has none."""
+        the weights need metres and the pose has none.
+
+        rate: frames per second that the windows will have, 0 for that of the training. At half of it people move twice
+        as fast for the network, and are smoothed over twice the time."""
         if self.network.config.channels == OWN:
-            return joint_tokens(remap(pose, self.topology), self.smooth)
+            slow = self.rate / rate if self.rate and rate else 1.0
+            return joint_tokens(remap(pose, self.topology), self.smooth * slow)
         return metres(pose, self.topology)
 
     @torch.no_grad()

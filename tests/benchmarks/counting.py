@@ -1,6 +1,7 @@
 """How well `racctl count` counts real pose sequences and clips: scores per exercise, and every failure.
 
-RACCTL_TEST_DATA=DIR python tests/benchmarks/counting.py [--work DIR] [--plots DIR]
+RACCTL_TEST_DATA=DIR python tests/benchmarks/counting.py [--models M,...] [--work DIR] [--plots DIR]
+Counters as of `racctl count --model`; each after the first is compared with the first, clip by clip.
 DIR holds poses.tsv with poses/, and clips.tsv with clips/ (clip or sequence, exercise, count). Poses of the clips are
 kept in --work and made again only when the clip, racctl or the options change. --plots draws the signal of every
 clip that is counted wrong.
@@ -14,11 +15,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from racctl.count import Options, count_pose
+import torch
+
+from racctl.contracts import Pose
+from racctl.count import COMBINED, PERIODICITY, TRAINED, Lane, Options, count_people
+from racctl.count_trained import TrainedCounter
 from racctl.counted import Counted, counts_table
-from racctl.io.npz import read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.pose_formats import load_pose
@@ -34,24 +39,29 @@ def truth_of(table: Path) -> dict[str, tuple[int, str]]:
     return {Path(row.get("clip") or row["sequence"]).stem: (int(row["count"]), row["exercise"]) for row in rows}
 
 
-def count_sequences(data: Path, names: list[str]) -> list[Counted]:
-    return [count_pose(load_pose(str(data / "poses" / f"{name}.npy")), Options())[0] for name in names]
+def sequences(data: Path, names: list[str]) -> list[Pose]:
+    return [load_pose(str(data / "poses" / f"{name}.npy")) for name in names]
 
 
-def count_clips(data: Path, names: list[str], work: Path) -> list[Counted]:
-    clips = [str(data / "clips" / f"{name}.mp4") for name in names]
-    subprocess.run([str(Path(sys.executable).with_name("racctl")), "pose", *clips, "-o", f"{work}/"], check=True)
-    counted = []
-    for name in names:
-        with open(work / f"{name}.pose.npz", "rb") as file:
-            counted.append(count_pose(read_pose(file, name), Options())[0])
-    return counted
+def clips(data: Path, names: list[str], work: Path) -> list[Pose]:
+    videos = [str(data / "clips" / f"{name}.mp4") for name in names]
+    subprocess.run([str(Path(sys.executable).with_name("racctl")), "pose", *videos, "-o", f"{work}/"], check=True)
+    return [load_pose(str(work / f"{name}.pose.npz")) for name in names]
 
 
-def report(title: str, table: Path, counted: list[Counted], work: Path, plots: Path | None) -> None:
-    target = work / f"{title}.counts.parquet"
+def counter(model: str) -> Callable[[Pose], Counted]:
+    """How this model counts the main person."""
+    options = Options(model)
+    trained = TrainedCounter(options.trained, torch.device("cpu")) if options.trained else None
+    lane = Lane(None, trained)
+    return lambda pose: count_people(pose, options, lane, None)[0]
+
+
+def report(title: str, table: Path, counted: list[Counted], work: Path, plots: Path | None, first: Path | None) -> Path:
+    """Prints the scores, also against the counts of `first`; returns where the counts are."""
+    target = work / f"{title.replace(' ', '.')}.counts.parquet"
     write_file(target, lambda file: write_table(file, counts_table(counted)))
-    scores = score_files(str(table), [str(target)], options=ScoreOptions(per_class=True))
+    scores = score_files(str(table), [str(target)], str(first or ""), options=ScoreOptions(per_class=True))
     print(f"\n{title}\n" + "\n".join(scores.notes))
     cells: dict[str, dict[str, str]] = {}
     for row in scores.table().to_pylist():
@@ -76,6 +86,7 @@ def report(title: str, table: Path, counted: list[Counted], work: Path, plots: P
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=lambda text: text.split(","), default=[PERIODICITY, TRAINED, COMBINED])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-benchmark")
     parser.add_argument("--plots", type=Path)
     asked = parser.parse_args()
@@ -83,11 +94,17 @@ def main() -> None:
         sys.exit("set RACCTL_TEST_DATA to a folder with poses.tsv, poses/, clips.tsv and clips/")
     data = Path(os.environ["RACCTL_TEST_DATA"])
     asked.work.mkdir(parents=True, exist_ok=True)
-    for title, count in (("poses", count_sequences), ("clips", count_clips)):
-        table = data / f"{title}.tsv"
+    counters = {model: counter(model) for model in asked.models}
+    for title in ("poses", "clips"):
+        table, first = data / f"{title}.tsv", None
         names = list(truth_of(table))
-        counted = count(data, names) if title == "poses" else count(data, names, asked.work)
-        report(title, table, counted, asked.work, asked.plots)
+        poses = sequences(data, names) if title == "poses" else clips(data, names, asked.work)
+        for model, count in counters.items():
+            made = [count(pose) for pose in poses]
+            name = f"{title} {Path(model).stem}"
+            plots = asked.plots / name if asked.plots else None
+            counts = report(name, table, made, asked.work, plots, first)
+            first = first or counts
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ SEED   ?= 0
 RACCTL ?= racctl
 PYTHON ?= python3
 THREADS ?= 0
+PRECISION ?= bf16
 
 ALONE  := pose video
 MODELS := $(ALONE) pose_guided video_guided fixed learned coupled joint
@@ -60,5 +61,6 @@ $(foreach m,$(filter-out $(ALONE) joint,$(MODELS)),$(OUT)/runs/$(m)/trained): $(
 
 $(OUT)/runs/%/trained: $(OUT)/features.done
 	$(RACCTL) train $(SET) -o $(@D) --model d2stx --features $(OUT)/features $(options_$*) --shots 0 \
-	    --epochs $(EPOCHS) --batch 8 --rate 1e-3 --weight-decay 1e-2 --seed $(SEED) --threads $(THREADS)
+	    --epochs $(EPOCHS) --batch 8 --rate 1e-3 --weight-decay 1e-2 --seed $(SEED) --threads $(THREADS) \
+	    --precision $(PRECISION)
 	touch $@

@@ -1,0 +1,101 @@
+"""racctl count as it is by default: without weights, and with the trained counter where that is unsure."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from commands import one_line, racctl
+from poses import swinging_pose
+
+from racctl import count as counting
+from racctl.count import Lane, Options, count_combined, count_pose, count_trained
+from racctl.count_trained import TrainedCounter
+from racctl.counted import Counted, agreed, reps_table
+from racctl.density import density
+from racctl.io.npz import pose_bytes
+from racctl.periodicity import Repetitions
+
+FRAMES = 400
+
+
+def counted(count: int, score: float = 0.3, curve: np.ndarray | None = None, step: int = 1) -> Counted:
+    """So many even repetitions of a clip of 400 frames, of which every `step`th was looked at."""
+    frame = np.arange(0, FRAMES, step)
+    borders = np.linspace(0, len(frame), count + 1).astype(int)
+    found = Repetitions(borders[:-1], borders[1:], float(count), count, count, np.sin(frame), 1.0, score, False)
+    return Counted("clip", 3, found, frame, frame / 30, {"clip": "clip"}, curve)
+
+
+def even(count: float) -> np.ndarray:
+    cycles = np.linspace(0, FRAMES, math.ceil(count) + 1)
+    return density(np.stack([cycles[:-1], cycles[1:]], 1), np.arange(FRAMES + 1.0)) * count / math.ceil(count)
+
+
+@pytest.mark.parametrize(("one", "other", "both"), [(4, 9, 6), (9, 4, 6), (5, 5, 5), (1, 4.2, 2), (2, 0.7, 1)])
+@pytest.mark.parametrize("step", [1, 2])
+def test_two_counts_become_their_geometric_mean(one, other, both, step):
+    first, second = counted(one, step=step), counted(round(other), curve=even(other))
+    found = agreed(first, second)
+    assert found.found.count == both and found.density is None
+    assert found.found.low == min(one, round(other)) and found.found.high == max(one, round(other))
+    assert np.array_equal(found.frame, first.frame) and np.array_equal(found.found.signal, first.found.signal)
+    start, stop = found.found.start, found.found.stop
+    assert (
+        len(start) == both and (start < stop).all() and (stop[:-1] <= start[1:]).all() and stop[-1] <= len(found.frame)
+    )
+    assert np.isnan(found.found.period) if both == 1 else found.found.period == pytest.approx(400 / 30 / both, rel=0.2)
+    assert len(reps_table([found])) == both
+
+
+def test_a_counter_that_finds_nothing_has_no_say():
+    some, none = counted(5), counted(0, curve=even(0.3))
+    assert agreed(some, none) is some
+    nothing = replace(some, found=replace(some.found, count=0.0))
+    assert agreed(nothing, counted(4, curve=even(4))) is nothing
+
+
+@pytest.fixture(scope="module")
+def lane():
+    return Lane(poses=None, trained=TrainedCounter("d2stx", torch.device("cpu")))
+
+
+def test_only_an_unsure_count_is_shared(lane, monkeypatch):
+    pose, options = swinging_pose(frames=180), Options()
+    (alone,), (trained,) = count_pose(pose, options), count_trained(pose, options, lane)
+    monkeypatch.setattr(counting, "UNSURE", 0.0)
+    (sure,) = count_combined(pose, options, lane)
+    assert sure.found.count == alone.found.count == 6
+    assert np.array_equal(sure.found.start, alone.found.start)
+    monkeypatch.setattr(counting, "UNSURE", 1.1)
+    (unsure,) = count_combined(pose, options, lane)
+    assert unsure.found.count == math.floor(math.sqrt(6 * trained.density.sum()) + 0.5)
+    for one in (sure, unsure):
+        last = one.meta["steps"][-1]
+        assert last["args"]["model"] == "combined" and last["weights"] == lane.trained.records
+
+
+def test_who_is_not_there_counts_nothing(lane, monkeypatch):
+    monkeypatch.setattr(counting, "UNSURE", 1.1)
+    pose = swinging_pose(frames=180)
+    (found,) = count_combined(replace(pose, xyz=np.full_like(pose.xyz, np.nan)), Options(), lane)
+    assert found.found.count == 0
+
+
+def test_the_command_counts_so_by_default():
+    pose = pose_bytes(swinging_pose(frames=180))
+    made = {}
+    for words in ((), ("--model", "combined"), ("--model", "periodicity"), ("--alternating", "pair")):
+        done = racctl("count", *words, stdin=pose)
+        assert done.returncode == 0, done.stderr.decode()
+        made[words] = pq.read_table(io.BytesIO(done.stdout))
+    assert made[()].equals(made["--model", "combined"])
+    assert b'"model":"combined"' in made[()].schema.metadata[b"racctl"]
+    assert "density" not in made[()].column_names
+    assert [table["count"][0].as_py() for table in made.values()] == [6, 6, 6, 6]
+    assert "options of '--model d2stx'" in one_line(racctl("count", "--shots", 1, stdin=pose), 2)
