@@ -17,7 +17,7 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Features, Meta, Pose, step, with_step
-from racctl.counted import Counted, agreed, counts_table, reps_table
+from racctl.counted import Counted, agreed, counts_table, placed, reps_table
 from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import model_file
 from racctl.estimators.workers import Workers
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
 UNSURE = 0.5  # share of the motion explained; of a count that explains less, the trained counter is asked too
+POOR = (0.2, 0.5)  # shares of the frames that show someone, between which the trained counter counts alone
 EXPECTED = "racctl.pose/1 or a video"
 MOST_SHOTS = 8
 
@@ -187,19 +188,30 @@ def count_people(
     """Count everyone asked for with the counter asked for. film: the pose's video, open, and its name."""
     if not lane.trained:
         return count_pose(pose, options)
-    return (count_combined if options.model == COMBINED else count_trained)(pose, options, lane, film, report)
+    if options.model == COMBINED:
+        return count_combined(pose, options, lane)
+    return count_trained(pose, options, lane, film, report)
 
 
-def count_combined(
-    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None = None, report: Report = silent
-) -> list[Counted]:
-    """`count_pose`, and where that is unsure of someone's count what `count_trained` says of it too."""
-    alone = count_pose(pose, options, lane.trained)
-    unsure = [one.found.count > 0 and one.found.score < UNSURE for one in alone]
-    if not any(unsure):
-        return alone
-    others = count_trained(pose, options, lane, film if options.person == "main" else None, report)
-    return [agreed(*pair) if doubt else pair[0] for *pair, doubt in zip(alone, others, unsure, strict=True)]
+def count_combined(pose: Pose, options: Options, lane: Lane) -> list[Counted]:
+    """By the pose: `count_pose`; where that is unsure of someone's count the mean with what `count_trained` says of it;
+    and that alone where someone is seen in few of the frames."""
+    found = count_pose(pose, options, lane.trained)
+    poor = [POOR[0] <= _seen(pose, m) < POOR[1] for m in pose.chosen(options.person)]
+    unsure = [one.found.count > 0 and one.found.score < UNSURE for one in found]
+    if not any(poor + unsure):
+        return found
+    for k, other in enumerate(count_trained(pose, options, lane)):
+        if poor[k]:
+            found[k] = placed(found[k], other, int(other.found.count))
+        elif unsure[k]:
+            found[k] = agreed(found[k], other)
+    return found
+
+
+def _seen(pose: Pose, person: int) -> float:
+    """The share of the frames that show the person at this place of axis M."""
+    return float((np.isfinite(pose.xyz[:, person, :, :2]).all(-1) & (pose.score[:, person] > 0)).any(1).mean())
 
 
 def cut(pose: Pose, options: Options) -> Pose:

@@ -65,17 +65,22 @@ def whole(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def agreed(one: Counted, other: Counted) -> Counted:
-    """What two counters say of the same person: the geometric mean of their counts, where the other's density puts it,
-    with the clock, signal and provenance of `one`; `one` itself where either counts nothing.
+    """What two counters say of the same person: the geometric mean of their counts, as `placed`; `one` itself where
+    either counts nothing.
 
     other: has a density."""
     theirs = float(other.density.sum())
     if not one.found.count or round_half_up(theirs) < 1:
         return one
-    count = int(round_half_up(math.sqrt(one.found.count * theirs)))
+    return placed(one, other, int(round_half_up(math.sqrt(one.found.count * theirs))))
+
+
+def placed(one: Counted, other: Counted, count: int) -> Counted:
+    """So many repetitions, where the other's density puts them, with the clock, signal and provenance of `one` and an
+    interval that holds both intervals and the count."""
     spans = repetitions(other.density, np.append(other.frame, other.frame[-1] + 1), count)
     start, stop = whole(np.searchsorted(one.frame, spans), len(one.frame))
-    lasts = np.diff(one.time[(start + stop) // 2]) if count > 1 else [np.nan]
+    lasts = np.diff(one.time[(start + stop) // 2]) if len(start) > 1 else [np.nan]
     low, high = min(one.found.low, other.found.low, count), max(one.found.high, other.found.high, count)
     found = replace(one.found, start=start, stop=stop, count=float(count), low=low, high=high)
     return replace(one, found=replace(found, period=float(np.median(lasts))))

@@ -80,11 +80,22 @@ def test_only_an_unsure_count_is_shared(lane, monkeypatch):
         assert last["args"]["model"] == "combined" and last["weights"] == lane.trained.records
 
 
-def test_who_is_not_there_counts_nothing(lane, monkeypatch):
-    monkeypatch.setattr(counting, "UNSURE", 1.1)
+def test_who_is_hardly_seen_is_counted_by_the_trained_counter_alone(lane):
+    pose, options = swinging_pose(frames=360), Options()
+    for lost in (20, 39, 55):  # of 60 frames, again and again
+        gone = np.arange(360) % 60 < lost
+        part = replace(pose, xyz=np.where(gone[:, None, None, None], np.nan, pose.xyz))
+        ((alone,), (trained,), (found,)) = (
+            count_pose(part, options), count_trained(part, options, lane), count_combined(part, options, lane),
+        )  # fmt: skip
+        expected = trained if lost == 39 else alone
+        assert found.found.count == expected.found.count == len(found.found.start)
+
+
+def test_who_is_not_there_counts_nothing(lane):
     pose = swinging_pose(frames=180)
     (found,) = count_combined(replace(pose, xyz=np.full_like(pose.xyz, np.nan)), Options(), lane)
-    assert found.found.count == 0
+    assert found.found.count == 0 and len(found.found.start) == 0
 
 
 def test_the_command_counts_so_by_default():

@@ -1,6 +1,6 @@
 """How well `racctl count` counts real pose sequences and clips: scores per exercise, and every failure.
 
-RACCTL_TEST_DATA=DIR python tests/benchmarks/counting.py [--models M,...] [--work DIR] [--plots DIR]
+RACCTL_TEST_DATA=DIR python tests/benchmarks/counting.py [--models M,...] [--lost] [--work DIR] [--plots DIR]
 Counters as of `racctl count --model`; each after the first is compared with the first, clip by clip.
 DIR holds poses.tsv with poses/, and clips.tsv with clips/ (clip or sequence, exercise, count). Poses of the clips are
 kept in --work and made again only when the clip, racctl or the options change. --plots draws the signal of every
@@ -16,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from racctl.contracts import Pose
@@ -47,6 +49,19 @@ def clips(data: Path, names: list[str], work: Path) -> list[Pose]:
     videos = [str(data / "clips" / f"{name}.mp4") for name in names]
     subprocess.run([str(Path(sys.executable).with_name("racctl")), "pose", *videos, "-o", f"{work}/"], check=True)
     return [load_pose(str(work / f"{name}.pose.npz")) for name in names]
+
+
+def without_half(pose: Pose, clip: str) -> Pose:
+    """The person is not found for half of the time, a second or two at once, the same for every counter."""
+    rng = np.random.default_rng(list(clip.encode()))
+    beat = float(np.median(np.diff(pose.time)))
+    lost = np.zeros(len(pose.frame), bool)
+    while lost.mean() < 0.5:
+        begin = rng.integers(len(lost))
+        lost[begin : begin + max(1, round(rng.uniform(0.5, 2.0) / beat))] = True
+    xyz, score = pose.xyz.copy(), pose.score.copy()
+    xyz[lost], score[lost] = np.nan, 0
+    return replace(pose, xyz=xyz, score=score, world=None)
 
 
 def counter(model: str) -> Callable[[Pose], Counted]:
@@ -89,6 +104,7 @@ def main() -> None:
     parser.add_argument("--models", type=lambda text: text.split(","), default=[PERIODICITY, TRAINED, COMBINED])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-benchmark")
     parser.add_argument("--plots", type=Path)
+    parser.add_argument("--lost", action="store_true", help="lose the person for half of the time")
     asked = parser.parse_args()
     if "RACCTL_TEST_DATA" not in os.environ:
         sys.exit("set RACCTL_TEST_DATA to a folder with poses.tsv, poses/, clips.tsv and clips/")
@@ -99,6 +115,8 @@ def main() -> None:
         table, first = data / f"{title}.tsv", None
         names = list(truth_of(table))
         poses = sequences(data, names) if title == "poses" else clips(data, names, asked.work)
+        if asked.lost:
+            poses = [without_half(pose, name) for pose, name in zip(poses, names, strict=True)]
         for model, count in counters.items():
             made = [count(pose) for pose in poses]
             name = f"{title} {Path(model).stem}"

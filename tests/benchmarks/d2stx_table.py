@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from counting import truth_of
+from counting import truth_of, without_half
 from d2stx_cost import gigaflops
 
 from racctl.contracts import Features, Pose
@@ -78,19 +78,6 @@ def trials(out: Path, data: Path | None) -> list[Trial]:
                            lambda clip: encode_clip(Clip(clip, clip, pose=poses(clip)), encoders, JOINTS),
                            video=False))  # fmt: skip
     return found
-
-
-def without_half(pose: Pose, clip: str) -> Pose:
-    """The person is not found for half of the time, a second or two at once, the same for every model."""
-    rng = np.random.default_rng(list(clip.encode()))
-    beat = float(np.median(np.diff(pose.time)))
-    lost = np.zeros(len(pose.frame), bool)
-    while lost.mean() < 0.5:
-        begin = rng.integers(len(lost))
-        lost[begin : begin + max(1, round(rng.uniform(0.5, 2.0) / beat))] = True
-    xyz, score = pose.xyz.copy(), pose.score.copy()
-    xyz[lost], score[lost] = np.nan, 0
-    return replace(pose, xyz=xyz, score=score, world=None)
 
 
 def with_pose(features: Features, pose: Pose, encoders: Encoders) -> Features:
