@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
 UNSURE = 0.5  # share of the motion explained; of a count that explains less, the trained counter is asked too
-POOR = (0.2, 0.5)  # shares of the frames that show someone, between which the trained counter counts alone
+POOR = 0.5  # share of someone's frames that show them; of whom fewer do is counted by the trained counter alone
+GAPS = 0.7  # ... and where `count_pose` found nothing
+HARDLY = 0.2  # ... but for those of whom still fewer do
 EXPECTED = "racctl.pose/1 or a video"
 MOST_SHOTS = 8
 
@@ -105,7 +107,7 @@ class Options:
             return step("count", __version__, **asked, alternating=self.alternating, **part)
         shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
         if self.model == COMBINED:
-            shown = {"alternating": self.alternating, "film": bool(self.film)}
+            shown = {"alternating": self.alternating}
         made = step("count", __version__, **asked, **shown, **part)
         return {**made, "weights": trained.records, "shares": trained.counter.shares}
 
@@ -197,7 +199,8 @@ def count_combined(pose: Pose, options: Options, lane: Lane) -> list[Counted]:
     """By the pose: `count_pose`; where that is unsure of someone's count the mean with what `count_trained` says of it;
     and that alone where someone is seen in few of the frames."""
     found = count_pose(pose, options, lane.trained)
-    poor = [POOR[0] <= _seen(pose, m) < POOR[1] for m in pose.chosen(options.person)]
+    seen = [_seen(pose, m) for m in pose.chosen(options.person)]
+    poor = [HARDLY <= share < (POOR if one.found.count else GAPS) for one, share in zip(found, seen, strict=True)]
     unsure = [one.found.count > 0 and one.found.score < UNSURE for one in found]
     if not any(poor + unsure):
         return found
@@ -210,8 +213,9 @@ def count_combined(pose: Pose, options: Options, lane: Lane) -> list[Counted]:
 
 
 def _seen(pose: Pose, person: int) -> float:
-    """The share of the frames that show the person at this place of axis M."""
-    return float((np.isfinite(pose.xyz[:, person, :, :2]).all(-1) & (pose.score[:, person] > 0)).any(1).mean())
+    """The share of the frames that show the person at this place of axis M, from the first such frame to the last."""
+    there = np.flatnonzero((np.isfinite(pose.xyz[:, person, :, :2]).all(-1) & (pose.score[:, person] > 0)).any(1))
+    return len(there) / (there[-1] - there[0] + 1) if len(there) else 0.0
 
 
 def cut(pose: Pose, options: Options) -> Pose:

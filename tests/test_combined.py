@@ -92,6 +92,14 @@ def test_who_is_hardly_seen_is_counted_by_the_trained_counter_alone(lane):
         assert found.found.count == expected.found.count == len(found.found.start)
 
 
+def test_who_comes_late_is_not_hardly_seen(lane):
+    pose = swinging_pose(frames=360)
+    late = replace(pose, xyz=np.where((np.arange(360) < 240)[:, None, None, None], np.nan, pose.xyz))
+    ((alone,), (found,)) = (count_pose(late, Options()), count_combined(late, Options(), lane))
+    assert found.found.count == alone.found.count == 4
+    assert np.array_equal(found.found.start, alone.found.start)
+
+
 def test_who_is_not_there_counts_nothing(lane):
     pose = swinging_pose(frames=180)
     (found,) = count_combined(replace(pose, xyz=np.full_like(pose.xyz, np.nan)), Options(), lane)

@@ -13,9 +13,10 @@ not a confidence interval with a known coverage.
 THE DEFAULT, --model combined
 The periodicity counter counts. Where the repetitions that it found explain less than half of the motion, it is unsure,
 and the trained counter is asked too: the count is the geometric mean of both. Who is seen in less than half of the
-frames, but in a fifth at least, is counted by the trained counter alone, which bridges gaps; it may then count
-something in a clip that has no repetitions. In both cases the repetitions lie where the trained counter puts them, and
-low and high hold what either says. With --alternating pair the trained counter, which counts each side, has no part.
+frames between their first and their last, or in less than 70 % where the periodicity counter found nothing, but in a
+fifth at least, is counted by the trained counter alone, which bridges gaps; it may then count something in a clip that
+has no repetitions. In both cases the repetitions lie where the trained counter puts them, and low and high hold what
+either says. With --alternating pair the trained counter, which counts each side, has no part in it.
 
 THE PERIODICITY COUNTER, --model periodicity
 It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
