@@ -103,13 +103,11 @@ class Options:
         """The step that makes counts of a pose."""
         asked = {"model": self.model, "person": self.person}
         part = {"start": self.start, "stop": self.stop, "stride": self.stride}
-        if trained is None:
-            return step("count", __version__, **asked, alternating=self.alternating, **part)
-        shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
-        if self.model == COMBINED:
-            shown = {"alternating": self.alternating}
+        shown = {"alternating": self.alternating}
+        if self.model not in (COMBINED, PERIODICITY):
+            shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
         made = step("count", __version__, **asked, **shown, **part)
-        return {**made, "weights": trained.records, "shares": trained.counter.shares}
+        return {**made, "weights": trained.records, "shares": trained.counter.shares} if trained else made
 
 
 @dataclass(frozen=True)
@@ -164,17 +162,19 @@ def _noted(pose: Pose, made_by: Meta) -> Meta:
 
 
 def count_trained(
-    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None = None, report: Report = silent
-) -> list[Counted]:
+    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None = None, report: Report = silent,
+    people: list[int] | None = None,
+) -> list[Counted]:  # fmt: skip
     """`count_pose` with the trained counter of a lane. film: the video, open, and its name, where there is one; a
-    counter that looks at both the pose and the video counts by the pose alone where there is none."""
+    counter that looks at both the pose and the video counts by the pose alone where there is none.  people: places on
+    axis M, instead of those that `options.person` asks for."""
     _refuse_empty(pose)
     trained = lane.trained
     film = film if trained.sees_video else None
     if film and options.person != "main":
         raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
     meta, counted = _noted(pose, options.count_step(trained)), []
-    for m in pose.chosen(options.person):
+    for m in pose.chosen(options.person) if people is None else people:
         clip = trained.open_video(*film, pose, m, lane.masks, report) if film else trained.open_pose(pose, m)
         features = trained.encode(clip, report)
         counted.append(trained.count(features, pose.clip, int(pose.track[m]), meta))
@@ -198,17 +198,15 @@ def count_people(
 def count_combined(pose: Pose, options: Options, lane: Lane) -> list[Counted]:
     """By the pose: `count_pose`; where that is unsure of someone's count the mean with what `count_trained` says of it;
     and that alone where someone is seen in few of the frames."""
-    found = count_pose(pose, options, lane.trained)
-    seen = [_seen(pose, m) for m in pose.chosen(options.person)]
+    found, people = count_pose(pose, options, lane.trained), pose.chosen(options.person)
+    seen = [_seen(pose, m) for m in people]
     poor = [HARDLY <= share < (POOR if one.found.count else GAPS) for one, share in zip(found, seen, strict=True)]
     unsure = [one.found.count > 0 and one.found.score < UNSURE for one in found]
-    if not any(poor + unsure):
-        return found
-    for k, other in enumerate(count_trained(pose, options, lane)):
-        if poor[k]:
-            found[k] = placed(found[k], other, int(other.found.count))
-        elif unsure[k]:
-            found[k] = agreed(found[k], other)
+    asked = [k for k in range(len(found)) if poor[k] or unsure[k]]
+    if asked:
+        others = count_trained(pose, options, lane, people=[people[k] for k in asked])
+        for k, other in zip(asked, others, strict=True):
+            found[k] = placed(found[k], other, int(other.found.count)) if poor[k] else agreed(found[k], other)
     return found
 
 

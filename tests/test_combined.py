@@ -92,6 +92,21 @@ def test_who_is_hardly_seen_is_counted_by_the_trained_counter_alone(lane):
         assert found.found.count == expected.found.count == len(found.found.start)
 
 
+def test_of_several_people_only_those_in_doubt_are_asked_about(lane):
+    pose, options = swinging_pose(frames=360), Options(person="all")
+    gone = np.stack([np.zeros(360, bool), np.arange(360) % 60 < 39], axis=1)
+    xyz = np.where(gone[..., None, None], np.nan, np.repeat(pose.xyz, 2, axis=1))
+    two = replace(pose, xyz=xyz, score=np.repeat(pose.score, 2, axis=1), track=np.array([4, 7], np.int32))
+    alone, trained, found = (
+        count_pose(two, options),
+        count_trained(two, options, lane),
+        count_combined(two, options, lane),
+    )
+    assert [one.person for one in found] == [4, 7]
+    assert found[0].found.count == alone[0].found.count == 12
+    assert found[1].found.count == trained[1].found.count == len(found[1].found.start)
+
+
 def test_who_comes_late_is_not_hardly_seen(lane):
     pose = swinging_pose(frames=360)
     late = replace(pose, xyz=np.where((np.arange(360) < 240)[:, None, None, None], np.nan, pose.xyz))
