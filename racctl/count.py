@@ -7,21 +7,23 @@ side; a repetition that the clip begins or ends in counts if its turning point i
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from racctl import __version__
+from racctl import __version__, density, motion, periodicity, streams, tokens
 from racctl.contracts import Features, Meta, Pose, step, with_step
 from racctl.counted import Counted, agreed, counts_table, placed, reps_table
 from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import model_file
 from racctl.estimators.workers import Workers
-from racctl.io.current import document, recorded_meta
+from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.npz import pose_bytes, read_features, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
@@ -38,10 +40,10 @@ if TYPE_CHECKING:
     from racctl.estimation import Estimators
 
 COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
-UNSURE = 0.5  # share of the motion explained; of a count that explains less, the trained counter is asked too
-POOR = 0.5  # share of someone's frames that show them; of whom fewer do is counted by the trained counter alone
-GAPS = 0.7  # ... and where `count_pose` found nothing
-HARDLY = 0.2  # ... but for those of whom still fewer do
+UNSURE_BELOW = 0.5  # share of the motion explained; below it the count is averaged with the trained counter's
+MIN_VISIBLE = 0.5  # share of someone's frames that show them; below it the trained counter counts alone
+MIN_VISIBLE_IF_NOTHING = 0.7  # ... the same where the counter without weights finds nothing
+MIN_TO_COUNT = 0.2  # ... but with fewer than these there is too little for the trained counter too
 EXPECTED = "racctl.pose/1 or a video"
 MOST_SHOTS = 8
 
@@ -88,62 +90,132 @@ class Options:
             raise UsageError("'--alternating pair' is an option of '--model periodicity'")
         return self
 
-    @property
-    def trained(self) -> str:
-        """The trained counter that takes part, by name or file; "" for none, as where pairs are counted."""
-        if self.model == COMBINED:
-            return TRAINED if self.alternating == "each" else ""
-        return "" if self.model == PERIODICITY else self.model
-
     def pose_step(self) -> Meta:
-        """The step that makes a pose of a video."""
+        """Return the step that makes a pose of a video."""
         return pose_step(model_file(self.pose_model, self.download), 1, self.start, self.stop, self.stride)
 
     def count_step(self, trained: TrainedCounter | None = None) -> Meta:
-        """The step that makes counts of a pose."""
-        asked = {"model": self.model, "person": self.person}
-        part = {"start": self.start, "stop": self.stop, "stride": self.stride}
+        """Return the step that makes counts of a pose. trained: the counter with weights that has a say in them."""
+        choices = {"model": self.model, "person": self.person}
+        span = {"start": self.start, "stop": self.stop, "stride": self.stride}
         shown = {"alternating": self.alternating}
         if self.model not in (COMBINED, PERIODICITY):
             shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
-        made = step("count", __version__, **asked, **shown, **part)
-        return {**made, "weights": trained.records, "shares": trained.counter.shares} if trained else made
+        entry = step("count", __version__, **choices, **shown, **span)
+        modules = [sys.modules[__name__], periodicity, motion]
+        if trained is None:
+            return {**entry, "constants": constants_digest(*modules)}
+        from racctl import count_trained, counter
+
+        entry["constants"] = constants_digest(*modules, count_trained, counter, density, tokens, streams)
+        return {**entry, "weights": trained.records, "shares": trained.counter.shares}
+
+
+class Trained:
+    """The trained counter that some options name, loaded when it is first needed: PyTorch takes seconds to import."""
+
+    def __init__(self, options: Options, device: str = "auto", threads: int = 0) -> None:
+        """device: as `pick_device` takes it.  threads: of PyTorch, 0 to leave them as they are."""
+        self._options = options
+        self._device = device
+        self._threads = threads
+        self._lock = Lock()
+        self._counter: TrainedCounter | None = None
+
+    @property
+    def counter(self) -> TrainedCounter:
+        """Raises as `TrainedCounter` does, at the first use."""
+        with self._lock:
+            if self._counter is None:
+                self._counter = self._load()
+        return self._counter
+
+    def _load(self) -> TrainedCounter:
+        from racctl.count_trained import TrainedCounter
+        from racctl.training.loop import pick_device, set_threads
+
+        if self._threads:
+            set_threads(self._threads)
+        options = self._options
+        name = TRAINED if options.model == COMBINED else options.model
+        counter = TrainedCounter(
+            name, pick_device(self._device), options.exemplars, options.shots, options.start, options.stop
+        )
+        if options.explain:
+            from racctl.counter_explain import check_explain_count
+
+            check_explain_count(counter.counter.network.config, options.explain)
+        return counter
 
 
 @dataclass(frozen=True)
 class Lane:
-    """What counts one clip after the other. poses: processes that estimate them.  trained: None for the counter
-    without weights.  masks: of the videos that a trained counter looks at."""
+    """What counts one clip after the other. poses: processes that estimate them.  trained: the counter with weights.
+    masks: of the videos that it looks at."""
 
-    poses: Workers
-    trained: TrainedCounter | None = None
+    poses: Workers | None
+    trained: Trained
     masks: Estimators | None = None
 
     def abort(self) -> None:
-        self.poses.abort()
-        if self.masks:
-            self.masks.abort()
+        for workers in (self.poses, self.masks):
+            if workers:
+                workers.abort()
 
 
 @contextmanager
-def count_lanes(options: Options, trained: TrainedCounter | None, lanes: int, each: int) -> Iterator[list[Lane]]:
-    """`lanes` lanes of `each` worker processes."""
+def count_lanes(options: Options, trained: Trained, lanes: int, each: int) -> Iterator[list[Lane]]:
+    """Yield `lanes` lanes of `each` worker processes. A counter that the options name is loaded now; the one that
+    "combined" may ask is not."""
     with ExitStack() as stack:
         poses = stack.enter_context(pose_lanes(options.pose_model, 1, lanes, each))
-        if trained is None or not trained.sees_video:
-            yield [Lane(one, trained) for one in poses]
+        if options.model in (COMBINED, PERIODICITY) or not trained.counter.sees_video:
+            yield [Lane(workers, trained) for workers in poses]
         else:
-            masks = stack.enter_context(trained.mask_lanes(lanes, each))
-            yield [Lane(one, trained, of_it) for one, of_it in zip(poses, masks, strict=True)]
+            masks = stack.enter_context(trained.counter.mask_lanes(lanes, each))
+            yield [Lane(workers, trained, estimators) for workers, estimators in zip(poses, masks, strict=True)]
 
 
-def count_pose(pose: Pose, options: Options, trained: TrainedCounter | None = None) -> list[Counted]:
-    """Count every person that `options.person` asks for, without weights; rows in the order of the tracks. trained:
-    another counter that takes part, for the record."""
+def count_pose(pose: Pose, options: Options | None = None, trained: Trained | None = None) -> list[Counted]:
+    """Count the people in a pose exactly as `racctl count` does with these options: rows in the order of the tracks.
+
+    options: those of the command by default.  trained: the counter with weights, to be used for several poses.
+    """
+    options = (options or Options()).check()
+    lane = Lane(None, trained or Trained(options))
+    return _count_cut(cut(pose, options), options, lane, silent)
+
+
+def _count_cut(pose: Pose, options: Options, lane: Lane, report: Report) -> list[Counted]:
+    """Count a pose of which nothing has to be cut off any more, with its video where the options name one."""
+    if not options.film or options.model in (COMBINED, PERIODICITY) or not lane.trained.counter.sees_video:
+        return count_people(pose, options, lane, None, report)
+    with ExitStack() as stack:
+        if lane.masks is None:
+            (masks,) = stack.enter_context(lane.trained.counter.mask_lanes(1, 1))
+            lane = replace(lane, masks=masks)
+        film = stack.enter_context(open_input(options.film))
+        return count_people(pose, options, lane, (film, options.film), report)
+
+
+def count_people(
+    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None, report: Report = silent
+) -> list[Counted]:
+    """Count everyone that the options name with the counter that they name. film: the pose's video, open, and its
+    name."""
+    if options.model == PERIODICITY:
+        return count_periodicity(pose, options)
+    if options.model == COMBINED:
+        return count_combined(pose, options, lane)
+    return count_trained(pose, options, lane, film, report)
+
+
+def count_periodicity(pose: Pose, options: Options) -> list[Counted]:
+    """Count without weights everyone that `options.person` names; rows in the order of the tracks."""
     topology = topology_of(pose)
     _refuse_empty(pose)
     pairs = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
-    meta = _noted(pose, options.count_step(trained))
+    meta = _noted(pose, options.count_step())
     counted = []
     for m in pose.chosen(options.person):
         found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
@@ -169,7 +241,7 @@ def count_trained(
     counter that looks at both the pose and the video counts by the pose alone where there is none.  people: places on
     axis M, instead of those that `options.person` asks for."""
     _refuse_empty(pose)
-    trained = lane.trained
+    trained = lane.trained.counter
     film = film if trained.sees_video else None
     if film and options.person != "main":
         raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
@@ -184,30 +256,26 @@ def count_trained(
     return counted
 
 
-def count_people(
-    pose: Pose, options: Options, lane: Lane, film: tuple[IO[bytes], str] | None, report: Report = silent
-) -> list[Counted]:
-    """Count everyone asked for with the counter asked for. film: the pose's video, open, and its name."""
-    if not lane.trained:
-        return count_pose(pose, options)
-    if options.model == COMBINED:
-        return count_combined(pose, options, lane)
-    return count_trained(pose, options, lane, film, report)
-
-
 def count_combined(pose: Pose, options: Options, lane: Lane) -> list[Counted]:
-    """By the pose: `count_pose`; where that is unsure of someone's count the mean with what `count_trained` says of it;
-    and that alone where someone is seen in few of the frames."""
-    found, people = count_pose(pose, options, lane.trained), pose.chosen(options.person)
-    seen = [_seen(pose, m) for m in people]
-    poor = [HARDLY <= share < (POOR if one.found.count else GAPS) for one, share in zip(found, seen, strict=True)]
-    unsure = [one.found.count > 0 and one.found.score < UNSURE for one in found]
-    asked = [k for k in range(len(found)) if poor[k] or unsure[k]]
-    if asked:
-        others = count_trained(pose, options, lane, people=[people[k] for k in asked])
-        for k, other in zip(asked, others, strict=True):
-            found[k] = placed(found[k], other, int(other.found.count)) if poor[k] else agreed(found[k], other)
-    return found
+    """Count by the pose without weights; where that is unsure of someone, take the mean with the trained counter's
+    count; where someone is seen in few of the frames, the trained counter's alone. Pairs are counted without weights."""
+    counted = count_periodicity(pose, options)
+    if options.alternating == "pair":
+        return counted
+    people = pose.chosen(options.person)
+    poor = [
+        MIN_TO_COUNT <= _seen(pose, m) < (MIN_VISIBLE if count.found.count else MIN_VISIBLE_IF_NOTHING)
+        for count, m in zip(counted, people, strict=True)
+    ]
+    unsure = [count.found.count > 0 and count.found.score < UNSURE_BELOW for count in counted]
+    doubtful = [k for k in range(len(counted)) if poor[k] or unsure[k]]
+    if doubtful:
+        second = count_trained(pose, options, lane, people=[people[k] for k in doubtful])
+        for k, trained in zip(doubtful, second, strict=True):
+            joined = placed(counted[k], trained, trained.found.count) if poor[k] else agreed(counted[k], trained)
+            counted[k] = joined
+        counted = [replace(count, meta=second[0].meta) for count in counted]
+    return counted
 
 
 def _seen(pose: Pose, person: int) -> float:
@@ -218,6 +286,8 @@ def _seen(pose: Pose, person: int) -> float:
 
 def cut(pose: Pose, options: Options) -> Pose:
     """The part of a pose that start, stop and stride ask for; DataError when nothing is left."""
+    if (options.start, options.stop, options.stride) == (None, None, 1):
+        return pose
     begin = -np.inf if options.start is None else options.start
     end = np.inf if options.stop is None else options.stop
     keep = np.flatnonzero((pose.time >= begin) & (pose.time < end))[:: options.stride]
@@ -237,8 +307,8 @@ def count_file(
     where = display_name(source)
     kind = sniff(file)
     if kind in ("video", "unknown"):
-        if lane.trained:
-            lane.trained.refuse_unknown_encoders()  # before the pose, which takes long
+        if options.model not in (COMBINED, PERIODICITY):
+            lane.trained.counter.refuse_unknown_encoders()  # before the pose, which takes long
         pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
         return pose, count_people(pose, options, lane, (file, source), report)
     if kind != "npz":
@@ -246,11 +316,7 @@ def count_file(
     if document(file, where).get("schema") == Features.schema:
         return None, [_count_features(file, source, options, lane)]
     pose = cut(_named(_pose_from(file, where), source), options)
-    if options.film and lane.trained and lane.trained.sees_video:
-        with open_input(options.film) as film:
-            counted = count_people(pose, options, lane, (film, options.film), report)
-    else:
-        counted = count_people(pose, options, lane, None, report)
+    counted = _count_cut(pose, options, lane, report)
     digest = sha256(file)  # of what was read, which a cut pose no longer is
     return pose, [replace(c, meta={**c.meta, "pose_sha256": digest}) for c in counted]
 
@@ -266,9 +332,10 @@ def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) 
     features = read_features(file, where)
     clip = features.clip if features.clip not in ("", "stdin") else clip_name(source)
     meta = {**features.meta, "clip": clip, "pose_sha256": sha256(file)}
+    trained = lane.trained.counter
     if options.explain:
-        lane.trained.explain(features, options.explain, clip, film=options.film)
-    return lane.trained.count(features, clip, 0, with_step(meta, options.count_step(lane.trained)))
+        trained.explain(features, options.explain, clip, film=options.film)
+    return trained.count(features, clip, 0, with_step(meta, options.count_step(trained)))
 
 
 def count_source(source: str, options: Options, lane: Lane, report: Report, overlay: str = "") -> list[Counted]:
@@ -325,10 +392,12 @@ def save_count(source: str, folder: Path, reps: bool, options: Options, lane: La
 
 
 def _is_counted(target: Path, file: IO[bytes], options: Options, lane: Lane) -> bool:
-    """Whether `target` holds the count of these very bytes, by these options and this version."""
-    made, last = recorded_meta(target), options.count_step(lane.trained)
+    """Whether `target` holds the count of these very bytes, by these options, thresholds and weights."""
+    recorded = recorded_meta(target)
+    steps = recorded.get("steps") or [{}]
+    last = options.count_step(lane.trained.counter if "weights" in steps[-1] else None)
     if sniff(file) != "npz":
-        steps = [options.pose_step(), last]
-        return made.get("source", {}).get("sha256") == sha256(file) and made.get("steps") == steps
-    steps = [*document(file, "").get("steps", []), last]
-    return made.get("pose_sha256") == sha256(file) and made.get("steps") == steps
+        expected = [options.pose_step(), last]
+        return recorded.get("source", {}).get("sha256") == sha256(file) and steps == expected
+    expected = [*document(file, "").get("steps", []), last]
+    return recorded.get("pose_sha256") == sha256(file) and steps == expected

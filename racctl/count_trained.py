@@ -154,5 +154,5 @@ def as_repetitions(found: Densities, tokens: Tokens, density: np.ndarray, time: 
     shown = np.gradient(time) if len(time) > 1 else np.ones(1)
     sums = [max(one.sum(), 0.0) for one in (found.final, *found.alone.values())]
     agreement = min(sums) / max(sums) if max(sums) > 0 else 1.0
-    return Repetitions(start, stop, float(found.count), low, high, density / np.maximum(shown, 1e-6),
+    return Repetitions(start, stop, max(float(found.final.sum()), 0.0), low, high, density / np.maximum(shown, 1e-6),
                        float(np.median(lasts)), agreement, False)  # fmt: skip

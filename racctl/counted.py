@@ -47,6 +47,11 @@ class Counted:
         ends = np.append(self.time, self.time[-1] + usual)
         return self.time[self.found.start], ends[self.found.stop]
 
+    @property
+    def repetitions(self) -> int:
+        """The count rounded half up, as people read it."""
+        return int(round_half_up(self.found.count))
+
     def curve(self) -> Curve:
         """What `racctl.plot` draws."""
         from racctl.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
@@ -54,7 +59,7 @@ class Counted:
         starts, stops = self.seconds()
         f = self.found
         label = "motion signal" if self.density is None else "repetitions per second"
-        return Curve(self.clip, self.time, f.signal, starts, stops, f.count, f.low, f.high, label)
+        return Curve(self.clip, self.time, f.signal, starts, stops, self.repetitions, f.low, f.high, label)
 
 
 def whole(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,27 +74,28 @@ def agreed(one: Counted, other: Counted) -> Counted:
     either counts nothing.
 
     other: has a density."""
-    theirs = float(other.density.sum())
-    if not one.found.count or round_half_up(theirs) < 1:
+    if not one.found.count or not other.repetitions:
         return one
-    return placed(one, other, int(round_half_up(math.sqrt(one.found.count * theirs))))
+    return placed(one, other, math.sqrt(one.found.count * other.found.count))
 
 
-def placed(one: Counted, other: Counted, count: int) -> Counted:
-    """So many repetitions, where the other's density puts them, with the clock, signal and provenance of `one` and an
-    interval that holds both intervals and the count."""
-    spans = repetitions(other.density, np.append(other.frame, other.frame[-1] + 1), count)
+def placed(one: Counted, other: Counted, count: float) -> Counted:
+    """So many repetitions, rounded, where the other's density puts them, with the clock, signal and provenance of `one`
+    and an interval that holds both intervals and the rounded count."""
+    total = int(round_half_up(count))
+    spans = repetitions(other.density, np.append(other.frame, other.frame[-1] + 1), total)
     start, stop = whole(np.searchsorted(one.frame, spans), len(one.frame))
     lasts = np.diff(one.time[(start + stop) // 2]) if len(start) > 1 else [np.nan]
-    low, high = min(one.found.low, other.found.low, count), max(one.found.high, other.found.high, count)
+    low = min(one.found.low, other.found.low, total)
+    high = max(one.found.high, other.found.high, total)
     found = replace(one.found, start=start, stop=stop, count=float(count), low=low, high=high)
     return replace(one, found=replace(found, period=float(np.median(lasts))))
 
 
-def counts_table(counted: list[Counted]) -> pa.Table:
-    """racctl.counts/1: one row per clip and person."""
+def counts_table(counted: list[Counted], rounded: bool = False) -> pa.Table:
+    """racctl.counts/1: one row per clip and person. rounded: whole counts, for people to read."""
     rows = [
-        {"clip": c.clip, "person": c.person, "count": c.found.count, "low": float(c.found.low),
+        {"clip": c.clip, "person": c.person, "count": float(c.repetitions) if rounded else c.found.count, "low": float(c.found.low),
          "high": float(c.found.high), "frames": len(c.frame),
          **({} if c.density is None else {"density": c.density.astype(np.float32)})}
         for c in counted

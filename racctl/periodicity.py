@@ -46,7 +46,8 @@ PART = 10.0  # s; the shortest part without repetitions that is read again by it
 class Repetitions:
     """Counted repetitions of one person in one clip of T frames.
 
-    start, stop: (R,) int64 frames, half-open [start, stop), ascending, without overlap. count: R. low, high: the counts
+    start, stop: (R,) int64 frames, half-open [start, stop), ascending, without overlap. count: not rounded; R is it,
+    rounded half up. low, high: the counts
     of other readings of the clip that are nearly as good, and one more where a repetition is cut off. signal: (T,)
     float64, the motion the cycles were found in, body sizes, NaN where nobody was seen or nothing was found. period:
     median time from one repetition to the next, s, NaN below two. score: 0..1, share of the motion that the repetitions

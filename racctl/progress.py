@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 Report = Callable[[int, "int | None"], None]  # (done, total or None where unknown)
@@ -9,3 +10,10 @@ Report = Callable[[int, "int | None"], None]  # (done, total or None where unkno
 
 def silent(done: int, total: int | None) -> None:
     """The Report that says nothing."""
+
+
+def tell(message: str) -> None:
+    """Say in one line what a user should know of a clip although it was processed: what is missing or in doubt.
+
+    A warning of the logger "racctl"; the commands print it on stderr."""
+    logging.getLogger("racctl").warning(message)

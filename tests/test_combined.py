@@ -9,13 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from commands import one_line, racctl
 from poses import swinging_pose
 
 from racctl import count as counting
-from racctl.count import Lane, Options, count_combined, count_pose, count_trained
-from racctl.count_trained import TrainedCounter
+from racctl.count import Lane, Options, Trained, count_combined, count_periodicity, count_trained
 from racctl.counted import Counted, agreed, reps_table
 from racctl.density import density
 from racctl.io.npz import pose_bytes
@@ -37,12 +35,19 @@ def even(count: float) -> np.ndarray:
     return density(np.stack([cycles[:-1], cycles[1:]], 1), np.arange(FRAMES + 1.0)) * count / math.ceil(count)
 
 
+def trained_count(count: float) -> Counted:
+    """What a counter with a density says: as many rows as the count is rounded."""
+    whole = counted(round(count), curve=even(count))
+    return replace(whole, found=replace(whole.found, count=count))
+
+
 @pytest.mark.parametrize(("one", "other", "both"), [(4, 9, 6), (9, 4, 6), (5, 5, 5), (1, 4.2, 2), (2, 0.7, 1)])
 @pytest.mark.parametrize("step", [1, 2])
 def test_two_counts_become_their_geometric_mean(one, other, both, step):
-    first, second = counted(one, step=step), counted(round(other), curve=even(other))
+    first, second = counted(one, step=step), trained_count(other)
     found = agreed(first, second)
-    assert found.found.count == both and found.density is None
+    assert found.found.count == pytest.approx(math.sqrt(one * other))
+    assert found.repetitions == both and found.density is None
     assert found.found.low == min(one, round(other)) and found.found.high == max(one, round(other))
     assert np.array_equal(found.frame, first.frame) and np.array_equal(found.found.signal, first.found.signal)
     start, stop = found.found.start, found.found.stop
@@ -54,7 +59,7 @@ def test_two_counts_become_their_geometric_mean(one, other, both, step):
 
 
 def test_a_counter_that_finds_nothing_has_no_say():
-    some, none = counted(5), counted(0, curve=even(0.3))
+    some, none = counted(5), trained_count(0.3)
     assert agreed(some, none) is some
     nothing = replace(some, found=replace(some.found, count=0.0))
     assert agreed(nothing, counted(4, curve=even(4))) is nothing
@@ -62,22 +67,24 @@ def test_a_counter_that_finds_nothing_has_no_say():
 
 @pytest.fixture(scope="module")
 def lane():
-    return Lane(poses=None, trained=TrainedCounter("d2stx", torch.device("cpu")))
+    return Lane(poses=None, trained=Trained(Options(), "cpu"))
 
 
 def test_only_an_unsure_count_is_shared(lane, monkeypatch):
     pose, options = swinging_pose(frames=180), Options()
-    (alone,), (trained,) = count_pose(pose, options), count_trained(pose, options, lane)
-    monkeypatch.setattr(counting, "UNSURE", 0.0)
+    (alone,) = count_periodicity(pose, options)
+    (trained,) = count_trained(pose, options, lane)
+    monkeypatch.setattr(counting, "UNSURE_BELOW", 0.0)
     (sure,) = count_combined(pose, options, lane)
     assert sure.found.count == alone.found.count == 6
     assert np.array_equal(sure.found.start, alone.found.start)
-    monkeypatch.setattr(counting, "UNSURE", 1.1)
+    monkeypatch.setattr(counting, "UNSURE_BELOW", 1.1)
     (unsure,) = count_combined(pose, options, lane)
-    assert unsure.found.count == math.floor(math.sqrt(6 * trained.density.sum()) + 0.5)
-    for one in (sure, unsure):
-        last = one.meta["steps"][-1]
-        assert last["args"]["model"] == "combined" and last["weights"] == lane.trained.records
+    assert unsure.found.count == pytest.approx(math.sqrt(6 * trained.density.sum()))
+    assert unsure.repetitions == len(unsure.found.start)
+    before, after = sure.meta["steps"][-1], unsure.meta["steps"][-1]
+    assert before["args"]["model"] == after["args"]["model"] == "combined"
+    assert "weights" not in before and after["weights"] == lane.trained.counter.records
 
 
 def test_who_is_hardly_seen_is_counted_by_the_trained_counter_alone(lane):
@@ -86,10 +93,11 @@ def test_who_is_hardly_seen_is_counted_by_the_trained_counter_alone(lane):
         gone = np.arange(360) % 60 < lost
         part = replace(pose, xyz=np.where(gone[:, None, None, None], np.nan, pose.xyz))
         ((alone,), (trained,), (found,)) = (
-            count_pose(part, options), count_trained(part, options, lane), count_combined(part, options, lane),
+            count_periodicity(part, options), count_trained(part, options, lane), count_combined(part, options, lane),
         )  # fmt: skip
         expected = trained if lost == 39 else alone
-        assert found.found.count == expected.found.count == len(found.found.start)
+        assert found.found.count == expected.found.count
+        assert found.repetitions == len(found.found.start)
 
 
 def test_of_several_people_only_those_in_doubt_are_asked_about(lane):
@@ -98,19 +106,20 @@ def test_of_several_people_only_those_in_doubt_are_asked_about(lane):
     xyz = np.where(gone[..., None, None], np.nan, np.repeat(pose.xyz, 2, axis=1))
     two = replace(pose, xyz=xyz, score=np.repeat(pose.score, 2, axis=1), track=np.array([4, 7], np.int32))
     alone, trained, found = (
-        count_pose(two, options),
+        count_periodicity(two, options),
         count_trained(two, options, lane),
         count_combined(two, options, lane),
     )
     assert [one.person for one in found] == [4, 7]
     assert found[0].found.count == alone[0].found.count == 12
-    assert found[1].found.count == trained[1].found.count == len(found[1].found.start)
+    assert found[1].found.count == trained[1].found.count
+    assert found[1].repetitions == len(found[1].found.start)
 
 
 def test_who_comes_late_is_not_hardly_seen(lane):
     pose = swinging_pose(frames=360)
     late = replace(pose, xyz=np.where((np.arange(360) < 240)[:, None, None, None], np.nan, pose.xyz))
-    ((alone,), (found,)) = (count_pose(late, Options()), count_combined(late, Options(), lane))
+    ((alone,), (found,)) = (count_periodicity(late, Options()), count_combined(late, Options(), lane))
     assert found.found.count == alone.found.count == 4
     assert np.array_equal(found.found.start, alone.found.start)
 

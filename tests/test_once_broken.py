@@ -89,7 +89,9 @@ def test_other_tools_do_not_overwrite_either(tmp_path):
     truth = some_truth(tmp_path)
     for words in (["info", pose, "-o", pose], ["score", "--truth", truth, counts, "-o", truth]):
         assert "is the input itself" in one_line(racctl(*words), 2)
-    assert "two outputs" in one_line(racctl("count", pose, "--plot", tmp_path / "a.png", "-o", tmp_path / "a.png"), 2)
+    assert "two outputs" in one_line(
+        racctl("count", pose, "--plot", tmp_path / "a.png", "-o", tmp_path / "a.png", "--format", "csv"), 2
+    )
 
 
 def test_a_path_through_a_file_fails_alone(tmp_path):

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from racctl.cli import console, options
-from racctl.cli.streams import emit_table, table_format
 
 Table = Annotated[
     str,
@@ -53,8 +52,11 @@ def check_labels(
 
     Example: racctl check-labels test.csv videos
     """
+    from racctl.cli.streams import emit_table, table_format
+
     table_format(output, form)
-    from racctl.cli.batch import refuse_overwriting, refuse_with
+    from racctl.cli.batch import refuse_with
+    from racctl.cli.targets import refuse_overwriting
     from racctl.label_check import check_labels, known_bad_table
 
     if known_bad:
@@ -65,7 +67,7 @@ def check_labels(
         refuse_with(known_bad, given, "'--known-bad' lists what is known and checks nothing")
         emit_table(known_bad_table(), output, form)
         return
-    refuse_overwriting([table], output)
+    refuse_overwriting([table, videos], output)
     with console.progress("checking", "clips") as report:
         found = check_labels(table, videos, exclude_known_bad, report)
     emit_table(found.table(), output, form)

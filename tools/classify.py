@@ -89,17 +89,10 @@ def classify(
 
     Example: racctl classify workout.mp4
     """
-    from racctl.cli.batch import (
-        check_sources,
-        cores,
-        folder_target,
-        refuse_overwriting,
-        refuse_several,
-        refuse_with,
-        report_failures,
-    )
+    from racctl.cli.batch import check_sources, cores, refuse_same_clips, refuse_several, refuse_with, report_failures
     from racctl.cli.console import progress
     from racctl.cli.streams import emit_table, table_format
+    from racctl.cli.targets import folder_target, refuse_overwriting, targets_in
     from racctl.errors import UsageError
 
     if windows and whole:
@@ -116,7 +109,10 @@ def classify(
     refuse_several([], folder, {"--format": format})
     if not folder:
         table_format(output, format)
-    refuse_overwriting([*sources, video, pose], "" if folder else output)
+    targets = targets_in(folder, sources, ".labels.parquet") if folder else [output]
+    refuse_overwriting([*sources, video, pose, model, mask_model, dataset, videos, masks, poses], *targets)
+    if not folder:
+        refuse_same_clips(sources)
     from racctl.classify import Options, Recogniser, classify_set, table_of
     from racctl.training.loop import pick_device, set_threads
 

@@ -149,32 +149,44 @@ def count(
     """
     from racctl.cli.batch import (
         check_sources,
-        folder_target,
+        cores,
         lanes,
-        refuse_overwriting,
+        refuse_same_clips,
         refuse_several,
+        refuse_with,
         report_failures,
         run_batch,
     )
     from racctl.cli.streams import emit_table, table_format
-    from racctl.count import Options, count_lanes, count_source, save_count
-    from racctl.counted import counts_table, reps_table
-    from racctl.plot import plot_counts, plot_kind
+    from racctl.cli.targets import check_writable, folder_target, refuse_overwriting, targets_in
 
-    spans = tuple(_span(one) for one in exemplar)
-    options = Options(
-        model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots, explain
-    ).check()  # fmt: skip
+    spans = tuple(_span(text) for text in exemplar)
     sources = check_sources(files)
     folder = folder_target(output, sources)
     alone = {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format, "--video": video}
     refuse_several(sources, folder, {**alone, "--exemplar": exemplar, "--explain": explain})
+    if not overlay:
+        refuse_with(model in ("combined", "periodicity"), {"--video": video}, f"'{model}' looks at the pose alone")
+    text = "" if folder else table_format(output, format) != "parquet"
+    targets = targets_in(folder, sources, _ending(reps)) if folder else [output]
+    refuse_overwriting([*sources, video, model, pose_model], *targets, plot, overlay)
+    check_writable(plot)
+    check_writable(overlay)
     if not folder:
-        table_format(output, format)  # refuses a bad target before the work
-    refuse_overwriting([*sources, video], "" if folder else output, plot, overlay)
+        refuse_same_clips(sources)
+    from racctl.count import Options, Trained, count_lanes, count_source, save_count
+    from racctl.counted import counts_table, reps_table
+    from racctl.plot import plot_counts, plot_kind
+    from racctl.video.overlay import check_target
+
+    options = Options(
+        model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots, explain
+    ).check()
     if plot:
         plot_kind(plot)
-    trained = _trained(options, device, threads)
+    if overlay:
+        check_target(overlay, video or sources[0])
+    trained = Trained(options, device, threads or cores())
     width, each = lanes(jobs, len(sources))
     counted = {}
 
@@ -191,7 +203,7 @@ def count(
     if plot and rows:
         plot_counts(plot, [row.curve() for row in rows])
     if rows:
-        emit_table((reps_table if reps else counts_table)(rows), output, format)
+        emit_table(reps_table(rows) if reps else counts_table(rows, rounded=text), output, format)
     report_failures(failures, len(sources))
 
 
@@ -206,20 +218,5 @@ def _span(text: str) -> tuple[float, float]:
         raise UsageError(f"'--exemplar {text}' is not START-STOP, such as 1.5-3.2") from None
 
 
-def _trained(options, device: str, threads: int):
-    """The trained counter; None where none takes part, and PyTorch is not loaded then."""
-    from racctl.cli.batch import cores
-
-    if not options.trained:
-        return None
-    from racctl.count_trained import TrainedCounter
-    from racctl.training.loop import pick_device, set_threads
-
-    set_threads(threads or cores())
-    part = (options.start, options.stop)
-    trained = TrainedCounter(options.trained, pick_device(device), options.exemplars, options.shots, *part)
-    if options.explain:
-        from racctl.counter_explain import check_explain_count
-
-        check_explain_count(trained.counter.network.config, options.explain)
-    return trained
+def _ending(reps: bool) -> str:
+    return ".reps.parquet" if reps else ".counts.parquet"

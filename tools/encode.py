@@ -129,17 +129,9 @@ def encode(
 
     Example: racctl encode clip.mp4 -o clip.features.npz
     """
-    from racctl.cli.batch import (
-        check_sources,
-        folder_target,
-        one_of,
-        refuse_overwriting,
-        refuse_several,
-        refuse_with,
-        report_failures,
-    )
+    from racctl.cli.batch import check_sources, refuse_several, refuse_with, report_failures
     from racctl.cli.console import note
-    from racctl.cli.streams import refuse_terminal
+    from racctl.cli.targets import npz_targets, refuse_overwriting
     from racctl.errors import UsageError
 
     of_set = {"--root": root, "--split": split, "--annotations": annotations, "--exemplars": exemplars or None,
@@ -148,20 +140,19 @@ def encode(
     one = {"--video": video, **single, "--reps": reps}
     refuse_with(dataset, {"a file": files, **one}, "'--dataset' stands for all its clips")
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
+    sources = check_sources(files)
+    several = dataset or layout == "escounts"
+    if several and output == "-":
+        raise UsageError("this makes several files; name a directory with '-o DIR'")
+    folder, targets = npz_targets(f"{output}/" if several else output, sources, ".features.npz")
+    refuse_several(sources, None, {"--video": video, **single})
+    reads = [*sources, video, mask, pose, reps, weights, pose_weights, mask_model, pose_model, root, annotations]
+    refuse_overwriting(reads, *targets)
     from racctl.encode_set import LAYOUTS, file_jobs, open_set, set_jobs
+    from racctl.encoders.pair import Options
 
     if layout not in LAYOUTS:
         raise UsageError(f"no such layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
-    sources = check_sources(files)
-    if (dataset or layout == "escounts") and output == "-":
-        raise UsageError("this makes several files; name a directory with '-o DIR'")
-    folder = folder_target(f"{output}/" if dataset or layout == "escounts" else output, sources)
-    if not folder:
-        one_of(sources, "npz")
-        refuse_terminal(output, "npz")
-    refuse_several(sources, None, {"--video": video, **single})
-    refuse_overwriting([*sources, video, *single.values(), reps, weights, pose_weights], "" if folder else output)
-    from racctl.encoders.pair import Options
 
     escounts = layout == "escounts"
     options = Options(

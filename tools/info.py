@@ -15,11 +15,12 @@ def info(file: Source = "-", output: Output = "-", format: TextFormat = "text") 
     """
     import json
 
-    from racctl.cli.batch import refuse_overwriting
     from racctl.cli.streams import emit, outline, refuse_unknown
+    from racctl.cli.targets import check_writable, refuse_overwriting
     from racctl.info import describe
 
     refuse_overwriting([file], output)
+    check_writable(output)
     refuse_unknown(format, ("text", "json"))
     about = describe(file)
     text = outline(about) if format == "text" else json.dumps(about, indent=1, ensure_ascii=False) + "\n"

@@ -86,27 +86,21 @@ def mask(
 
     Example: racctl mask squats.mp4 -o squats.mask.npz
     """
-    from racctl.cli.batch import (
-        check_sources,
-        folder_target,
-        lanes,
-        one_of,
-        refuse_overwriting,
-        refuse_several,
-        report_failures,
-        run_batch,
-    )
+    from racctl.cli.batch import check_sources, lanes, refuse_several, report_failures, run_batch
     from racctl.cli.console import note
-    from racctl.cli.streams import emit, refuse_terminal
-    from racctl.mask import Options, mask_lanes, mask_source, quality_line, save_mask
+    from racctl.cli.streams import emit
+    from racctl.cli.targets import check_writable, npz_targets, refuse_overwriting
 
     sources = check_sources(videos)
-    folder = folder_target(output, sources)
+    folder, targets = npz_targets(output, sources, ".mask.npz")
     refuse_several(sources, folder, {"--overlay": overlay})
-    if not folder:
-        one_of(sources, "npz")
-        refuse_terminal(output, "npz")
-    refuse_overwriting(sources, "" if folder else output, overlay)
+    check_writable(overlay)
+    refuse_overwriting([*sources, model], *targets, overlay)
+    from racctl.mask import Options, mask_lanes, mask_source, quality_line, save_mask
+    from racctl.video.overlay import check_target
+
+    if overlay:
+        check_target(overlay, sources[0])
     options = Options(model, size, person, hold, threshold, start, stop, stride, download).check()
     width, each = lanes(jobs, len(sources))
     films, metas = [], {}

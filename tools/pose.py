@@ -32,26 +32,17 @@ def pose(
 
     Example: racctl pose squats.mp4 -o squats.pose.npz
     """
-    from racctl.cli.batch import (
-        check_sources,
-        folder_target,
-        lanes,
-        one_of,
-        refuse_overwriting,
-        report_failures,
-        run_batch,
-    )
-    from racctl.cli.streams import emit, refuse_terminal
+    from racctl.cli.batch import check_sources, lanes, report_failures, run_batch
+    from racctl.cli.streams import emit
+    from racctl.cli.targets import npz_targets, refuse_overwriting
+
+    sources = check_sources(videos)
+    folder, targets = npz_targets(output, sources, ".pose.npz")
+    refuse_overwriting([*sources, model], *targets)
     from racctl.estimators.blazepose import model_file
     from racctl.io.npz import write_pose
     from racctl.pose import pose_lanes, pose_source, pose_step, save_pose
 
-    sources = check_sources(videos)
-    folder = folder_target(output, sources)
-    if not folder:
-        one_of(sources, "npz")
-        refuse_terminal(output, "npz")
-        refuse_overwriting(sources, output)
     made_by = pose_step(model_file(model, download), people, start, stop, stride)
     width, each = lanes(jobs, len(sources))
     found = {}

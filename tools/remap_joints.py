@@ -52,21 +52,20 @@ def remap_joints(
     Example: racctl pose clip.mp4 | racctl remap-joints > p.npz
     """
     from racctl.cli import console
-    from racctl.cli.batch import check_sources, folder_target, one_of, refuse_overwriting, report_failures, run_batch
-    from racctl.cli.streams import emit, refuse_terminal
+    from racctl.cli.batch import check_sources, report_failures, run_batch
+    from racctl.cli.streams import emit
+    from racctl.cli.targets import npz_targets, refuse_overwriting
+
+    sources = check_sources(sources)
+    folder, targets = npz_targets(output, sources, ".pose.npz")
+    refuse_overwriting(sources, *targets)
     from racctl.io.current import holds
     from racctl.io.npz import pose_bytes, write_pose
     from racctl.io.pose_formats import load_pose, picture_size
-    from racctl.io.spool import clip_name
     from racctl.remap import minmax as scaled
     from racctl.remap import remap, unknown_joints
     from racctl.topology import topology_named
 
-    sources = check_sources(sources)
-    folder = folder_target(output, sources)
-    if not folder:
-        one_of(sources, "npz")
-        refuse_terminal(output, "npz")
     topology_named(to)  # a wrong name is said before the input is read
     shape = None if size is None else picture_size(size)
 
@@ -77,8 +76,7 @@ def remap_joints(
             console.note(
                 f"{len(unknown)} of {pose.xyz.shape[2]} joints of {to} are unknown (NaN): {', '.join(unknown)}"
             )
-        target = str(folder / f"{clip_name(source)}.pose.npz") if folder else output
-        refuse_overwriting(sources, target)
+        target = targets[sources.index(source)]
         if not (folder and holds(target, pose_bytes(pose))):
             emit(target, lambda file: write_pose(file, pose))
 

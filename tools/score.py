@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from racctl.cli import console, options
-from racctl.cli.streams import emit_table, table_format
 
 Truth = Annotated[
     str,
@@ -101,8 +100,12 @@ def score(
 
     Example: racctl score --truth test.csv counts.parquet
     """
+    from racctl.cli.streams import emit_table, table_format
+
     table_format(output, form)  # a wrong format is said before the work
-    from racctl.cli.batch import refuse_overwriting
+    from racctl.cli.targets import check_writable, refuse_overwriting
+
+    check_writable(confusion)
     from racctl.data.predictions import read_predictions
     from racctl.score import Options, check_streams, refuse_options, score_counts
 

@@ -98,7 +98,8 @@ def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
 def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(tool)
     def run(*args: Any, quiet: bool = False, debug: bool = False, **kwargs: Any) -> None:
-        console.QUIET, console.DEBUG = quiet, debug
+        console.QUIET = quiet
+        console.print_notes()
         try:
             tool(*args, **kwargs)
             sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections import Counter
@@ -13,7 +12,6 @@ from queue import SimpleQueue
 
 from racctl.cli import console
 from racctl.errors import DataError, PartialError, RacctlError, UsageError
-from racctl.io.output import make_folder
 from racctl.io.spool import clip_name
 from racctl.progress import Report, silent
 
@@ -23,37 +21,6 @@ Failures = list[tuple[str, str]]  # (input, one-line reason)
 def cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def folder_target(output: str, sources: list[str]) -> Path | None:
-    """The directory that `-o OUTPUT` means (one file per clip), made if need be; None when it means one file.
-
-    It is a directory when it ends in a slash, is one already, or takes several inputs and has no suffix."""
-    if output == "-" or not (
-        output.endswith(("/", os.sep)) or Path(output).is_dir() or (len(sources) > 1 and not Path(output).suffix)
-    ):
-        return None
-    return make_folder(output)
-
-
-def one_of(sources: list[str], kind: str) -> str:
-    """The only input; UsageError when there are several, since one `kind` file holds one clip."""
-    if len(sources) > 1:
-        raise UsageError(f"several inputs make several {kind} files; name a directory with '-o DIR/'")
-    return sources[0]
-
-
-def refuse_overwriting(sources: Iterable[str], *targets: str) -> None:
-    """UsageError when a target is one of the files that are read, or two targets are one file."""
-    named = [target for target in targets if target not in ("", "-")]
-    for target in named:
-        for source in sources:
-            with contextlib.suppress(OSError):
-                if source not in ("", "-") and Path(target).is_file() and os.path.samefile(source, target):
-                    raise UsageError(f"'{target}' is the input itself; write somewhere else")
-    paths = [os.path.realpath(target) for target in named]
-    if len(set(paths)) != len(paths):
-        raise UsageError(f"'{named[0]}' is named for two outputs; they need a file each")
 
 
 def refuse_several(sources: list[str], folder: Path | None, options: dict[str, object]) -> None:
@@ -77,10 +44,35 @@ def check_sources(sources: list[str]) -> list[str]:
     sources = sources or ["-"]
     if len(sources) > 1 and "-" in sources:
         raise UsageError("'-' (stdin) carries one clip, it cannot be one of several inputs")
-    twice = [name for name, times in Counter(map(clip_name, sources)).items() if times > 1]
-    if twice:
-        raise UsageError(f"two inputs are both called '{twice[0]}'; clip names must differ within a command")
+    if name := _repeated(map(clip_name, sources)):
+        raise UsageError(f"two inputs are both called '{name}'; clip names must differ within a command")
+    if not any(source == "-" or os.path.lexists(source) for source in sources):
+        raise _missing(sources)
     return sources
+
+
+def _missing(sources: list[str]) -> RacctlError:
+    if len(sources) == 1:
+        return DataError(f"'{sources[0]}' does not exist")
+    return DataError(f"none of the {len(sources)} inputs exists, neither '{sources[0]}' nor the others")
+
+
+def refuse_same_clips(sources: list[str]) -> None:
+    """DataError when two of the inputs say that they are the same clip: one table cannot tell them apart."""
+    if len(sources) < 2:
+        return
+    from racctl.io.current import recorded_meta
+
+    names = []
+    for source in sources:
+        recorded = recorded_meta(source).get("clip", "")
+        names.append(clip_name(source) if recorded in ("", "stdin") else recorded)
+    if name := _repeated(names):
+        raise DataError(f"two inputs are both called '{name}' by their own account; use '-o DIR/' or one at a time")
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def lanes(jobs: int, inputs: int) -> tuple[int, int]:

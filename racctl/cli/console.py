@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from contextlib import contextmanager
 from racctl.progress import Report, silent
 
 QUIET = False
-DEBUG = False
 
 
 def plain(text: str) -> str:
@@ -27,6 +27,18 @@ def note(message: str) -> None:
 def warn(message: str) -> None:
     """A line that the user should see even with -q."""
     print(plain(f"warning: {message}"), file=sys.stderr)
+
+
+def print_notes() -> None:
+    """Print on stderr, a line each, what the library tells of clips (see `racctl.progress.tell`); silent with -q."""
+
+    class _Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(f"note: {record.getMessage()}")
+
+    logger = logging.getLogger("racctl")
+    logger.handlers = [_Notes()]
+    logger.propagate = False
 
 
 @contextmanager

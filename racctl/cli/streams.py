@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from racctl.cli.console import plain
+from racctl.cli.targets import check_output, refuse_terminal
 from racctl.errors import DataError, UsageError
 from racctl.io.output import copy_whole, write_file
 
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = ("table", "parquet", "csv", "json")
-
-
-def refuse_terminal(output: str, kind: str) -> None:
-    """UsageError when `output` is a terminal; called before the work starts, not after it."""
-    if output == "-" and sys.stdout.isatty():
-        raise UsageError(f"refusing to write {kind} to a terminal; use '-o FILE' or a pipe")
 
 
 def emit(output: str, build: Callable[[IO[bytes]], None]) -> None:
@@ -63,11 +58,14 @@ def outline(about: object, depth: int = 0) -> str:
 
 
 def table_format(output: str, chosen: str) -> str:
-    """The format of a table: the chosen one, else by the target: .csv or .json, a terminal, or anything else."""
+    """Return the format of a table: the chosen one, else by the target: .csv or .json, a terminal, or anything else.
+
+    Raises as `racctl.cli.targets.check_output` does where the table cannot be written there."""
+    check_output(output, "table", any_suffix=bool(chosen))
     if chosen:
         refuse_unknown(chosen, FORMATS)
-        if chosen == "parquet":
-            refuse_terminal(output, "parquet")
+        if chosen == "parquet" and output == "-":
+            refuse_terminal("parquet")
         return chosen
     suffix = Path(output).suffix.lower().lstrip(".")
     if suffix in ("csv", "json"):

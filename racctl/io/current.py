@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import IO
 
 import numpy as np
@@ -18,6 +21,18 @@ def is_current(path: str | Path, source_sha256: str, steps: list[Meta]) -> bool:
     """True when `path` was made from the same input bytes by the same steps: tools, versions, options, weights."""
     meta = recorded_meta(path)
     return bool(meta) and meta.get("source", {}).get("sha256") == source_sha256 and meta.get("steps") == steps
+
+
+def constants_digest(*modules: ModuleType) -> str:
+    """Digest the constants of the modules that make an output: numbers, words and tuples in capital letters.
+
+    A step of provenance carries it, so that an output is made again when a threshold changes, whatever the version."""
+    values = []
+    for module in modules:
+        for name, value in vars(module).items():
+            if re.fullmatch(r"_?[A-Z][A-Z0-9_]*", name) and isinstance(value, int | float | str | tuple):
+                values.append(f"{module.__name__}.{name}={value!r}")
+    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
 
 
 def holds(path: str | Path, data: bytes) -> bool:
