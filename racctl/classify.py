@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,17 +13,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from racctl import __version__
+from racctl import __version__, timeline, windows
+from racctl import streams as streams_module
 from racctl.contracts import Mask, Meta, Pose, step, with_step
 from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip
+from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
-from racctl.io.spool import clip_name, display_name, open_input
+from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.models.catalog import RECOGNISERS
 from racctl.progress import Report, silent
 from racctl.streams import Look, Streams, gather, gather_joints
@@ -125,6 +128,7 @@ def classify_source(
     Raises DataError when the input is none of these, or nobody is in the picture."""
     look, mask, pose = recogniser.look, None, None
     with open_input(source) as file, ExitStack() as stack:
+        digest = sha256(file)
         name = source
         if sniff(file) == "npz" and not look.needs_picture:
             pose = read_pose(file, display_name(source))
@@ -140,13 +144,20 @@ def classify_source(
     probs, rows = recogniser.probabilities(streams)
     if not options.keep:
         streams.packed = streams.packed[:, :0]  # of many clips they would fill the memory
-    asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
-                 start=options.start, stop=options.stop)  # fmt: skip
     clip = (pose.clip if pose is not None and pose.clip not in ("", "stdin") else "") or clip_name(name)
-    meta = {"clip": clip, "classes": recogniser.classes, "unit": options.unit, "steps": steps}
-    return Classified(
-        clip, look, probs, rows, streams, recogniser.classes, with_step(meta, {**asked, "weights": [recogniser.record]})
-    )
+    meta = {"clip": clip, "classes": recogniser.classes, "unit": options.unit, "input_sha256": digest, "steps": steps}
+    meta = with_step(meta, classify_step(recogniser, options))
+    return Classified(clip, look, probs, rows, streams, recogniser.classes, meta)
+
+
+def classify_step(recogniser: Recogniser, options: Options, split: str = "") -> Meta:
+    """Return the provenance entry of labels made with these options. split: of a data set."""
+    entry = step(
+        "classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
+        start=options.start, stop=options.stop, split=split or None,
+    )  # fmt: skip
+    constants = constants_digest(sys.modules[__name__], streams_module, timeline, windows)
+    return {**entry, "constants": constants, "weights": [recogniser.record]}
 
 
 def classify_set(
@@ -161,14 +172,13 @@ def classify_set(
     clips = [clip for clip in found if split in ("", clip.split)]
     if not clips:
         raise DataError(f"'{path}' has no clip in the split '{split}'")
-    asked = step("classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
-                 split=split or None)  # fmt: skip
-    steps = {"classes": recogniser.classes, "unit": options.unit, "steps": [{**asked, "weights": [recogniser.record]}]}
+    steps = [classify_step(recogniser, options, split)]
+    about = {"classes": recogniser.classes, "unit": options.unit, "steps": steps}
     found, lost = [], []
     with tempfile.TemporaryDirectory(prefix="racctl-") as scratch:
         for clip in store(clips, Path(cache or scratch), look, threads, report, lambda *row: lost.append(row)):
             probs, rows = recogniser.probabilities(clip.streams)
-            meta = {"clip": clip.name, **steps}
+            meta = {"clip": clip.name, **about}
             found.append(Classified(clip.name, look, probs, rows, clip.streams, recogniser.classes, meta))
     return found, lost
 
@@ -233,6 +243,25 @@ ROWS = {"segment": _segments, "window": _windows, "clip": _clip}
 
 
 def save_labels(source: str, folder: Path, recogniser: Recogniser, options: Options, estimators: Estimators) -> None:
-    """Write FOLDER/<clip>.labels.parquet."""
-    found = classify_source(source, recogniser, options, estimators)
-    write_file(folder / f"{found.clip}.labels.parquet", lambda out: write_table(out, table_of([found], options)))
+    """Write FOLDER/<clip>.labels.parquet unless it is there already, made of the same bytes the same way."""
+    target = folder / f"{clip_name(source)}.labels.parquet"
+    if not _is_classified(target, source, recogniser, options, estimators):
+        labels = table_of([classify_source(source, recogniser, options, estimators)], options)
+        write_file(target, lambda out: write_table(out, labels))
+
+
+def _is_classified(
+    target: Path, source: str, recogniser: Recogniser, options: Options, estimators: Estimators
+) -> bool:  # fmt: skip
+    """Whether `target` holds the labels of these very bytes, by these options and weights; never of stdin."""
+    recorded = recorded_meta(target)
+    if source == "-" or not recorded:
+        return False
+    with open_input(source) as file:
+        if sniff(file) == "npz":
+            before = document(file, "").get("steps", [])
+        else:
+            before = [estimators.mask_step] if recogniser.look.needs_mask else []
+            before += [estimators.pose_step] if recogniser.look.topology else []
+        expected = [*before, classify_step(recogniser, options)]
+        return recorded.get("input_sha256") == sha256(file) and recorded.get("steps") == expected

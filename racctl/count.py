@@ -258,7 +258,7 @@ def count_trained(
 
 def count_combined(pose: Pose, options: Options, lane: Lane) -> list[Counted]:
     """Count by the pose without weights; where that is unsure of someone, take the mean with the trained counter's
-    count; where someone is seen in few of the frames, the trained counter's alone. Pairs are counted without weights."""
+    count; where someone is seen in few of the frames, the trained counter's alone. Pairs are counted without it."""
     counted = count_periodicity(pose, options)
     if options.alternating == "pair":
         return counted

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import IO
 
-from racctl.contracts import Mask, Pose
+from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.blazepose import model_file
+from racctl.estimators.workers import Workers
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
 from racctl.mask import MaskFilm, estimate_mask, mask_lanes
@@ -34,30 +36,54 @@ class Estimates:
 
 
 class Estimators:
-    """The mask and pose models, in worker processes that start only when used."""
+    """The mask and pose models, in worker processes that start when they are first used; nothing is looked for before."""
 
     def __init__(self, wanted: Estimates, jobs: int) -> None:
-        part = {"start": wanted.start, "stop": wanted.stop}
-        self._stack, self._workers = ExitStack(), []
-        if wanted.mask:
-            size = f"{wanted.mask}x{wanted.mask}"
-            self.masks = MaskOptions(wanted.mask_model, size, **part, download=wanted.download)
-            (self._mask,) = self._stack.enter_context(mask_lanes(self.masks, 1, jobs))
-            self._workers.append(self._mask)
-        if wanted.pose:
-            self.made_by = pose_step(model_file(wanted.pose_model, wanted.download), 1, **part, stride=1)
-            (self._pose,) = self._stack.enter_context(pose_lanes(wanted.pose_model, 1, 1, jobs))
-            self._workers.append(self._pose)
+        self._wanted = wanted
+        self._jobs = jobs
+        self._stack = ExitStack()
+        self._workers: list[Workers] = []
+
+    @cached_property
+    def _masks(self) -> MaskOptions:
+        wanted = self._wanted
+        size = f"{wanted.mask}x{wanted.mask}"
+        return MaskOptions(
+            wanted.mask_model, size, start=wanted.start, stop=wanted.stop, download=wanted.download
+        ).check()
+
+    @cached_property
+    def _mask(self) -> Workers:
+        (workers,) = self._stack.enter_context(mask_lanes(self._masks, 1, self._jobs))
+        self._workers.append(workers)
+        return workers
+
+    @cached_property
+    def _pose(self) -> Workers:
+        (workers,) = self._stack.enter_context(pose_lanes(self._wanted.pose_model, 1, 1, self._jobs))
+        self._workers.append(workers)
+        return workers
+
+    @property
+    def mask_step(self) -> Meta:
+        """The provenance entry of the masks that these make."""
+        return self._masks.step
+
+    @cached_property
+    def pose_step(self) -> Meta:
+        """The provenance entry of the poses that these make; UsageError where the model is not here."""
+        wanted = self._wanted
+        return pose_step(model_file(wanted.pose_model, wanted.download), 1, wanted.start, wanted.stop, stride=1)
 
     def mask(self, file: IO[bytes], name: str, report: Report = silent) -> Mask:
         return self.film(file, name, report).mask()
 
     def film(self, file: IO[bytes], name: str, report: Report = silent) -> MaskFilm:
         """The mask in little memory."""
-        return estimate_mask(file, name, self.masks, self._mask, report)
+        return estimate_mask(file, name, self._masks, self._mask, report)
 
     def pose(self, file: IO[bytes], name: str, report: Report = silent) -> Pose:
-        return estimate_pose(file, name, self._pose, self.made_by, report)
+        return estimate_pose(file, name, self._pose, self.pose_step, report)
 
     def abort(self) -> None:
         for workers in self._workers:

@@ -41,7 +41,31 @@ from typing import Annotated
 
 import typer
 
-from racctl.cli.options import Device, Seed, Threads
+from racctl.cli.options import Device, Seed, Threads, refuse_options_of_others
+
+RECOGNISERS = ("mcat", "mlp", "lstm", "tcn", "transformer", "vivit")
+ENCODERS = ("ctrgcn", "silhouette")
+COUNTER = ("d2stx",)
+OWNERS = {
+    "--input": RECOGNISERS,
+    "--fusion": ("mcat", *COUNTER),
+    "--layers": ("mcat", "tcn", "transformer", "vivit"),
+    "--pose": ("mcat",),
+    "--minmax": ("mcat", "ctrgcn"),
+    "--objective": ENCODERS,
+    **dict.fromkeys(("--crop", "--size", "--window"), RECOGNISERS),
+    **dict.fromkeys(
+        ("--width", "--stride", "--tempo", "--drop", "--null", "--videos", "--masks", "--poses", "--cache"),
+        (*RECOGNISERS, *ENCODERS),
+    ),
+    **dict.fromkeys(
+        (
+            "--features", "--val-data", "--val-features", "--preset", "--branches", "--guide", "--decision", "--shots",
+            "--chain", "--joint",
+        ),
+        COUNTER,
+    ),
+}  # fmt: skip
 
 Data = Annotated[str, typer.Argument(metavar="DATA", show_default=False, help="Labelled clips: a folder or a table.")]
 Out = Annotated[
@@ -143,6 +167,7 @@ Minmax = Annotated[
 
 
 def train(
+    context: typer.Context,
     data: Data,
     output: Out,
     model: Model = "mcat",
@@ -197,9 +222,17 @@ def train(
     """
     from pathlib import Path
 
-    from racctl.cli.batch import cores, refuse_with
+    from racctl.cli.batch import cores
     from racctl.cli.console import note, progress
-    from racctl.errors import UsageError
+    from racctl.cli.targets import refuse_overwriting
+    from racctl.errors import DataError, UsageError
+
+    if model not in (*RECOGNISERS, *ENCODERS, *COUNTER):
+        raise UsageError(f"no such model '{model}'; expected one of {', '.join((*RECOGNISERS, *ENCODERS, *COUNTER))}")
+    refuse_options_of_others(context, model, OWNERS)
+    if not Path(data).exists():
+        raise DataError(f"'{data}' does not exist")
+    refuse_overwriting(init or [], *(str(Path(output, name)) for name in ("model.safetensors", "resume.pt")))
     from racctl.training.augment import Augmentation
     from racctl.training.count_run import CounterWanted, train_counter
     from racctl.training.counting import Teaching
@@ -217,13 +250,6 @@ def train(
             )  # fmt: skip
             train_counter(counter, recipe, *where, reading, training)
             return
-        of_d2stx = {
-            "--features": features, "--val-data": val_data, "--val-features": val_features, "--joint": joint or None,
-            "--preset": preset != "small" or None, "--branches": branches != "both" or None,
-            "--guide": guide != "both" or None, "--decision": decision != "learned" or None,
-            "--shots": shots != 2 or None, "--chain": chain != 1 or None,
-        }  # fmt: skip
-        refuse_with(True, of_d2stx, "it is an option of '--model d2stx'")
         if len(init or []) > 1:
             raise UsageError(f"'--init' is given {len(init)} times; '{model}' begins with one file")
         look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)

@@ -99,6 +99,7 @@ def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(tool)
     def run(*args: Any, quiet: bool = False, debug: bool = False, **kwargs: Any) -> None:
         console.QUIET = quiet
+        del debug  # `_explain` reads it from the command line: an error may come before options are parsed
         console.print_notes()
         try:
             tool(*args, **kwargs)

@@ -62,3 +62,17 @@ Threads = Annotated[
 BLAZEPOSE = "BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
 PoseModel = Annotated[str, typer.Option("--pose-model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
 Download = Annotated[bool, typer.Option("--download", help="Allow fetching the model; its sha256 is checked.")]
+
+
+def refuse_options_of_others(context: typer.Context, model: str, owners: dict[str, tuple[str, ...]]) -> None:
+    """UsageError when the command line names an option that the chosen model does not have.
+
+    owners: option -> the models that have it; an option that is not in it belongs to all."""
+    from racctl.errors import UsageError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        typed = source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+        option = parameter.opts[0]
+        if typed and model not in owners.get(option, (model,)):
+            raise UsageError(f"'--model {model}' has no option '{option}'; it belongs to {', '.join(owners[option])}")

@@ -18,7 +18,7 @@ train_paper := --epochs 30
 synth_cpu   := --clips 40 --seconds 50 --size 152x200
 train_cpu   := --crop person --size 32 --epochs 8 --stride 16 --rate 6e-4 --precision bf16
 synth_tiny  := --clips 2 --seconds 30 --size 76x100
-train_tiny  := --size 16 --epochs 1 --stride 64 --layers 1
+train_tiny  := --size 16 --epochs 1 --stride 64
 
 # Name -> what sets it apart. Table 2: models and inputs; Table 3: fusions; Table 4: depth; then beyond the paper.
 BASELINES := mlp lstm tcn transformer vivit
