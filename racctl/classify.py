@@ -28,7 +28,7 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.models.catalog import RECOGNISERS
 from racctl.progress import Report, silent
-from racctl.streams import Look, Streams, gather, gather_joints
+from racctl.streams import Look, Streams, gather, gather_joints, refuse_scaled, tell_gaps, tell_missing_joints
 from racctl.timeline import segments, smoothed, whole
 from racctl.trained import load_trained
 from racctl.training.recognise import pictures
@@ -67,7 +67,8 @@ class Options:
 
 
 class Recogniser:
-    """A trained model, ready to be fed. classes: K names.  look: what it wants to see.  record: for provenance."""
+    """A trained model, ready to be fed. classes: K names.  look: what it wants to see.  record: for provenance.
+    knows_scaled: it was trained on poses that are scaled in every frame too."""
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: a file, or embedded weights. Raises DataError for a file that is no recogniser's, UsageError for a
@@ -79,6 +80,8 @@ class Recogniser:
         self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
         if len(self.classes) != self.model.config.classes or not all(isinstance(one, str) for one in self.classes):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
+        augmentation = meta.get("training", {}).get("augmentation", {})
+        self.knows_scaled = bool(augmentation.get("minmax"))
         self.model.to(device)
 
     @torch.no_grad()
@@ -140,7 +143,7 @@ def classify_source(
             refuse_other_clip(mask.clip, name)
         if options.video and mask is None:
             raise UsageError("'--video' names the clip of a mask; the input is a video or a pose itself")
-        streams, steps = _streams(file, name, mask, pose, look, options, estimators, report)
+        streams, steps = _streams(file, name, mask, pose, recogniser, options, estimators, report)
     probs, rows = recogniser.probabilities(streams)
     if not options.keep:
         streams.packed = streams.packed[:, :0]  # of many clips they would fill the memory
@@ -184,20 +187,28 @@ def classify_set(
 
 
 def _streams(
-    file: IO[bytes], name: str, mask: Mask | None, pose: Pose | None, look: Look, options: Options,
+    file: IO[bytes], name: str, mask: Mask | None, pose: Pose | None, recogniser: Recogniser, options: Options,
     estimators: Estimators, report: Report,
 ) -> tuple[Streams, list[Meta]]:  # fmt: skip
     """The clip as the model wants it, and how mask and pose were made."""
+    look = recogniser.look
     steps: list[Meta] = []
     if look.needs_mask:
         mask = mask or estimators.mask(file, name, report)
         steps += mask.meta.get("steps", [])
     if look.topology and pose is None:
         pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
-    steps += pose.meta.get("steps", []) if pose is not None else []
+    if pose is not None:
+        steps += pose.meta.get("steps", [])
+        tell_missing_joints(pose, look.topology)
+        if not recogniser.knows_scaled:
+            refuse_scaled(pose)
     if not look.needs_picture:
-        return gather_joints(pose, look, options.start, options.stop), steps
-    return gather(file, display_name(name), look, mask, pose, options.start, options.stop, report), steps
+        streams = gather_joints(pose, look, options.start, options.stop)
+    else:
+        streams = gather(file, display_name(name), look, mask, pose, options.start, options.stop, report)
+    tell_gaps(clip_name(name), streams.time)
+    return streams, steps
 
 
 def table_of(found: list[Classified], options: Options) -> pa.Table:

@@ -24,6 +24,7 @@ from racctl.errors import DataError, UsageError
 from racctl.estimators.blazepose import model_file
 from racctl.estimators.workers import Workers
 from racctl.io.current import constants_digest, document, recorded_meta
+from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
@@ -311,6 +312,8 @@ def count_file(
             lane.trained.counter.refuse_unknown_encoders()  # before the pose, which takes long
         pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
         return pose, count_people(pose, options, lane, (file, source), report)
+    if holds_tokens(file):
+        return None, [_count_features(file, source, options, lane)]
     if kind != "npz":
         raise DataError(f"'{where}' is {kind}, expected {EXPECTED}; 'racctl remap-joints' reads other poses")
     if document(file, where).get("schema") == Features.schema:
@@ -329,7 +332,10 @@ def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) 
         )
     if (options.start, options.stop, options.stride) != (None, None, 1):
         raise UsageError(f"'{where}' holds features; '--start', '--stop' and '--stride' are for 'racctl encode' then")
-    features = read_features(file, where)
+    if holds_tokens(file):
+        features = import_tokens([(file, where)], clip_name(source), WINDOW, STRIDE)
+    else:
+        features = read_features(file, where)
     clip = features.clip if features.clip not in ("", "stdin") else clip_name(source)
     meta = {**features.meta, "clip": clip, "pose_sha256": sha256(file)}
     trained = lane.trained.counter

@@ -94,12 +94,12 @@ def placed(one: Counted, other: Counted, count: float) -> Counted:
 
 def counts_table(counted: list[Counted], rounded: bool = False) -> pa.Table:
     """racctl.counts/1: one row per clip and person. rounded: whole counts, for people to read."""
-    rows = [
-        {"clip": c.clip, "person": c.person, "count": float(c.repetitions) if rounded else c.found.count, "low": float(c.found.low),
-         "high": float(c.found.high), "frames": len(c.frame),
-         **({} if c.density is None else {"density": c.density.astype(np.float32)})}
-        for c in counted
-    ]  # fmt: skip
+    rows = []
+    for c in counted:
+        count = float(c.repetitions) if rounded else c.found.count
+        low, high = float(c.found.low), float(c.found.high)
+        row = {"clip": c.clip, "person": c.person, "count": count, "low": low, "high": high, "frames": len(c.frame)}
+        rows.append(row if c.density is None else {**row, "density": c.density.astype(np.float32)})
     return table_from_rows("racctl.counts/1", rows, _joint_meta(counted))
 
 

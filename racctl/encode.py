@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,8 +22,11 @@ from typing import IO
 import numpy as np
 import torch
 
-from racctl import __version__
+from racctl import __version__, streams
+from racctl import windows as windows_module
 from racctl.contracts import Features, Mask, Meta, Pose, step
+from racctl.encoders import pose as pose_tokens
+from racctl.encoders import silhouette
 from racctl.encoders.pair import Encoders, Options
 from racctl.encoders.pose import SHOWN, STEP, PoseEncoder
 from racctl.encoders.silhouette import SILHOUETTE, Cutter
@@ -30,13 +34,15 @@ from racctl.encoders.video import VideoEncoder
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
 from racctl.io.ahead import ahead
-from racctl.io.current import recorded_meta
+from racctl.io.current import constants_digest, recorded_meta
+from racctl.io.escounts import holds_tokens, import_tokens
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
-from racctl.streams import Cut, at_or_before, refuse_other_part
+from racctl.streams import Cut, at_or_before, refuse_other_part, tell_gaps
+from racctl.video import ticks
 from racctl.video.decode import Frame, Video, frames, probe, upright
 from racctl.video.part import refuse_cut_short
 from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
@@ -80,7 +86,9 @@ def made_by(encoders: Encoders, options: Options, part: Part, pose: str = "") ->
         pose_model=options.pose_model if wanted.pose and not pose else None,
         mask=file_digest(options.mask), pose=pose or file_digest(options.pose),
     )  # fmt: skip
-    return {**asked, "weights": [branch.record for branch in (encoders.video, encoders.pose) if branch]}
+    constants = constants_digest(sys.modules[__name__], pose_tokens, silhouette, streams, ticks, windows_module)
+    weights = [branch.record for branch in (encoders.video, encoders.pose) if branch]
+    return {**asked, "constants": constants, "weights": weights}
 
 
 @dataclass
@@ -157,16 +165,18 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report
     cycles = None if clip.part.cycles is None else _within(clip, first.number)
     rate = 0.0 if cycles is not None else encoders.rate(options)
     clock, expected = Clock([], []), clip.video.frames if clip.video else len(clip.pose.frame)
-    ticks = _counted(on_clock(itertools.chain([first], source), rate), expected, report)
+    clocked = _counted(on_clock(itertools.chain([first], source), rate), expected, report)
     made: dict[str, np.ndarray] = {}
     if encoders.video:
         shots = Shots(options.window, options.stride, encoders.video.frames, cycles)
-        made["video"] = _encode_video(clip, encoders.video, shots, ticks, clock, options)
+        made["video"] = _encode_video(clip, encoders.video, shots, clocked, clock, options)
     else:
-        for tick in ticks:
+        for tick in clocked:
             clock.frame.append(tick.number)
             clock.time.append(tick.time)
         _refuse_beyond(clip, cycles, clock)
+    if rate:
+        tell_gaps(clip.name, np.array(clock.time))
     covered = np.array([clock.frame[0], clock.frame[-1]])
     for part in (clip.mask, clip.pose if clip.file is not None else None):
         if part is not None:
@@ -303,6 +313,8 @@ def encode_source(
     """
     with open_input(source) as file, ExitStack() as stack:
         where, name, pose, given = display_name(source), source, None, ""
+        if holds_tokens(file):
+            return _imported(file, source, options, stack)
         if sniff(file) == "npz":
             if options.pose:
                 raise UsageError(f"'{where}' is a pose itself; leave out '--pose'")
@@ -317,6 +329,16 @@ def encode_source(
             raise UsageError("'--video' names the clip of a pose; the input is a video itself")
         clip = opened(file, name, where, pose, encoders, options, estimators, report, part, given)
         return encode_clip(clip, encoders, options, report)
+
+
+def _imported(file: IO[bytes], source: str, options: Options, stack: ExitStack) -> Features:
+    """Import token files in the layout of ESCounts and D2-STX: the input, and `options.pose` for the other branch."""
+    files = [(file, display_name(source))]
+    if options.pose:
+        files.append((stack.enter_context(open_input(options.pose)), display_name(options.pose)))
+    if options.video or options.mask:
+        raise UsageError(f"'{display_name(source)}' holds tokens already; leave out '--video' and '--mask'")
+    return import_tokens(files, clip_name(source), options.window, options.stride)
 
 
 def opened(

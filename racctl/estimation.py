@@ -36,7 +36,7 @@ class Estimates:
 
 
 class Estimators:
-    """The mask and pose models, in worker processes that start when they are first used; nothing is looked for before."""
+    """The mask and pose models, in worker processes; the models are looked for, and started, when first used."""
 
     def __init__(self, wanted: Estimates, jobs: int) -> None:
         self._wanted = wanted
@@ -85,6 +85,13 @@ class Estimators:
     def pose(self, file: IO[bytes], name: str, report: Report = silent) -> Pose:
         return estimate_pose(file, name, self._pose, self.pose_step, report)
 
+    def check(self) -> None:
+        """UsageError where a model that is needed is neither here nor allowed to be fetched."""
+        if self._wanted.mask:
+            _ = self.mask_step
+        if self._wanted.pose:
+            _ = self.pose_step
+
     def abort(self) -> None:
         for workers in self._workers:
             workers.abort()
@@ -94,14 +101,16 @@ class Estimators:
 
 
 @contextmanager
-def estimator_lanes(wanted: Estimates, lanes: int, each: int) -> Iterator[list[Estimators]]:
-    """`lanes` sets of estimators of `each` worker processes."""
+def estimator_lanes(wanted: Estimates, lanes: int, each: int, check: bool = True) -> Iterator[list[Estimators]]:
+    """Yield `lanes` sets of estimators of `each` worker processes. check: look for the models now, for the first clip
+    will need them; otherwise when one does."""
     with ExitStack() as stack:
-        made = []
-        for _ in range(lanes):
-            made.append(Estimators(wanted, each))
-            stack.callback(made[-1].close)
-        yield made
+        estimators = [Estimators(wanted, each) for _ in range(lanes)]
+        for lane in estimators:
+            stack.callback(lane.close)
+        if check:
+            estimators[0].check()
+        yield estimators
 
 
 def given_pose(path: str, video: str) -> Pose:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import numpy as np
 from racctl import __version__
 from racctl.contracts import Mask, Meta, mask_quality, step
 from racctl.errors import DataError, UsageError
+from racctl.estimators import selfie, silhouettes, yolo
+from racctl.estimators import workers as workers_module
 from racctl.estimators.silhouettes import MaskModel, Parcel, Size, mask_model, mask_workers, nearest, pack, unpack
 from racctl.estimators.workers import Workers
-from racctl.io.current import is_current, recorded_meta
+from racctl.io.current import constants_digest, is_current, recorded_meta
 from racctl.io.npz import MAX_BYTES, write_frames
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
@@ -88,7 +91,8 @@ class Options:
             "mask", __version__, model=record["name"], size=self.size, person=self.person, hold=self.hold,
             threshold=self.threshold, start=self.start, stop=self.stop, stride=self.stride,
         )  # fmt: skip
-        return {**entry, "weights": [record]}
+        constants = constants_digest(sys.modules[__name__], silhouettes, selfie, yolo, workers_module)
+        return {**entry, "constants": constants, "weights": [record]}
 
 
 @dataclass

@@ -13,9 +13,11 @@ import numpy as np
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step
 from racctl.errors import DataError
+from racctl.estimators import blazepose
+from racctl.estimators import workers as workers_module
 from racctl.estimators.blazepose import BlazePose, model_record
 from racctl.estimators.workers import LONG_SIDE, Workers
-from racctl.io.current import is_current
+from racctl.io.current import constants_digest, is_current
 from racctl.io.npz import write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
@@ -56,7 +58,7 @@ def pose_step(model: str, people: int, start: float | None, stop: float | None, 
     check_part(start, stop)
     record = model_record(model)
     entry = step("pose", __version__, model=record["name"], people=people, start=start, stop=stop, stride=stride)
-    return {**entry, "weights": [record]}
+    return {**entry, "constants": constants_digest(blazepose, workers_module), "weights": [record]}
 
 
 def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, report: Report = silent) -> Pose:

@@ -18,10 +18,11 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter, mi
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.io.npz import Frames
-from racctl.progress import Report, silent
-from racctl.remap import remap
+from racctl.progress import Report, silent, tell
+from racctl.remap import remap, unknown_joints
+from racctl.topology import topology_named
 from racctl.video.decode import Video, frames, probe, upright
-from racctl.windows import RATE, Windows, apart, resampled, shown_for
+from racctl.windows import MAX_GAP, RATE, Windows, apart, resampled, shown_for
 
 CROPS = ("frame", "person")
 MARGIN = 0.12  # of the person's box, on each side
@@ -268,6 +269,39 @@ def joint_tokens(pose: Pose, smooth: float = 0.0) -> np.ndarray:
         tokens[..., :3] = np.where(known[..., None], smoothed(tokens[..., :3], known, pose.time, smooth), 0)
     tokens[..., 3] = np.where(known, score, 0)
     return tokens
+
+
+def tell_missing_joints(pose: Pose, topology: str) -> None:
+    """Tell in one line which joints of `topology`, that of a model, the pose cannot give, or that it has no depth."""
+    missing = unknown_joints(remap(pose, topology))
+    depth = pose.xyz[..., 2][np.isfinite(pose.xyz[..., 2])]
+    lacks = []
+    if missing:
+        joints = len(topology_named(topology).joints)
+        lacks.append(f"{len(missing)} of the {joints} joints that the model needs ({', '.join(missing)})")
+    if len(depth) and not depth.any():
+        lacks.append("depth")
+    if lacks:
+        tell(f"clip '{pose.clip}' lacks {' and '.join(lacks)}; what the model says of it is unreliable")
+
+
+def refuse_scaled(pose: Pose) -> None:
+    """DataError for a pose that is scaled anew in every frame: the proportions of the body are lost."""
+    if pose.meta.get("scale") == "minmax":
+        raise DataError(
+            f"clip '{pose.clip}' is scaled to the body's box in every frame, as PoseRAC's poses are, and this model "
+            "needs the body's proportions; make the pose with 'racctl pose'"
+        )
+
+
+def tell_gaps(clip: str, time: np.ndarray) -> None:
+    """Tell in one line where (T,) ascending seconds jump by more than MAX_GAP: nothing is looked at there."""
+    jumps = np.diff(time)
+    long = np.flatnonzero(jumps > MAX_GAP)
+    if len(long):
+        first = time[long[0]]
+        more = f", and {len(long) - 1} more gaps" if len(long) > 1 else ""
+        tell(f"the clock of clip '{clip}' jumps by {jumps[long[0]]:g} s at {first:.2f} s{more}; nothing lies between")
 
 
 def smoothed(place: np.ndarray, known: np.ndarray, time: np.ndarray, smooth: float) -> np.ndarray:

@@ -14,6 +14,7 @@ from racctl.errors import DataError
 
 RATE = 30.0  # frames per second
 MOST = 1 << 25  # ticks of one clip: 12 days at 30 frames/s
+MAX_GAP = 10.0  # s between two frames that the first one is shown for; in a longer gap there is nothing to look at
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,21 @@ def resampled(time: np.ndarray, rate: float = RATE) -> np.ndarray:
     """(N,) int64: for every tick of a clock at `rate` from the first frame to the last, the frame nearest in time.
 
     time: (T,) ascending seconds. Frames are repeated or left out, never blended: a blend of two postures is a posture
-    that nobody took. Of two equally near, the earlier.
+    that nobody took. Of two equally near, the earlier. A gap of more than MAX_GAP seconds between two frames has no
+    ticks: the clock goes on at the frame after it.
     """
     if not len(time):
         return np.zeros(0, np.int64)
+    return np.concatenate([first + _nearest(part, rate) for first, part in unbroken(time)])
+
+
+def unbroken(time: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Return the parts of (T,) ascending seconds that hold no gap of more than MAX_GAP, each after its first index."""
+    breaks = np.flatnonzero(np.diff(time) > MAX_GAP) + 1
+    return list(zip([0, *breaks.tolist()], np.split(time, breaks), strict=True))
+
+
+def _nearest(time: np.ndarray, rate: float) -> np.ndarray:
     if (time[-1] - time[0]) * rate > MOST:
         raise DataError(f"the clip's times span {time[-1] - time[0]:g} s; refusing")
     ticks = time[0] + np.arange(int((time[-1] - time[0]) * rate + 0.49) + 1) / rate

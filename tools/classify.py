@@ -144,13 +144,13 @@ def classify(
 def _run(sources: list[str], recogniser, options, folder, jobs: int) -> tuple[list, list]:
     """Classify every clip, several at a time, into the folder or to be returned, in their order; and what failed."""
     from racctl.classify import classify_source, estimates, save_labels
-    from racctl.cli.batch import lanes, run_batch
+    from racctl.cli.batch import any_video, lanes, run_batch
     from racctl.estimation import estimator_lanes
 
     width, each = lanes(jobs, len(sources))
     found = {}
 
-    with estimator_lanes(estimates(recogniser.look, options), width, each) as estimators:
+    with estimator_lanes(estimates(recogniser.look, options), width, each, any_video(sources)) as estimators:
 
         def work(source: str, lane: int, report) -> None:
             if folder:

@@ -174,7 +174,7 @@ def encode(
 
 def _run(todo, options, folder, layout: str, dataset: str, output: str, machine: tuple[int, int, str]) -> list:
     """Encode every job, several at a time, into the folder or onto the one output; returns what failed."""
-    from racctl.cli.batch import cores, lanes, run_batch
+    from racctl.cli.batch import any_video, cores, lanes, run_batch
     from racctl.cli.console import note
     from racctl.cli.streams import emit
     from racctl.encode import estimates
@@ -192,7 +192,8 @@ def _run(todo, options, folder, layout: str, dataset: str, output: str, machine:
         note(line)
     by_clip, found = {job.clip: job for job in todo}, {}
 
-    with estimator_lanes(estimates(encoders, options), width, each) as estimators:
+    check = any_video(job.source for job in todo)
+    with estimator_lanes(estimates(encoders, options), width, each, check) as estimators:
 
         def work(clip: str, lane: int, report) -> None:
             if folder:

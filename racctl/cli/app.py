@@ -17,6 +17,7 @@ import typer
 
 from racctl import __version__
 from racctl.cli import console
+from racctl.cli.help import Command, Group
 from racctl.errors import RacctlError, UsageError
 
 GROUP = "racctl.tools"
@@ -82,7 +83,7 @@ def load_tool(target: str) -> Callable[..., None]:
 
 def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
     """A typer application with these tools as commands; each gets -q and --debug."""
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help=HELP)
+    app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True, help=HELP)
 
     @app.callback()
     def root(
@@ -91,7 +92,7 @@ def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
         pass  # --version is answered before typer is asked
 
     for name, tool in tools.items():
-        app.command(name, no_args_is_help=False)(_with_common_options(tool))
+        app.command(name, cls=Command, no_args_is_help=False)(_with_common_options(tool))
     return app
 
 
@@ -151,7 +152,10 @@ def run(argv: list[str]) -> int:
             code = load(argv)(args=argv, prog_name="racctl", standalone_mode=False) or 0
         sys.stdout.flush()
         return int(code)
-    except (ReaderGone, BrokenPipeError):
+    except (ReaderGone, BrokenPipeError, SystemExit) as stop:
+        # typer answers the closed pipe of its own help with SystemExit(1); others end the process, as SIGTERM's does
+        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit's flush stays silent
         return 141
     except (KeyboardInterrupt, typer.Abort):

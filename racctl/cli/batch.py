@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -55,6 +56,18 @@ def _missing(sources: list[str]) -> RacctlError:
     if len(sources) == 1:
         return DataError(f"'{sources[0]}' does not exist")
     return DataError(f"none of the {len(sources)} inputs exists, neither '{sources[0]}' nor the others")
+
+
+def any_video(sources: Iterable[str]) -> bool:
+    """Whether one of the files may be a video; stdin, which can be read once, is not looked at."""
+    from racctl.io.sniff import sniff
+
+    for source in sources:
+        if os.path.isfile(source):
+            with contextlib.suppress(OSError), open(source, "rb") as file:
+                if sniff(file) in ("video", "unknown"):
+                    return True
+    return False
 
 
 def refuse_same_clips(sources: list[str]) -> None:

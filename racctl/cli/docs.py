@@ -13,6 +13,7 @@ from pathlib import Path
 import typer.main
 
 from racctl.cli import app
+from racctl.cli.help import Option, option_of
 
 EXIT_STATUS = (
     ("0", "Done."),
@@ -26,25 +27,6 @@ ENVIRONMENT = (
     ("RACCTL_CACHE", "Where downloaded models are kept; default $XDG_CACHE_HOME/racctl or ~/.cache/racctl."),
     ("NO_COLOR", "Plain tables and progress bars."),
 )
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option or argument. names: empty for an argument. values: what completion offers."""
-
-    names: tuple[str, ...]
-    metavar: str
-    help: str
-    default: str
-
-    @property
-    def values(self) -> list[str]:
-        words = self.metavar.split("|")
-        return [word for word in words if word == word.lower()] if len(words) > 1 else []
-
-    @property
-    def takes_file(self) -> bool:
-        return "FILE" in self.metavar or "DIR" in self.metavar
 
 
 @dataclass(frozen=True)
@@ -69,23 +51,13 @@ def tools() -> list[Tool]:
 
 def _tool(name: str, function: object, command: object) -> Tool:
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", function.__doc__.strip())]
-    options = [_option(parameter) for parameter in command.params]
+    options = [option_of(parameter) for parameter in command.params]
     options.append(Option(("--help",), "", "Show the help and exit.", ""))
     extra = _sections(sys.modules[function.__module__].__doc__ or "")
     arguments = [option for option in options if not option.names]
     return Tool(
         name, paragraphs[0].rstrip("."), paragraphs[1:], extra, arguments, [o for o in options if o.names]
     )  # fmt: skip
-
-
-def _option(parameter: object) -> Option:
-    argument = parameter.param_type_name == "argument"
-    flag = getattr(parameter, "is_flag", False)
-    shown = "" if flag or argument or parameter.show_default is False else parameter.default
-    metavar = "" if flag else parameter.metavar or ""
-    many = "..." if argument and parameter.nargs == -1 else ""
-    names = () if argument else (*parameter.opts, *parameter.secondary_opts)
-    return Option(names, metavar + many, parameter.help or "", "" if shown in (None, "") else str(shown))
 
 
 def _sections(docstring: str) -> list[tuple[str, list[str]]]:
@@ -109,12 +81,12 @@ def _terms(pairs: list[tuple[str, str]]) -> list[str]:
 def _described(option: Option) -> tuple[str, str]:
     names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in option.names)
     value = f" \\fI{_roff(option.metavar)}\\fR" if option.metavar else ""
-    return (names + value).strip(), option.help + (f" Default: {option.default}." if option.default else "")
+    return (names + value).strip(), option.described
 
 
 def man_page(tool: Tool) -> str:
     """racctl-<tool>.1"""
-    arguments = " ".join(f"[\\fI{_roff(a.metavar)}\\fR]" for a in tool.arguments)
+    arguments = " ".join(f"\\fI{_roff(a.metavar)}\\fR" if a.required else f"[\\fI{_roff(a.metavar)}\\fR]" for a in tool.arguments)
     lines = [
         f'.TH RACCTL\\-{_roff(tool.name.upper())} 1 "" racctl "racctl manual"',
         ".SH NAME", f"racctl\\-{_roff(tool.name)} \\- {_roff(tool.summary[:1].lower() + tool.summary[1:])}",

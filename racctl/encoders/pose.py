@@ -21,7 +21,7 @@ from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, one_person
 from racctl.remap import remap
-from racctl.streams import joint_tokens
+from racctl.streams import joint_tokens, tell_missing_joints
 from racctl.topology import topology_named
 from racctl.trained import load_trained
 from racctl.weights import embedded
@@ -64,6 +64,7 @@ class PoseEncoder:
 
         rate: frames per second that the windows will have, 0 for that of the training. At half of it people move twice
         as fast for the network, and are smoothed over twice the time."""
+        tell_missing_joints(pose, self.topology)
         if self.network.config.channels == OWN:
             slow = self.rate / rate if self.rate and rate else 1.0
             return joint_tokens(remap(pose, self.topology), self.smooth * slow)

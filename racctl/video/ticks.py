@@ -11,7 +11,7 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.video.decode import Frame
-from racctl.windows import MOST, RATE, apart, shown_for
+from racctl.windows import MAX_GAP, MOST, RATE, apart, shown_for
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def _sliding(window: int, stride: int) -> Iterator[tuple[int, int]]:
 def on_clock(frames: Iterable[Frame], rate: float) -> Iterator[Frame]:
     """A frame for every tick from the first frame on; the numbers and times stay those of the source.
 
-    rate: ticks per second, each with the frame nearest in time, of two equally near the earlier (as
-    `racctl.windows.resampled`); 0: every frame number is a tick, and a number that could not be decoded has the frame
-    before it.
+    rate: ticks per second, each with the frame nearest in time, of two equally near the earlier, and none in a gap of
+    more than MAX_GAP seconds (as `racctl.windows.resampled`); 0: every frame number is a tick, and a number that could
+    not be decoded has the frame before it.
     """
     return _every_number(frames) if rate <= 0 else _nearest(frames, rate)
 
@@ -73,8 +73,12 @@ def _every_number(frames: Iterable[Frame]) -> Iterator[Frame]:
 def _nearest(frames: Iterable[Frame], rate: float) -> Iterator[Frame]:
     before, origin, tick = None, 0.0, 0
     for frame in frames:
+        if before is not None and frame.time - before.time > MAX_GAP:
+            if tick <= (before.time - origin) * rate + 0.49:
+                yield before
+            before = None
         if before is None:
-            before, origin = frame, frame.time
+            before, origin, tick = frame, frame.time, 0
         while (at := origin + tick / rate) <= frame.time:
             yield before if at - before.time <= frame.time - at + 1e-9 else frame
             tick += 1
