@@ -55,3 +55,11 @@ def on_a_terminal(*words: object, keys: bytes = b"", timeout: float = 60) -> tup
             shown += data
     os.close(master)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+
+
+def in_process(capsys, *words: object) -> tuple[int, str]:
+    """Run one command in this process, where starting one is not the point: exit code and what is on stderr."""
+    from racctl.cli.app import run
+
+    code = run([str(word) for word in words])
+    return code, capsys.readouterr().err

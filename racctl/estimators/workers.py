@@ -27,7 +27,7 @@ from racctl.errors import DataError, RacctlError
 from racctl.progress import Report, silent
 from racctl.video.decode import Frame, upright
 
-WARM_UP = 8  # frames; see tests/benchmarks/pose_chunks.py for what the tracker makes of them
+WARM_UP = 8  # frames that the tracker sees before those of its chunk, to have settled on the person
 CHUNK = 120  # frames, about
 LONG_SIDE = 1280  # pixels; larger frames are reduced to this before they are estimated on
 RING_BYTES = 1 << 30  # of frames in flight, over all workers
