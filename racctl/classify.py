@@ -6,6 +6,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -235,7 +236,11 @@ def _segments(one: Classified, options: Options) -> list[dict[str, Any]]:
     smooth = smoothed(one.probs, round(options.smooth * one.look.rate / one.look.stride))
     middle = one.rows[:, one.rows.shape[1] // 2]
     found = segments(one.probs, smooth, middle, len(one.streams.frame))
-    return [_row(one, s.start, s.stop, s.label, s.probs) for s in found if s.stop > s.start]
+    rows = [_row(one, s.start, s.stop, s.label, s.probs) for s in found if s.stop > s.start]
+    for row, following in pairwise(rows):  # a frame that is shown for several ticks belongs to one segment
+        row["stop"] = min(row["stop"], following["start"])
+        row["stop_s"] = min(row["stop_s"], following["start_s"])
+    return [row for row in rows if row["stop"] > row["start"]]
 
 
 def _windows(one: Classified, options: Options) -> list[dict[str, Any]]:  # noqa: ARG001

@@ -274,12 +274,12 @@ def joint_tokens(pose: Pose, smooth: float = 0.0) -> np.ndarray:
 def tell_missing_joints(pose: Pose, topology: str) -> None:
     """Tell in one line which joints of `topology`, that of a model, the pose cannot give, or that it has no depth."""
     missing = unknown_joints(remap(pose, topology))
-    depth = pose.xyz[..., 2][np.isfinite(pose.xyz[..., 2])]
+    seen = np.isfinite(pose.xyz[..., :2]).all(-1)
     lacks = []
     if missing:
         joints = len(topology_named(topology).joints)
         lacks.append(f"{len(missing)} of the {joints} joints that the model needs ({', '.join(missing)})")
-    if len(depth) and not depth.any():
+    if seen.any() and not np.nan_to_num(pose.xyz[..., 2][seen]).any():
         lacks.append("depth")
     if lacks:
         tell(f"clip '{pose.clip}' lacks {' and '.join(lacks)}; what the model says of it is unreliable")

@@ -1,0 +1,82 @@
+"""What a command does not need it does not load, and does not ask for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from clips import bouncing, write_clip
+from poses import swinging_pose
+
+from racctl.io.npz import pose_bytes, write_pose
+
+HEAVY = ("torch", "torchvision", "scipy", "pyarrow", "av", "mediapipe", "matplotlib", "sklearn")
+
+
+def loaded(*words: object, before: str = "") -> tuple[int, list[str], str]:
+    """Run a command in a fresh process: exit code, which heavy packages it imported, stderr."""
+    code = f"""
+import sys
+{before}
+from racctl.cli.app import run
+status = run({[str(word) for word in words]!r})
+names = {HEAVY!r}
+print(status, *(name for name in names if sys.modules.get(name)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    *said, last = done.stderr.splitlines()
+    status, *packages = last.split()
+    return int(status), packages, "\n".join(said)
+
+
+@pytest.mark.parametrize("tool", ["count", "classify", "pose", "mask", "encode", "remap-joints"])
+def test_a_missing_input_is_said_before_anything_is_loaded(tmp_path, tool):
+    status, packages, said = loaded(tool, tmp_path / "missing.mp4", "-o", tmp_path / "out")
+    assert (status, packages) == (1, []), said
+    assert "does not exist" in said
+    status, packages, said = loaded(tool, tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", f"{tmp_path}/")
+    assert (status, packages) == (1, []) and "none of the 2 inputs exists" in said
+
+
+def test_a_sure_count_never_loads_torch(tmp_path):
+    (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose()))
+    status, packages, said = loaded("count", tmp_path / "p.npz", "-o", tmp_path / "c.csv")
+    assert status == 0, said
+    assert "torch" not in packages and (tmp_path / "c.csv").read_text().splitlines()[1].startswith("swing,0,5.0")
+
+
+def test_a_doubtful_count_loads_it(tmp_path):
+    pose = swinging_pose(360)
+    pose.xyz[np.arange(360) % 60 < 39] = np.nan
+    with open(tmp_path / "p.npz", "wb") as file:
+        write_pose(file, pose)
+    status, packages, said = loaded("count", tmp_path / "p.npz", "-o", tmp_path / "c.csv")
+    assert status == 0 and "torch" in packages, said
+
+
+@pytest.mark.parametrize("name", ["text", "table.csv"])
+def test_what_is_no_clip_is_refused_without_torch(tmp_path, name):
+    (tmp_path / name).write_text("hello\n")
+    status, packages, _ = loaded("count", tmp_path / name)
+    assert status == 1 and "torch" not in packages
+
+
+@pytest.mark.parametrize("words", [("classify", "--whole"), ("encode", "--encoder", "none"), ("count",)])
+def test_a_pose_needs_no_mediapipe(tmp_path, words):
+    (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose()))
+    tool, *options = words
+    suffix = "npz" if tool == "encode" else "csv"
+    gone = "sys.modules['mediapipe'] = None"
+    status, _, said = loaded(tool, tmp_path / "p.npz", *options, "-o", tmp_path / f"out.{suffix}", before=gone)
+    assert status == 0, said
+
+
+@pytest.mark.parametrize("tool", ["classify", "encode", "count"])
+def test_a_video_needs_it_and_says_so_before_it_is_read(tmp_path, tool):
+    clip = write_clip(tmp_path / "a.mp4", bouncing(20, 10))
+    gone = "sys.modules['mediapipe'] = None"
+    status, _, said = loaded(tool, clip, "-o", tmp_path / "out", before=gone)
+    assert status == 1 and "mediapipe is not installed" in said
+    assert len(said.splitlines()) == 1

@@ -1,0 +1,69 @@
+"""What a model is shown of somebody else's skeleton, or of one scaled out of proportion, is said."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from commands import in_process
+from poses import swinging_pose
+
+from racctl.io.npz import write_pose
+from racctl.remap import minmax, remap
+
+
+def saved(tmp_path, pose):
+    path = tmp_path / "p.npz"
+    with open(path, "wb") as file:
+        write_pose(file, pose)
+    return path
+
+
+def notes(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("note: ")]
+
+
+@pytest.mark.parametrize(("topology", "missing"), [("openpose25", "6 of the 25"), ("coco17", "of the 25")])
+@pytest.mark.parametrize("words", [("classify", "--whole"), ("count", "--model", "d2stx"), ("encode", "--encoder", "none")])
+def test_missing_joints_are_named_in_one_line(tmp_path, capsys, topology, missing, words):
+    path = saved(tmp_path, remap(swinging_pose(), topology))
+    tool, *options = words
+    code, said = in_process(capsys, tool, path, *options, "-o", tmp_path / "out")
+    assert code == 0, said
+    (line,) = notes(said)
+    assert missing in line and "left_hand_tip" in line and "unreliable" in line
+    assert in_process(capsys, tool, path, *options, "-o", tmp_path / "out2", "-q") == (0, "")
+
+
+def test_a_flat_pose_is_said(tmp_path, capsys):
+    pose = swinging_pose()
+    pose.xyz[..., 2] = 0
+    code, said = in_process(capsys, "classify", saved(tmp_path, pose), "-o", tmp_path / "out")
+    assert code == 0 and "lacks depth" in notes(said)[0]
+
+
+def test_a_whole_pose_says_nothing(tmp_path, capsys):
+    for tool in ("classify", "count"):
+        assert in_process(capsys, tool, saved(tmp_path, swinging_pose()), "-o", tmp_path / f"{tool}.csv") == (0, "")
+
+
+def test_the_counter_without_weights_needs_no_joint_in_particular(tmp_path, capsys):
+    path = saved(tmp_path, remap(swinging_pose(), "coco17"))
+    code, said = in_process(capsys, "count", path, "--format", "json", "-o", tmp_path / "c.json")
+    assert (code, said) == (0, "")
+    assert json.loads((tmp_path / "c.json").read_text())[0]["count"] == 5
+
+
+def test_a_pose_out_of_proportion_is_not_classified(tmp_path, capsys):
+    path = saved(tmp_path, minmax(swinging_pose()))
+    code, said = in_process(capsys, "classify", path, "-o", tmp_path / "out")
+    assert code == 1 and "needs the body's proportions" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_depth_that_is_unknown_is_no_depth_of_zero(tmp_path, capsys):
+    pose = swinging_pose()
+    pose.xyz[..., 2] = np.nan
+    code, said = in_process(capsys, "classify", saved(tmp_path, pose), "-o", tmp_path / "out")
+    assert code == 0 and "lacks depth" in notes(said)[0]

@@ -1,0 +1,108 @@
+"""An output is made again when anything that shaped it has changed: input, options, thresholds, weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from clips import bouncing, write_clip
+from commands import in_process
+from poses import swinging_pose
+
+from racctl import periodicity, streams
+from racctl.contracts import with_step
+from racctl.estimators import selfie, workers
+from racctl.io.current import constants_digest
+from racctl.io.npz import pose_bytes
+from racctl.pose import pose_step
+
+
+def times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+@pytest.fixture
+def pose(tmp_path):
+    path = tmp_path / "p.npz"
+    path.write_bytes(pose_bytes(swinging_pose(meta={"clip": "p", "topology": "blazepose33", "steps": []})))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tool", "module", "name"),
+    [("count", periodicity, "CHANCE"), ("count", periodicity, "PROMINENCES"), ("classify", streams, "GLITCH")],
+)
+def test_a_changed_threshold_is_seen(pose, tmp_path, capsys, monkeypatch, tool, module, name):
+    words = (tool, pose, "-o", f"{tmp_path / 'out'}/")
+    assert in_process(capsys, *words)[0] == 0
+    first = times(tmp_path / "out")
+    assert len(first) == 1
+    assert in_process(capsys, *words)[0] == 0
+    assert times(tmp_path / "out") == first
+    value = getattr(module, name)
+    changed = (*value, 0.1) if isinstance(value, tuple) else value * 1.01
+    monkeypatch.setattr(module, name, changed)
+    assert in_process(capsys, *words)[0] == 0
+    assert times(tmp_path / "out") != first
+
+
+def test_other_options_are_seen_by_classify(pose, tmp_path, capsys):
+    words = ("classify", pose, "-o", f"{tmp_path / 'out'}/")
+    assert in_process(capsys, *words)[0] == 0
+    first = times(tmp_path / "out")
+    assert in_process(capsys, *words, "--smooth", "0.5")[0] == 0
+    second = times(tmp_path / "out")
+    assert second != first
+    pose.write_bytes(pose_bytes(swinging_pose(140, meta={"clip": "p", "topology": "blazepose33", "steps": []})))
+    assert in_process(capsys, *words, "--smooth", "0.5")[0] == 0
+    assert times(tmp_path / "out") != second
+
+
+def test_classified_videos_are_skipped(tmp_path, capsys):
+    clip = write_clip(tmp_path / "a.mp4", bouncing(40, 20))
+    words = ("classify", clip, "-o", f"{tmp_path / 'out'}/")
+    code, said = in_process(capsys, *words)
+    assert code == 0, said
+    first = times(tmp_path / "out")
+    assert in_process(capsys, *words)[0] == 0
+    assert times(tmp_path / "out") == first
+
+
+def test_estimates_carry_what_made_them(monkeypatch):
+    before = pose_step("full", 1, None, None, 1)
+    monkeypatch.setattr(workers, "WARM_UP", 9)
+    assert pose_step("full", 1, None, None, 1) != before
+
+
+def test_a_digest_is_of_constants_alone(monkeypatch):
+    before = constants_digest(selfie, workers)
+    monkeypatch.setattr(workers, "lower", 3, raising=False)
+    assert constants_digest(selfie, workers) == before == constants_digest(workers, selfie)
+    monkeypatch.setattr(workers, "UPPER", 3, raising=False)
+    assert constants_digest(selfie, workers) != before
+
+
+def test_changed_weights_are_seen(tmp_path, capsys):
+    """A count in which the trained counter had a say names its weights; other weights make it again."""
+    doubtful = swinging_pose(360, meta={"clip": "p", "topology": "blazepose33", "steps": []})
+    doubtful.xyz[np.arange(360) % 60 < 39] = np.nan
+    path = tmp_path / "p.npz"
+    path.write_bytes(pose_bytes(doubtful))
+    words = ("count", path, "-o", f"{tmp_path / 'out'}/")
+    assert in_process(capsys, *words)[0] == 0
+    target = tmp_path / "out" / "p.counts.parquet"
+    table = pq.read_table(target)
+    meta = json.loads(table.schema.metadata[b"racctl"])
+    assert len(meta["steps"][-1]["weights"]) == 2
+    first = times(tmp_path / "out")
+    assert in_process(capsys, *words)[0] == 0
+    assert times(tmp_path / "out") == first
+    *steps, last = meta["steps"]
+    last["weights"][0]["sha256"] = "of older weights"
+    older = with_step({**meta, "steps": steps}, last)
+    pq.write_table(table.replace_schema_metadata({b"racctl": json.dumps(older)}), target)
+    second = times(tmp_path / "out")
+    assert in_process(capsys, *words)[0] == 0
+    assert times(tmp_path / "out") != second
