@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from commands import one_line, racctl
+from commands import in_process, one_line, racctl
 from poses import swinging_pose
 
 from racctl import count as counting
-from racctl.count import Lane, Options, Trained, count_combined, count_periodicity, count_trained
-from racctl.counted import Counted, agreed, reps_table
+from racctl.count import Lane, Options, Trained, count_combined, count_periodicity, count_pose, count_trained
+from racctl.counted import Counted, agreed, counts_table, reps_table
 from racctl.density import density
 from racctl.io.npz import pose_bytes
 from racctl.periodicity import Repetitions
@@ -142,3 +143,50 @@ def test_the_command_counts_so_by_default():
     assert "density" not in made[()].column_names
     assert [table["count"][0].as_py() for table in made.values()] == [6, 6, 6, 6]
     assert "options of '--model d2stx'" in one_line(racctl("count", "--shots", 1, stdin=pose), 2)
+
+
+def lost(pose, share: float):
+    """The person is not found in this share of every second."""
+    gone = np.arange(len(pose.frame)) % 30 < 30 * share
+    return replace(pose, xyz=np.where(gone[:, None, None, None], np.nan, pose.xyz))
+
+
+def irregular():
+    """Repetitions of very different lengths, of which the counter without weights is unsure."""
+    pose, rng = swinging_pose(400), np.random.default_rng(3)
+    return replace(pose, xyz=(pose.xyz + np.cumsum(rng.normal(0, 9, pose.xyz.shape), axis=0)).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(), Options(model="periodicity"), Options(model="d2stx"), Options(alternating="pair"),
+        Options(start=1.0, stop=4.0), Options(stride=2), Options(model="d2stx", shots=2),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "pose", [swinging_pose(200), lost(swinging_pose(300), 0.65), irregular()], ids=["sure", "lost", "unsure"]
+)
+def test_the_library_counts_and_signs_as_the_command_does(tmp_path, capsys, pose, options):
+    (tmp_path / "p.npz").write_bytes(pose_bytes(pose))
+    words = ["--model", options.model, "--alternating", options.alternating, "--stride", options.stride]
+    words += [] if options.start is None else ["--start", options.start, "--stop", options.stop]
+    words += ["--shots", options.shots] if options.shots else []
+    code, said = in_process(capsys, "count", tmp_path / "p.npz", *words, "-o", tmp_path / "c.parquet")
+    assert code == 0, said
+    table = pq.read_table(tmp_path / "c.parquet")
+    counted = counts_table(count_pose(pose, options))
+    assert counted.to_pylist() == table.to_pylist()
+    theirs, ours = (json.loads(made.schema.metadata[b"racctl"])["steps"] for made in (table, counted))
+    assert ours == theirs
+
+
+def test_counts_are_whole_for_people_and_as_they_are_in_parquet(tmp_path, capsys):
+    (tmp_path / "p.npz").write_bytes(pose_bytes(irregular()))
+    exact, shown = tmp_path / "c.parquet", tmp_path / "c.csv"
+    for target in (exact, shown):
+        assert in_process(capsys, "count", tmp_path / "p.npz", "--model", "d2stx", "-o", target)[0] == 0
+    (row,) = pq.read_table(exact).to_pylist()
+    assert row["count"] == pytest.approx(sum(row["density"]), abs=1e-4) and row["count"] % 1
+    assert float(shown.read_text().splitlines()[1].split(",")[2]) == math.floor(row["count"] + 0.5)

@@ -305,7 +305,7 @@ def test_a_command_says_what_it_cannot_do(folder, given, tmp_path):
         ([folder / "clip.pose.npz", "--pose", clip, "--encoder", "none"], 2, "is a pose itself"),
         ([clip, *given, "--reps", folder / "reps.parquet", "--stop", 1.5], 1, "repetitions after frame 44"),
         ([clip, *given, "--reps", folder / "other.csv"], 1, "marks no repetitions of 'clip'"),
-        ([clip, *given, "--reps", folder / "reps.parquet", "-o", folder / "reps.parquet"], 2, "is the input itself"),
+        ([clip, *given, "--reps", folder / "reps.parquet", "-o", folder / "reps.parquet"], 2, "end it in .npz"),
         ([folder / "clip.mask.npz", "--random-weights"], 1, "holds racctl.mask/1"),
         ([clip, "--reps", folder / "reps.parquet", "--pose", folder / "clip.mask.npz", "--random-weights"], 1, "holds"),
     ):

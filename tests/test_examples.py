@@ -26,7 +26,10 @@ SMALLER = (  # what only makes a run longer is made small; everything else stays
     (r"^(racctl synth (?!.*(--pose-only|--protocol|--classes)).*)$", rf"\1 {DRAWN}"),
     (r"^(racctl synth .*--protocol)$", r"\1 --clips 1 --seconds 5 --size 64x80"),
     (r"^(racctl synth .*--classes squat,push_up.*)$", r"\1 --reps 2-2 --clean --size 160x160 --fps 12"),
-    (r"(racctl train \w+ -o run)( --epochs \d+)?", r"\1 --epochs 1 --size 16 --layers 1 --width 32 --train-split train"),
+    (
+        r"(racctl train \w+ -o run)( --epochs \d+)?",
+        r"\1 --epochs 1 --size 16 --layers 1 --width 32 --train-split train",
+    ),
 )
 NOT_RUN = ("pip install", "--download", "make -f")  # a network, or hours
 

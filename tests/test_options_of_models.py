@@ -14,7 +14,8 @@ from racctl.tools import train
 
 VALUES = {  # of each option a value that its model takes
     "--input": "both", "--fusion": "cross", "--layers": "4", "--width": "256", "--objective": "both", "--crop": "frame",
-    "--size": "112", "--window": "16", "--stride": "8", "--tempo": "1-1", "--drop": "0", "--videos": "v", "--masks": "m",
+    "--size": "112",
+    "--window": "16", "--stride": "8", "--tempo": "1-1", "--drop": "0", "--videos": "v", "--masks": "m",
     "--poses": "p", "--cache": "c", "--features": "f", "--val-data": "d", "--val-features": "f", "--preset": "small",
     "--branches": "both", "--guide": "both", "--decision": "learned", "--shots": "2", "--chain": "1", "--minmax": "0",
 }  # fmt: skip

@@ -140,7 +140,8 @@ def test_names_that_scripts_and_data_sets_use_are_fine(desk, capsys):
 
 
 @pytest.mark.parametrize("line", [*NPZ, *TABLES, "info clip"])
-def test_a_folder_that_is_not_there_is_said_before_the_work(desk, capsys, line):
+@pytest.mark.usefixtures("desk")
+def test_a_folder_that_is_not_there_is_said_before_the_work(capsys, line):
     for words in (["-o", "nowhere/x"], ["-o", "t.csv/x"]):
         code, said = in_process(capsys, *line.split(), *words)
         assert code == 1 and "there is no folder" in said, said

@@ -25,7 +25,9 @@ def notes(said: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("topology", "missing"), [("openpose25", "6 of the 25"), ("coco17", "of the 25")])
-@pytest.mark.parametrize("words", [("classify", "--whole"), ("count", "--model", "d2stx"), ("encode", "--encoder", "none")])
+@pytest.mark.parametrize(
+    "words", [("classify", "--whole"), ("count", "--model", "d2stx"), ("encode", "--encoder", "none")]
+)
 def test_missing_joints_are_named_in_one_line(tmp_path, capsys, topology, missing, words):
     path = saved(tmp_path, remap(swinging_pose(), topology))
     tool, *options = words

@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_one_line(tokens, tmp_path):
     assert "another rate" in one_line(racctl("count", tokens / "joints.npy", "--model", "d2stx"), 1)
 
 
-def test_nothing_else_passes_for_tokens(tmp_path):
+def test_nothing_else_passes_for_tokens():
     for raw in (b"", b"PK\x03\x04", b"\x93NUMPY\x09\x00", pose_bytes(swinging_pose()), b"text"):
         assert not holds_tokens(io.BytesIO(raw))
     plain = io.BytesIO()

@@ -86,7 +86,8 @@ def _described(option: Option) -> tuple[str, str]:
 
 def man_page(tool: Tool) -> str:
     """racctl-<tool>.1"""
-    arguments = " ".join(f"\\fI{_roff(a.metavar)}\\fR" if a.required else f"[\\fI{_roff(a.metavar)}\\fR]" for a in tool.arguments)
+    italic = [(argument, f"\\fI{_roff(argument.metavar)}\\fR") for argument in tool.arguments]
+    arguments = " ".join(word if argument.required else f"[{word}]" for argument, word in italic)
     lines = [
         f'.TH RACCTL\\-{_roff(tool.name.upper())} 1 "" racctl "racctl manual"',
         ".SH NAME", f"racctl\\-{_roff(tool.name)} \\- {_roff(tool.summary[:1].lower() + tool.summary[1:])}",

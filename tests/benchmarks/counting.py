@@ -20,11 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from racctl.contracts import Pose
-from racctl.count import COMBINED, PERIODICITY, TRAINED, Lane, Options, count_people
-from racctl.count_trained import TrainedCounter
+from racctl.count import COMBINED, PERIODICITY, TRAINED, Lane, Options, Trained, count_people
 from racctl.counted import Counted, counts_table
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
@@ -67,8 +65,7 @@ def without_half(pose: Pose, clip: str) -> Pose:
 def counter(model: str) -> Callable[[Pose], Counted]:
     """How this model counts the main person."""
     options = Options(model)
-    trained = TrainedCounter(options.trained, torch.device("cpu")) if options.trained else None
-    lane = Lane(None, trained)
+    lane = Lane(None, Trained(options, "cpu"))
     return lambda pose: count_people(pose, options, lane, None)[0]
 
 
@@ -87,11 +84,11 @@ def report(title: str, table: Path, counted: list[Counted], work: Path, plots: P
     for group, values in cells.items():
         print(f"  {group:24} n={values['n']:3} MAE {values['MAE']:20} OBO {values['OBO']:20} OBZ {values['OBZ']}")
     truth = truth_of(table)
-    wrong = [c for c in counted if c.found.count != truth[c.clip][0]]
+    wrong = [c for c in counted if c.repetitions != truth[c.clip][0]]
     covered = sum(c.found.low <= truth[c.clip][0] <= c.found.high for c in counted)
     print(f"  interval holds the truth in {covered} of {len(counted)}; {len(wrong)} not exact:")
     for c in wrong:
-        print(f"    {c.clip:28} {truth[c.clip][1]:22} true {truth[c.clip][0]:3} counted {c.found.count:3.0f}"
+        print(f"    {c.clip:28} {truth[c.clip][1]:22} true {truth[c.clip][0]:3} counted {c.repetitions:3}"
               f" [{c.found.low}, {c.found.high}] score {c.found.score:.2f}")  # fmt: skip
     if plots and wrong:
         plots.mkdir(parents=True, exist_ok=True)

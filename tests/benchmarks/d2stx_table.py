@@ -106,7 +106,7 @@ def at_usual_rate(features: Features) -> Features:
 
 
 def weight_free(trial: Trial, clip: str) -> float:
-    return float(count_pose(trial.pose(clip), Options())[0].found.count)
+    return float(count_pose(trial.pose(clip), Options(model="periodicity"))[0].found.count)
 
 
 def scored(trial: Trial, count: Callable[[str], float]) -> dict[str, tuple[float, float, float]]:
