@@ -80,3 +80,23 @@ def test_a_video_needs_it_and_says_so_before_it_is_read(tmp_path, tool):
     status, _, said = loaded(tool, clip, "-o", tmp_path / "out", before=gone)
     assert status == 1 and "mediapipe is not installed" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "count p.npz --model d2stx --video missing", "classify p.npz --pose missing", "classify --dataset missing",
+        "encode p.npz --reps missing", "encode p.npz --mask missing", "encode p.npz --pose-weights missing",
+        "encode --dataset repcount --root missing --split test", "score --truth missing p.npz",
+        "score --truth p.npz missing", "train missing", "train . --init missing", "train . --masks missing",
+        "train . --model d2stx --features missing",
+    ],
+)  # fmt: skip
+def test_a_missing_file_of_an_option_is_said_before_anything_is_loaded(tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose()))
+    status, packages, said = loaded(
+        *line.split(), "-o", "out/" if "train" in line or "dataset repcount" in line else "out"
+    )
+    assert status == 1 and said.endswith("'missing' does not exist"), said
+    assert not {"torch", "scipy", "mediapipe"} & set(packages)

@@ -89,7 +89,23 @@ def classify(
 
     Example: racctl classify workout.mp4
     """
-    from racctl.cli.batch import check_sources, cores, refuse_same_clips, refuse_several, refuse_with, report_failures
+    from racctl.cli.batch import (
+        check_sources,
+        check_there,
+        cores,
+        refuse_same_clips,
+        refuse_several,
+        refuse_with,
+        report_failures,
+    )
+        check_sources,
+        check_there,
+        cores,
+        refuse_same_clips,
+        refuse_several,
+        refuse_with,
+        report_failures,
+    )
     from racctl.cli.console import progress
     from racctl.cli.streams import emit_table, table_format
     from racctl.cli.targets import folder_target, refuse_overwriting, targets_in
@@ -102,6 +118,7 @@ def classify(
     refuse_with(dataset, {"a file": files, **alone}, "'--dataset' stands for all its clips, whole")
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     sources = check_sources(files)
+    check_there(video, pose, dataset, videos, masks, poses)
     folder = folder_target(output, sources)
     if dataset and folder:
         raise UsageError(f"'--dataset' makes one table and '{output}' is a directory; name a file")

@@ -149,6 +149,7 @@ def count(
     """
     from racctl.cli.batch import (
         check_sources,
+        check_there,
         cores,
         lanes,
         refuse_same_clips,
@@ -162,6 +163,7 @@ def count(
 
     spans = tuple(_span(text) for text in exemplar)
     sources = check_sources(files)
+    check_there(video)
     folder = folder_target(output, sources)
     alone = {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format, "--video": video}
     refuse_several(sources, folder, {**alone, "--exemplar": exemplar, "--explain": explain})

@@ -129,7 +129,7 @@ def encode(
 
     Example: racctl encode clip.mp4 -o clip.features.npz
     """
-    from racctl.cli.batch import check_sources, refuse_several, refuse_with, report_failures
+    from racctl.cli.batch import check_sources, check_there, refuse_several, refuse_with, report_failures
     from racctl.cli.console import note
     from racctl.cli.targets import npz_targets, refuse_overwriting
     from racctl.errors import UsageError
@@ -141,6 +141,7 @@ def encode(
     refuse_with(dataset, {"a file": files, **one}, "'--dataset' stands for all its clips")
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     sources = check_sources(files)
+    check_there(video, mask, pose, reps, weights, pose_weights, root, annotations)
     several = dataset or layout == "escounts"
     if several and output == "-":
         raise UsageError("this makes several files; name a directory with '-o DIR'")

@@ -100,12 +100,14 @@ def score(
 
     Example: racctl score --truth test.csv counts.parquet
     """
+    from racctl.cli.batch import check_there
     from racctl.cli.streams import emit_table, table_format
 
     table_format(output, form)  # a wrong format is said before the work
     from racctl.cli.targets import check_writable, refuse_overwriting
 
     check_writable(confusion)
+    check_there(truth, against, *sources)
     from racctl.data.predictions import read_predictions
     from racctl.score import Options, check_streams, refuse_options, score_counts
 

@@ -222,16 +222,15 @@ def train(
     """
     from pathlib import Path
 
-    from racctl.cli.batch import cores
+    from racctl.cli.batch import check_there, cores
     from racctl.cli.console import note, progress
     from racctl.cli.targets import refuse_overwriting
-    from racctl.errors import DataError, UsageError
+    from racctl.errors import UsageError
 
     if model not in (*RECOGNISERS, *ENCODERS, *COUNTER):
         raise UsageError(f"no such model '{model}'; expected one of {', '.join((*RECOGNISERS, *ENCODERS, *COUNTER))}")
     refuse_options_of_others(context, model, OWNERS)
-    if not Path(data).exists():
-        raise DataError(f"'{data}' does not exist")
+    check_there(data, features, val_data, val_features, videos, masks, poses, *(init or []))
     refuse_overwriting(init or [], *(str(Path(output, name)) for name in ("model.safetensors", "resume.pt")))
     from racctl.training.augment import Augmentation
     from racctl.training.count_run import CounterWanted, train_counter

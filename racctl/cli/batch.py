@@ -52,6 +52,13 @@ def check_sources(sources: list[str]) -> list[str]:
     return sources
 
 
+def check_there(*paths: str) -> None:
+    """DataError for a file or folder that an option names and that does not exist; "" and "-" are passed over."""
+    for path in paths:
+        if path not in ("", "-") and not os.path.exists(path):
+            raise DataError(f"'{path}' does not exist")
+
+
 def _missing(sources: list[str]) -> RacctlError:
     if len(sources) == 1:
         return DataError(f"'{sources[0]}' does not exist")
