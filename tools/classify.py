@@ -98,14 +98,6 @@ def classify(
         refuse_with,
         report_failures,
     )
-        check_sources,
-        check_there,
-        cores,
-        refuse_same_clips,
-        refuse_several,
-        refuse_with,
-        report_failures,
-    )
     from racctl.cli.console import progress
     from racctl.cli.streams import emit_table, table_format
     from racctl.cli.targets import folder_target, refuse_overwriting, targets_in
