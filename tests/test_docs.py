@@ -87,3 +87,26 @@ def test_the_readme_names_every_tool():
     readme = (ROOT / "README.md").read_text()
     for tool in TOOLS:
         assert re.search(rf"`racctl {tool.name}\b", readme), tool.name
+
+
+@pytest.mark.parametrize("words", [["--help"], *([tool.name, "--help"] for tool in TOOLS)], ids=" ".join)
+def test_help_shows_what_the_manual_shows_and_no_types(words, capsys):
+    from racctl.cli.app import run
+
+    assert run(words) == 0
+    text = capsys.readouterr().out
+    assert not re.search(r"<(str|int|float|bool|list)|\{[A-Z]+\}|\[default|\[required|x[<>]=|<=x|\(dynamic\)", text), (
+        text
+    )
+    flat = " ".join(text.split())
+    assert "..." not in flat.replace("FILE...", "").replace("ARGS]...", "").replace("A,B,...", "").replace(
+        "SHARE,...", ""
+    )
+    if words == ["--help"]:
+        for tool in TOOLS:
+            assert f"{tool.name} {tool.summary}." in flat
+    else:
+        (tool,) = [tool for tool in TOOLS if tool.name == words[0]]
+        squeezed = flat.replace(" ", "")
+        for option in [*tool.arguments, *tool.options]:
+            assert option.described.replace(" ", "") in squeezed, option

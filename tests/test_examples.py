@@ -58,7 +58,12 @@ def pipeline_commands() -> list[str]:
     return [line for block in pipeline_blocks() for line in block.splitlines() if line.startswith("racctl ")]
 
 
-COMMANDS = list(dict.fromkeys([*readme_commands(), *help_commands(), *pipeline_commands()]))
+def is_drawing(command: str) -> bool:
+    return command.startswith("racctl synth")
+
+
+EVERY = dict.fromkeys([*readme_commands(), *help_commands(), *pipeline_commands()])
+COMMANDS = sorted(EVERY, key=is_drawing, reverse=True)  # what others train on and read is drawn first
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ is 0 then too.
 The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give. It is
 not a confidence interval with a known coverage.
 
+Parquet holds the counts as they are, not rounded, for 'racctl score'; tables, CSV and JSON show whole repetitions.
+
 THE DEFAULT, --model combined
 The periodicity counter counts. Where the repetitions that it found explain less than half of the motion, it is unsure,
 and the trained counter is asked too: the count is the geometric mean of both. Who is seen in less than half of the

@@ -17,6 +17,9 @@ first two, with --download. --preset escounts shows them frames the way ESCounts
 ctrgcn is embedded too; --pose-weights takes what 'racctl train --model ctrgcn' or the authors of CTR-GCN made (theirs
 are CC BY-NC 4.0). none leaves a branch out.
 
+Token files that ESCounts and D2-STX made are imported: 'racctl encode video.npz --pose pose.npz', see
+racctl-formats(5).
+
 DATA SETS
 --dataset repcount, countix or ucfrep finds table and videos under --root, encodes every clip that can be used and says
 which cannot; 'racctl check-labels' says more.

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer.main
 
 from racctl.cli import app
-from racctl.cli.help import Option, option_of
+from racctl.cli.help import HELP, Option, option_of
 
 EXIT_STATUS = (
     ("0", "Done."),
@@ -52,7 +52,7 @@ def tools() -> list[Tool]:
 def _tool(name: str, function: object, command: object) -> Tool:
     paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", function.__doc__.strip())]
     options = [option_of(parameter) for parameter in command.params]
-    options.append(Option(("--help",), "", "Show the help and exit.", ""))
+    options.append(HELP)
     extra = _sections(sys.modules[function.__module__].__doc__ or "")
     arguments = [option for option in options if not option.names]
     return Tool(

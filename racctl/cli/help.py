@@ -59,6 +59,9 @@ def _default(parameter: Any, argument: bool, flag: bool) -> str:
     return str(parameter.default)
 
 
+HELP = Option(("--help",), "", "Show the help and exit.", "")
+
+
 class Command(TyperCommand):
     """One tool."""
 
@@ -67,10 +70,9 @@ class Command(TyperCommand):
         words = [option.metavar if option.required else f"[{option.metavar}]" for option in arguments]
         formatter.write_usage(ctx.command_path, " ".join(["[OPTIONS]", *words]))
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        parameters = [*self.params, self.get_help_option(ctx)]
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (typer's signature)
         rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for option in map(option_of, parameters):
+        for option in [*map(option_of, self.params), HELP]:
             section = "Options" if option.names else "Arguments"
             rows[section].append((" ".join([", ".join(option.names), option.metavar]).strip(), option.described))
         for section, terms in rows.items():
