@@ -8,6 +8,7 @@ container's own timestamps. A missing detection is NaN with score 0, never (0, 0
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,12 +78,20 @@ TABLES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-# What may follow a clip's name in a table. Only these are cut off: a Countix name such as `9m9b5cdDcJQ_0.00000_6.91525`
-# has a dot of its own.
-SUFFIXES = (
-    ".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".gif", ".3gp", ".ts",
-    ".npz", ".npy", ".mat", ".pose", ".mask", ".features",
+# What may follow a clip's name in a table or a file name. Only these are cut off: a Countix name such as
+# `9m9b5cdDcJQ_0.00000_6.91525` has a dot of its own.
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".mk3d", ".webm", ".wmv", ".asf", ".flv",
+    ".f4v", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".mod", ".ogv", ".ogm",
+    ".mxf", ".nut", ".dv", ".gif", ".apng", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg",
+    ".y4m", ".ivf", ".obu", ".av1", ".rm", ".rmvb", ".insv", ".lrv",
 )  # fmt: skip
+SUFFIXES = (
+    *VIDEO_SUFFIXES,
+    ".npz", ".npy", ".mat", ".csv", ".tsv", ".json",
+    ".pose", ".mask", ".features",
+)  # fmt: skip
+START_AND_END = re.compile(r"_\d+\.\d+_\d+\.\d+$")  # the seconds of a Countix name, which may end like a suffix: 6.265
 
 
 def clip_stem(name: str) -> str:
@@ -91,7 +100,7 @@ def clip_stem(name: str) -> str:
     stem = unicodedata.normalize("NFC", readable.strip()).replace("\\", "/").rsplit("/", 1)[-1]
     if stem[:1] == "'" and stem[1:2] in ("=", "+", "-", "@"):
         stem = stem[1:]  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
-    while stem.lower().endswith(SUFFIXES) and not stem.startswith("."):
+    while stem.lower().endswith(SUFFIXES) and not stem.startswith(".") and not START_AND_END.search(stem):
         stem = stem[: stem.rindex(".")]
     return stem
 

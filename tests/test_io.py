@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from racctl.contracts import TABLES, Pose, clip_stem, dump_meta, load_meta
+from racctl.contracts import TABLES, VIDEO_SUFFIXES, Pose, clip_stem, dump_meta, load_meta
 from racctl.errors import DataError
 from racctl.io.current import is_current
 from racctl.io.npz import pose_bytes, read_arrays, read_npz, read_pose
@@ -227,7 +227,10 @@ def test_current_means_same_input_and_same_steps(tmp_path, pose):
 @pytest.mark.parametrize(
     ("name", "stem"),
     [("a.mp4", "a"), ("dir/a.pose.npz", "a"), ("c:\\v\\b.MOV", "b"), ("x_0.00000_6.91525", "x_0.00000_6.91525"),
-     ("a.b.mp4", "a.b"), (".mp4", ".mp4"), ("plain", "plain")],
+     ("a.b.mp4", "a.b"), (".mp4", ".mp4"), ("plain", "plain"), ("squat.265", "squat"), ("a.csv", "a"),
+     ("keypoints.json", "keypoints"), ("a.pose.csv", "a"),
+     ("9m9b5cdDcJQ_0.00000_6.265", "9m9b5cdDcJQ_0.00000_6.265"), ("9m9b5cdDcJQ_0.0_6.9.mts", "9m9b5cdDcJQ_0.0_6.9"),
+     *((f"dir/a{suffix.upper()}", "a") for suffix in VIDEO_SUFFIXES)],
 )  # fmt: skip
 def test_the_name_of_a_clip(name, stem):
     assert clip_stem(name) == stem

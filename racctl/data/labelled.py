@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from racctl.contracts import SUFFIXES, Meta
+from racctl.contracts import VIDEO_SUFFIXES, Meta
 from racctl.data.clips import checked_stem, quoted
 from racctl.data.intervals import (
     Interval,
@@ -38,7 +38,7 @@ EXPECTED = (
     "a folder of 'racctl synth', MM-Fit's, racctl's own labels or manifest, or a table with clip, start, stop and label"
 )
 FILES = {  # of a clip, and how their names end
-    "video": SUFFIXES[: SUFFIXES.index(".npz")],
+    "video": VIDEO_SUFFIXES,
     "mask": (".npz",),
     "pose": (".npz", ".npy"),
 }
