@@ -44,7 +44,8 @@ from racctl.progress import Report, silent
 from racctl.streams import Cut, at_or_before, refuse_other_part, tell_gaps
 from racctl.video import ticks
 from racctl.video.decode import Frame, Video, frames, probe, upright
-from racctl.video.part import refuse_cut_short
+from racctl.video.losses import Losses
+from racctl.video.part import no_frame, refuse_cut_short, told
 from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
 from racctl.windows import RATE, apart, shown_for
 
@@ -93,7 +94,8 @@ def made_by(encoders: Encoders, options: Options, part: Part, pose: str = "") ->
 
 @dataclass
 class Clip:
-    """One clip, opened. file, video: None where only a pose is known.  part: what of it is wanted."""
+    """One clip, opened. file, video: None where only a pose is known.  part: what of it is wanted.  losses: what of it
+    could not be decoded, once it was read."""
 
     name: str
     where: str
@@ -103,6 +105,7 @@ class Clip:
     mask: Mask | MaskFilm | None = None
     part: Part = field(default_factory=Part)
     meta: Meta = field(default_factory=dict)
+    losses: Losses = field(default_factory=Losses)
 
     @property
     def end(self) -> tuple[int, float]:
@@ -115,7 +118,8 @@ class Clip:
     def frames(self, options: Options) -> Iterator[Frame]:
         """The frames that are wanted, from the video or (without pictures) from the pose's clock."""
         if self.file is not None:
-            found = frames(self.file, self.where, options.start, options.stop)
+            found = frames(self.file, self.where, options.start, options.stop, losses=self.losses)
+            found = told(found, self.losses, self.where)
         else:
             begin = -np.inf if options.start is None else options.start
             end = np.inf if options.stop is None else options.stop
@@ -161,7 +165,7 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report
     source = clip.frames(options)
     first = next(source, None)
     if first is None:
-        raise DataError(f"'{clip.where}' has no frame in the part asked for")
+        raise DataError(_no_frame(clip))
     cycles = None if clip.part.cycles is None else _within(clip, first.number)
     rate = 0.0 if cycles is not None else encoders.rate(options)
     clock, expected = Clock([], []), clip.video.frames if clip.video else len(clip.pose.frame)
@@ -186,9 +190,17 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report
         made["pose"] = _encode_pose(clip, encoders.pose.seen(clip.pose, rate), encoders.pose, spans, clock, options)
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
     stop, stop_s = np.minimum(stop, clip.end[0]), np.minimum(stop_s, clip.end[1])
+    if clip.losses:
+        clip.meta["source"] = {**clip.meta["source"], **clip.losses.record()}
     meta = {**clip.meta, **_about(encoders, options, rate, cycles is not None)}
     meta |= {} if cycles is not None else {"ticks": len(clock.frame)}
     return Features(start, stop, meta, made.get("video"), made.get("pose"), start_s, stop_s).check(clip.where)
+
+
+def _no_frame(clip: Clip) -> str:
+    if clip.video is None:
+        return f"'{clip.where}' has no frame in the part asked for"
+    return no_frame(clip.file, clip.video, clip.losses, clip.where)
 
 
 def _within(clip: Clip, first: int) -> np.ndarray:
@@ -364,7 +376,7 @@ def _opened(
         return Clip(pose.clip, where, pose=pose, meta={**_kept(pose.meta), "clip": pose.clip})
     where = display_name(name)
     video = probe(file, where)
-    refuse_cut_short(video, np.inf if options.stop is None else options.stop, where)
+    refuse_cut_short(video, options.start, options.stop, where)
     mask, steps = None, []
     if encoders.pose and pose is None:
         pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
@@ -380,7 +392,8 @@ def _opened(
         steps += part.meta.get("steps", []) if part is not None else []
     clip = clip_name(name) if pose is None or pose.clip in ("", "stdin") else pose.clip
     meta = {"clip": clip, "source": video.source(), "steps": steps}
-    return Clip(clip, where, file, video if encoders.video else None, pose, mask, meta=meta)
+    losses = Losses(remarks=video.ending.remarks)
+    return Clip(clip, where, file, video if encoders.video else None, pose, mask, meta=meta, losses=losses)
 
 
 def _kept(meta: Meta) -> Meta:

@@ -13,6 +13,8 @@ from racctl.io.npz import read_npz
 from racctl.io.sniff import sniff
 from racctl.io.spool import display_name, open_input, sha256
 
+MAX_DECODED = 4 << 30  # pixels of a video that is decoded to see what is lost; some 20 s of work
+NOT_DECODED = "pictures that cannot be decoded are not looked for in a video as long as this"
 MAX_HEADER = 100 << 20  # bytes; safetensors' own bound
 
 
@@ -84,11 +86,18 @@ def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
 
 def _video(file: IO[bytes], where: str) -> dict[str, Any]:
     from racctl.video.decode import probe
+    from racctl.video.part import losses_of
 
     video = probe(file, where)
     about = {key: value for key, value in video.source().items() if key not in ("name", "sha256")}
-    lost = {"missing": f"{video.missing:g} s at the end: the file is cut short"} if video.missing else {}
-    return {**about, "seconds": round(video.duration, 3), "audio": video.audio, **lost}
+    seconds = round(video.duration, 3)
+    missing = {"missing": f"{video.ending.line()} at the end: the file is cut short"} if video.ending.missing else {}
+    if video.frames * video.width * video.height <= MAX_DECODED:
+        losses = losses_of(file, video, where).line()
+    else:
+        losses = "; ".join([*video.ending.remarks, NOT_DECODED])
+    said = {"losses": losses} if losses else {}
+    return {**about, "seconds": seconds, "audio": video.audio, **missing, **said}
 
 
 DESCRIBERS = {"npz": _npz, "parquet": _parquet, "safetensors": _safetensors, "video": _video, "unknown": _video}

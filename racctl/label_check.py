@@ -59,7 +59,7 @@ def check_labels(
     source: str, videos: str = "", exclude_known_bad: bool = False, report: Report = silent
 ) -> LabelCheck:  # fmt: skip
     """Check every row of an annotation ("-" is stdin), and with `videos` also the video of each clip, found under that
-    folder by name. DataError when the annotation cannot be read at all or has no rows."""
+    folder by name and decoded. DataError when the annotation cannot be read at all or has no rows."""
     truths = with_all_problems(read_truth(source))
     if not truths:
         raise DataError(f"'{display_name(source)}' has no rows to check")
@@ -91,7 +91,7 @@ def known_bad_table() -> pa.Table:
 
 
 def _of_video(truth: ClipTruth, folder: VideoFolder | None) -> list[Problem]:
-    return look_at(truth, folder.of(truth.clip))[1] if folder else []
+    return look_at(truth, folder.of(truth.clip), decode=True)[1] if folder else []
 
 
 def _row(truth: ClipTruth, problem: Problem) -> Row:

@@ -25,7 +25,7 @@ from racctl.io.npz import MAX_BYTES, write_frames
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.progress import Report, silent
-from racctl.video.decode import Video, probe
+from racctl.video.decode import probe
 from racctl.video.mask_overlay import write_mask_overlay
 from racctl.video.overlay import check_target
 from racctl.video.part import check_part, part_of
@@ -169,26 +169,26 @@ def estimate_mask(
     """
     where, made_by = display_name(name), options.step
     video = probe(file, where)
-    taken, clock, expected = part_of(file, video, made_by["args"], where)
+    part = part_of(file, video, made_by["args"], where)
     height, width = options.pixels or (video.height, video.width)
-    _refuse_too_large(expected, height, width, where)
-    (found,) = workers.run(taken, expected, video.rotation, report)
-    time = np.array([time for _, time in clock])
+    _refuse_too_large(part.expected, height, width, where)
+    (found,) = workers.run(part.frames, part.expected, video.rotation, report)
+    time = np.array([time for _, time in part.clock])
     person = options.person if options.weights.tells_apart else "largest"  # the only one
     parcels, held = hold(list(follow(found, time, person)), options.hold)
     filled = np.array([unpack(parcel).mean() if parcel[0][0] else 0.0 for parcel in parcels])
     if not filled.any():
-        raise DataError(f"'{where}' shows no person in any of its {len(clock)} frames")
+        raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
     blank = pack(np.zeros((1, height, width), bool))
     return MaskFilm(
-        parcels=[parcel if parcel[0][0] else blank for parcel in parcels], shape=(len(clock), height, width),
-        filled=filled, frame=np.array([number for number, _ in clock], np.int64), time=time,
-        meta=_meta(name, video, made_by, filled, held),
+        parcels=[parcel if parcel[0][0] else blank for parcel in parcels], shape=(len(part.clock), height, width),
+        filled=filled, frame=np.array([number for number, _ in part.clock], np.int64), time=time,
+        meta=_meta(name, part.source(video), made_by, filled, held),
     )  # fmt: skip
 
 
-def _meta(name: str, video: Video, made_by: Meta, filled: np.ndarray, held: int) -> Meta:
-    about = {"clip": clip_name(name), "source": video.source(), "steps": [made_by], "resize": "nearest"}
+def _meta(name: str, source: Meta, made_by: Meta, filled: np.ndarray, held: int) -> Meta:
+    about = {"clip": clip_name(name), "source": source, "steps": [made_by], "resize": "nearest"}
     return {**about, **mask_quality(filled), **({"held": held} if held else {})}
 
 

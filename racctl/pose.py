@@ -69,17 +69,18 @@ def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, r
     """
     where = display_name(name)
     video = probe(file, where)
-    taken, clock, expected = part_of(file, video, made_by["args"], where)
-    xyz, world, score = workers.run(taken, expected, video.rotation, report)
+    part = part_of(file, video, made_by["args"], where)
+    xyz, world, score = workers.run(part.frames, part.expected, video.rotation, report)
     xyz *= _to_source(video)
     keep = _people_seen(score)
     if not keep.any():
-        raise DataError(f"'{where}' shows no person in any of its {len(clock)} frames")
+        raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
     about = {"topology": "blazepose33", "scale": "pixels"}
-    meta = {"clip": clip_name(name), "source": video.source(), "steps": [made_by], **about}
+    meta = {"clip": clip_name(name), "source": part.source(video), "steps": [made_by], **about}
     return Pose(
         xyz=xyz[:, keep], world=world[:, keep], score=score[:, keep],
-        frame=np.array([number for number, _ in clock], np.int64), time=np.array([time for _, time in clock]),
+        frame=np.array([number for number, _ in part.clock], np.int64),
+        time=np.array([time for _, time in part.clock]),
         track=np.arange(keep.sum(), dtype=np.int32), meta=meta,
     ).check(where)  # fmt: skip
 

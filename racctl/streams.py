@@ -22,6 +22,8 @@ from racctl.progress import Report, silent, tell
 from racctl.remap import remap, unknown_joints
 from racctl.topology import topology_named
 from racctl.video.decode import Video, frames, probe, upright
+from racctl.video.losses import Losses
+from racctl.video.part import no_frame, refuse_cut_short, told
 from racctl.windows import MAX_GAP, RATE, Windows, apart, resampled, shown_for
 
 CROPS = ("frame", "person")
@@ -120,6 +122,7 @@ def gather(
     if look.topology and pose is None:
         raise DataError(f"'{where}' needs a pose; 'racctl pose' makes one")
     video = probe(file, where)
+    refuse_cut_short(video, start, stop, where)
     cut = Cut.of(mask.mask, mask.frame, video) if look.crop == "person" else None
     pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
     for part in (mask if look.needs_mask else None, pose if look.topology else None):
@@ -193,13 +196,14 @@ def _pictures(
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:  # fmt: skip
     """Every frame as (size, size) uint8 luminance, upright, with its number and time, each (T,)."""
     pictures, clock = [], []
-    for frame in frames(file, where, start, stop):
+    losses = Losses(remarks=video.ending.remarks)
+    for frame in told(frames(file, where, start, stop, losses=losses), losses, where):
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation)
         pictures.append(picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.BILINEAR))
         clock.append((frame.number, frame.time))
         report(len(clock), video.frames)
     if not clock:
-        raise DataError(f"'{where}' has no frame in the part asked for")
+        raise DataError(no_frame(file, video, losses, where))
     return pictures, np.array([n for n, _ in clock]), np.array([t for _, t in clock])
 
 

@@ -214,7 +214,7 @@ def test_a_video_that_is_cut_short_is_said_to_be(tmp_path):
     (tmp_path / "test.csv").write_text(f"{HEADER}\nsquat,whole.mkv,1,25,200,0,200,,\n")
     dataset = RepCount(tmp_path, "test")
     seen, problems = look_at(dataset.truths[0], find_videos(tmp_path).of("whole"))
-    assert seen.missing > 1
+    assert seen.ending.missing > 1
     assert {"cut short", "other length", "past the end"} <= {problem.kind for problem in problems}
 
 

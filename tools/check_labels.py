@@ -44,9 +44,9 @@ def check_labels(
 
     Prints one row per problem: clip, line in the file, kind, what. Of the labels: no count, a count that the marked
     repetitions disagree with, repetitions of zero length, running backwards, overlapping or past the end, repeated
-    rows, labels that are known to be wrong. Of the videos, when their folder is given: missing, empty, corrupt, cut
-    short, shorter than their labels, of another length or rate than the table says. Frames count from 0, also where
-    the file counts from 1.
+    rows, labels that are known to be wrong. Of the videos, when their folder is given: missing, empty, corrupt,
+    damaged (they are decoded: pictures that are lost), cut short, shorter than their labels, of another length or rate
+    than the table says. Frames count from 0, also where the file counts from 1.
 
     Exits with 1 when there are problems, as when the file cannot be read at all, and with 0 when there are none.
 

@@ -30,11 +30,16 @@ def warn(message: str) -> None:
 
 
 def print_notes() -> None:
-    """Print on stderr, a line each, what the library tells of clips (see `racctl.progress.tell`); silent with -q."""
+    """Print on stderr, a line each and each once (a clip may be read several times), what the library tells of clips
+    (see `racctl.progress.tell`); silent with -q."""
+    said: set[str] = set()
 
     class _Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            note(f"note: {record.getMessage()}")
+            message = record.getMessage()
+            if message not in said:
+                said.add(message)
+                note(f"note: {message}")
 
     logger = logging.getLogger("racctl")
     logger.handlers = [_Notes()]

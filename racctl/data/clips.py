@@ -13,7 +13,8 @@ from racctl.errors import DataError
 KINDS = (  # of problems; those of the annotation itself, then those of the video
     "no count", "not a count", "disagrees with its count", "incomplete", "zero-length", "backwards", "overlapping",
     "before the start", "past the end", "duplicate row", "several counts", "known wrong label",
-    "missing video", "several videos", "empty video", "corrupt video", "cut short", "other length", "other rate",
+    "missing video", "several videos", "empty video", "corrupt video", "damaged video", "odd video", "cut short",
+    "other length", "other rate",
 )  # fmt: skip
 
 

@@ -26,7 +26,13 @@ from racctl.errors import DataError, UsageError
 from racctl.video.decode import Video
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # and how files spell them
-HARMLESS = ("duplicate row", "known wrong label", "other rate")  # problems that leave targets as published
+HARMLESS = (
+    "duplicate row",
+    "known wrong label",
+    "other rate",
+    "damaged video",
+    "odd video",
+)  # problems that leave targets as published
 
 
 @dataclass(frozen=True, eq=False)

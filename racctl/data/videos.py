@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from racctl.contracts import SUFFIXES, clip_stem
+from racctl.contracts import VIDEO_SUFFIXES, clip_stem
 from racctl.data.clips import ClipTruth, Problem, cycles_that, quoted
 from racctl.errors import DataError, UsageError
 from racctl.io.spool import open_input
 from racctl.video.decode import Video, probe
+from racctl.video.losses import Losses
+from racctl.video.part import losses_of
 
-VIDEO = SUFFIXES[: SUFFIXES.index(".npz")]  # how the names of videos end
 SLACK_FRAMES = 1  # readers of video differ by one in how they count the last frame
 SLACK_RATE = 0.02  # 29.97 and 30 frames/s are the same to a table
 
@@ -45,7 +46,7 @@ def find_videos(folder: str | Path) -> VideoFolder:
     files: dict[str, list[Path]] = {}
     folded: dict[str, list[Path]] = {}
     for path in files_under(folder):
-        if path.suffix.lower() in VIDEO:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
             stem = clip_stem(path.name)
             files.setdefault(stem, []).append(path)
             folded.setdefault(stem.casefold(), []).append(path)
@@ -71,9 +72,13 @@ def files_under(folder: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def look_at(truth: ClipTruth, paths: list[Path]) -> tuple[Video | None, list[Problem]]:
+def look_at(
+    truth: ClipTruth, paths: list[Path], decode: bool = False
+) -> tuple[Video | None, list[Problem]]:  # fmt: skip
     """The video of a clip, None where it cannot be used, and what is wrong with it: none or several files, an empty
-    or damaged one, one that is cut short, has another length or rate than the annotation says, or ends before it."""
+    or damaged one, one that is cut short, has another length or rate than the annotation says, or ends before it;
+    with `decode` also pictures that cannot be decoded. An odd one can be used: its size changes, its clock starts over,
+    or its end is not as its header says."""
     if not paths:
         return None, [Problem(f"no video is called '{truth.clip}'", "missing video")]
     if len(paths) > 1:
@@ -83,17 +88,19 @@ def look_at(truth: ClipTruth, paths: list[Path]) -> tuple[Video | None, list[Pro
             return None, [Problem("the video has 0 bytes", "empty video")]
         with open_input(str(paths[0])) as file:
             video = probe(file, paths[0].name)
+            losses = losses_of(file, video, paths[0].name) if decode else Losses(remarks=video.ending.remarks)
     except (DataError, UsageError) as error:
         return None, [Problem(str(error), "corrupt video")]
     except OSError as error:
         return None, [Problem(f"'{paths[0].name}': {(error.strerror or str(error)).lower()}", "corrupt video")]
-    return video, [*_unlike(truth, video), *_past_the_end(truth, video)]
+    damaged = [Problem(losses.line(), "damaged video" if losses.lost else "odd video")] if losses else []
+    return video, [*damaged, *_unlike(truth, video), *_past_the_end(truth, video)]
 
 
 def _unlike(truth: ClipTruth, video: Video) -> list[Problem]:
     problems = []
-    if video.missing:
-        problems.append(Problem(f"the file lacks the last {video.missing:g} s of the video", "cut short"))
+    if video.ending.missing:
+        problems.append(Problem(f"the file lacks the last {video.ending.line()} of the video", "cut short"))
     if truth.num_frames is not None and abs(video.frames - truth.num_frames) > SLACK_FRAMES:
         said = f"the video has {video.frames} frames, the annotation says {truth.num_frames}"
         problems.append(Problem(said, "other length"))

@@ -8,12 +8,10 @@ Rotation metadata is reported, not applied: `upright` turns an image.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
+import heapq
 import math
 import os
 import struct
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -22,21 +20,25 @@ from typing import IO
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from racctl.errors import DataError, UsageError
 from racctl.io.spool import sha256
+from racctl.video.ending import WHOLE, Ending, ending_of, rounded_down
+from racctl.video.index import Clock, Index, read_index
+from racctl.video.losses import Gap, Losses
+from racctl.video.opening import LENIENT
 
-# Titles in broken encodings must not make a video unreadable; PyAV 19 reads them leniently by itself.
-LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 MAX_PIXELS = 1 << 27  # of one frame; 16k x 8k
+MOST_LATE = 4  # places that a picture may be late and still be put right
 
 
 @dataclass(frozen=True)
 class Video:
     """What a clip is. width, height: pixels as displayed, after rotation. frames: as the container or its packets
     say. fps: mean frames per second. start_time: first timestamp, seconds. rotation: degrees counter-clockwise
-    that the decoded image must be turned to stand upright (0, 90, 180, 270). missing: seconds that the container
-    announces and the file does not hold, 0 for a whole file."""
+    that the decoded image must be turned to stand upright (0, 90, 180, 270). ending: what the file lacks at its end."""
 
     name: str
     sha256: str
@@ -48,7 +50,7 @@ class Video:
     duration: float
     rotation: int
     audio: bool
-    missing: float = 0.0
+    ending: Ending = WHOLE
 
     def source(self) -> dict[str, object]:
         """The `source` part of a meta document."""
@@ -65,79 +67,85 @@ class Frame:
     image: av.VideoFrame
 
 
-@dataclass(frozen=True)
-class _Index:
-    """The pictures of a stream as its packets tell of them, times in ticks of `unit` seconds.
-
-    stamps: of all pictures, sorted. timed: False for a raw stream, its stamps are made up at `rate` pictures per
-    second. exact: a stamp tells which picture it is; otherwise pictures can only be counted from the first one.
-    keys: (presented, earliest stamp) of the key frames where decoding may begin, sorted. end: of the last packet of
-    any stream, seconds."""
-
-    stamps: list[int]
-    unit: Fraction
-    rate: Fraction
-    timed: bool
-    exact: bool
-    keys: list[tuple[int, int]]
-    end: float
-
-    def seconds(self, tick: int) -> float:
-        return tick * self.unit.numerator / self.unit.denominator
-
-    def place(self, pts: int | None, following: int) -> tuple[int, int]:
-        """Number and tick of a decoded picture. following: the number after that of the picture before it."""
-        number = max(following, bisect_left(self.stamps, pts)) if self.exact and pts is not None else following
-        if self.timed and pts is not None:
-            return number, pts
-        return number, self.stamps[number] if number < len(self.stamps) else round(number / self.rate / self.unit)
-
-    def key_before(self, start: float | None) -> tuple[int, int] | None:
-        """The last key frame that is not after `start` seconds; None where decoding has to begin with the file."""
-        before = [key for key in self.keys if start is not None and self.seconds(key[0]) <= start]
-        return before[-1] if before and before[-1][0] > self.stamps[0] else None
-
-
 def probe(file: IO[bytes], name: str) -> Video:
-    """Look at a video file; DataError when it is not one, is cut short, or holds no picture."""
+    """Look at a video file; DataError when it is not one or holds no picture that can be decoded."""
     digest = sha256(file)
     with _open(file, name) as container:
         stream = _video_stream(container, name)
-        index = _index(container, stream, name)
-        missing = _missing(container, index.end)
+        index = read_index(container, stream, name)
+        ending = ending_of(file, container, stream, index)
         audio = bool(container.streams.audio)
     first = _first_frame(file, name)
     rotation = _rotation(first)
-    width, height = (first.width, first.height) if rotation % 180 == 0 else (first.height, first.width)
+    width, height = _size(first) if rotation % 180 == 0 else _size(first)[::-1]
     count, start = len(index.stamps), index.seconds(index.stamps[0])
     duration = index.seconds(index.stamps[-1]) - start
     fps = (count - 1) / duration if duration > 0 else float(index.rate)
     return Video(
-        Path(name).name, digest, round(fps, 4), count, width, height, start, duration, rotation, audio, missing
+        name=Path(name).name, sha256=digest, fps=round(fps, 4), frames=count, width=width, height=height,
+        start_time=start, duration=duration, rotation=rotation, audio=audio, ending=ending,
     )  # fmt: skip
 
 
 def frames(
-    file: IO[bytes], name: str, start: float | None = None, stop: float | None = None, stride: int = 1
-) -> Iterator[Frame]:
-    """Every `stride`-th frame with start <= time < stop, in order, at the size it was coded in.
+    file: IO[bytes], name: str, start: float | None = None, stop: float | None = None, stride: int = 1,
+    losses: Losses | None = None,
+) -> Iterator[Frame]:  # fmt: skip
+    """Every `stride`-th frame with start <= time < stop, in order, all of the size that the first was coded in.
 
     Numbers and times are those of the whole video whatever is asked for; times ascend, by a tick where the container
-    gives two frames the same. Frames that the decoder cannot give are missing from the sequence. A stream that ends
-    in an error, or whose times start over, is a DataError that says where.
+    gives two frames the same, and go on where the file's clock starts over. Frames that the decoder cannot give are
+    missing from the sequence, and are told in `losses`, complete when the last frame is taken. A stream that ends in
+    an error is a DataError that says where.
     """
     if start is not None and stop is not None and stop <= start:
         raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
     with _open(file, name) as container:
-        index = _index(container, _video_stream(container, name), name)
-    taken = 0
-    for frame in _numbered(file, name, index, start):
+        index = read_index(container, _video_stream(container, name), name)
+    losses = Losses() if losses is None else losses
+    tally = _Tally(index, losses, start, stop)
+    for frame in _numbered(file, name, index, start, losses):
         if stop is not None and frame.time >= stop:
-            return
+            break
         if start is None or frame.time >= start:
-            if taken % stride == 0:
+            if tally.count % stride == 0:
                 yield frame
-            taken += 1
+            tally.add(frame)
+    tally.close()
+
+
+class _Tally:
+    """Which pictures of a part were taken; the others go into `losses`."""
+
+    def __init__(self, index: Index, losses: Losses, start: float | None, stop: float | None) -> None:
+        self.index, self.losses, self.count = index, losses, 0
+        self.whole = start is None and stop is None
+        self._next = 0 if start is None else index.first_from(start)
+        self._stop = index.first_from(stop)
+        self._fields = False
+        losses.frames = self._stop - self._next
+        places = ((index.first_from(index.seconds(tick)), index.seconds(tick)) for tick in index.restarts)
+        losses.restarts = [(number, time) for number, time in places if self._next <= number < self._stop]
+
+    def add(self, frame: Frame) -> None:
+        self._fields = frame.image.interlaced_frame
+        self._lack(frame.number)
+        self.count += 1
+        self._next = frame.number + 1
+
+    def close(self) -> None:
+        """No frame is to come."""
+        self._lack(self._stop)
+        if not self.index.exact and self.whole:
+            self.losses.uncounted = max(0, self.losses.frames - self.count)
+
+    def _lack(self, number: int) -> None:
+        """Note down the pictures before `number` that did not come; the two fields of one may be two packets."""
+        lost = number - self._next
+        if not self.index.exact or lost < 1 or (lost == 1 and self._fields):
+            return
+        begin, end = (self.index.seconds(self.index.tick(place)) for place in (self._next, number))
+        self.losses.gaps.append(Gap(self._next, number, begin, end))
 
 
 def upright(image: np.ndarray, rotation: int) -> np.ndarray:
@@ -172,43 +180,6 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return stream
 
 
-def _index(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> _Index:
-    """Read all packets; nothing is decoded."""
-    packets, end = [], -math.inf
-    try:
-        for packet in container.demux():
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and stamp is not None:
-                end = max(end, float((stamp + (packet.duration or 0)) * packet.time_base))
-            if packet.size and packet.stream is stream and not packet.is_discard:
-                packets.append((packet.pts, packet.dts, packet.is_keyframe))
-    except av.FFmpegError as error:
-        if not packets:
-            raise DataError(f"'{name}' holds no readable video packets ({_reason(error)})") from None
-    if not packets:
-        raise DataError(f"'{name}' has a video stream without frames")
-    rate, unit = Fraction(stream.average_rate or 30), Fraction(stream.time_base)
-    stamps = [pts if pts is not None else dts for pts, dts, _ in packets]
-    timed = None not in stamps
-    stamps = sorted(stamps) if timed else [round(k / rate / unit) for k in range(len(packets))]
-    decoding = [dts for _, dts, _ in packets if dts is not None]
-    exact = all(pts is not None for pts, _, _ in packets) and len(set(stamps)) == len(stamps)
-    exact = exact and all(a <= b for a, b in itertools.pairwise(decoding))  # else they start over
-    seekable = exact and container.duration is not None  # a raw stream loses its times when it is entered midway
-    keys = sorted((pts, pts if dts is None else min(pts, dts)) for pts, dts, key in packets if key and seekable)
-    return _Index(stamps, unit, rate, timed, exact, keys, end)
-
-
-def _missing(container: av.container.InputContainer, last: float) -> float:
-    """Seconds between the last packet and the end that the container announces; 0 when they are about the same."""
-    if not container.duration or not math.isfinite(last):
-        return 0.0
-    announced, start = container.duration / av.time_base, (container.start_time or 0) / av.time_base
-    # MP4 announces a length; in Matroska and others it may as well be the time of the end.
-    end = start + announced if "mp4" in container.format.name else min(announced, start + announced)
-    return round(end - last, 3) if end - last > max(1.0, 0.05 * announced) else 0.0
-
-
 def _first_frame(file: IO[bytes], name: str) -> av.VideoFrame:
     with _open(file, name) as container:
         for image in _decoded(container, _video_stream(container, name), name):
@@ -218,28 +189,65 @@ def _first_frame(file: IO[bytes], name: str) -> av.VideoFrame:
 
 def _rotation(image: av.VideoFrame) -> int:
     """Degrees counter-clockwise to the nearest 90 that the top of the image must be turned; mirroring is left out."""
-    for side in image.side_data:
-        with contextlib.suppress(ValueError):  # a kind that PyAV has no name for
-            if side.type.name == "DISPLAYMATRIX":
-                *_, x, y = struct.unpack("=5i", bytes(side)[:20])  # where the image's "down" goes
-                return 90 * round(math.degrees(math.atan2(x, y)) / 90) % 360
-    return 0
+    matrix = image.side_data.get(SideData.DISPLAYMATRIX)
+    if matrix is None:
+        return 0
+    *_, x, y = struct.unpack("=5i", bytes(matrix)[:20])  # where the image's "down" goes
+    return 90 * round(math.degrees(math.atan2(x, y)) / 90) % 360
 
 
-def _numbered(file: IO[bytes], name: str, index: _Index, start: float | None) -> Iterator[Frame]:
-    """All frames, or at least those from `start` seconds on."""
-    number, last, newest, size = -1, None, -math.inf, None
-    for image in _images(file, name, index, start):
+def _numbered(file: IO[bytes], name: str, index: Index, start: float | None, losses: Losses) -> Iterator[Frame]:
+    """All frames, or at least those from `start` seconds on, in order and of one size. A picture that comes after a
+    later one, which damage can do to a decoder, is put in its place, or left out where that has gone by."""
+    if index.key_before(start) is not None:  # else the first picture is the video's first
+        losses.size = _size(_first_frame(file, name))
+    number, last, newest = -1, None, -math.inf
+    slack = 0 if index.exact else 1 / index.rate / index.unit
+    reformatter = VideoReformatter()
+    for image in _in_order(_images(file, name, index, start), index.exact):
+        if index.timed and image.pts is not None and image.pts < newest - slack:
+            continue
         number, tick = index.place(image.pts, number + 1)
-        before, size = size, (image.width, image.height)
-        if newest - tick > 1 / index.rate / index.unit and size == before:  # of another size, the taker refuses it
-            raise DataError(f"'{name}' has timestamps that start over at frame {number}; remux it")
         newest = max(newest, tick)
         last = tick if last is None or tick > last else last + 1
-        yield Frame(number, index.seconds(last), image)
+        frame = Frame(number, index.seconds(last), image)
+        yield _one_size(frame, losses, reformatter)
 
 
-def _images(file: IO[bytes], name: str, index: _Index, start: float | None) -> Iterator[av.VideoFrame]:
+def _in_order(images: Iterator[av.VideoFrame], exact: bool) -> Iterator[av.VideoFrame]:
+    """Pictures by their stamps, where these tell: one that is a few places late is put right."""
+    held: list[tuple[int, int, av.VideoFrame]] = []
+    for order, image in enumerate(images):
+        if not exact or image.pts is None:
+            yield image
+            continue
+        heapq.heappush(held, (image.pts, order, image))
+        if len(held) > MOST_LATE:
+            yield heapq.heappop(held)[2]
+    while held:
+        yield heapq.heappop(held)[2]
+
+
+def _size(image: av.VideoFrame) -> tuple[int, int]:
+    return image.width, image.height
+
+
+def _one_size(frame: Frame, losses: Losses, reformatter: VideoReformatter) -> Frame:
+    """The frame, scaled where it has another size than the first; where that changes is noted."""
+    if losses.size == (0, 0):
+        losses.size = _size(frame.image)
+    size = _size(frame.image)
+    if size != losses.now:
+        losses.now = size
+        if size != losses.size or losses.resized:
+            losses.resized.append((frame.number, frame.time))
+    if size == losses.size:
+        return frame
+    image = reformatter.reformat(frame.image, *losses.size, interpolation=Interpolation.AREA)
+    return Frame(frame.number, frame.time, image)
+
+
+def _images(file: IO[bytes], name: str, index: Index, start: float | None) -> Iterator[av.VideoFrame]:
     """Decode from the key frame before `start` seconds, or all where seeking does not lead there."""
     key = index.key_before(start)
     if key is not None:
@@ -262,6 +270,7 @@ def _images(file: IO[bytes], name: str, index: _Index, start: float | None) -> I
 def _decoded(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Iterator[av.VideoFrame]:
     """Frames as they come. A damaged packet is passed over; a file that breaks off is a DataError."""
     given, last = 0, 0.0
+    clock = Clock(Fraction(stream.time_base))
     packets = container.demux(stream)
     while True:
         try:
@@ -271,8 +280,9 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream, nam
         except av.FFmpegError as error:
             raise DataError(
                 f"'{name}' breaks off after {given} frames, at {last:.3f} s ({_reason(error)}); "
-                f"'--stop {last:.3f}' takes what is before"
+                f"'--stop {rounded_down(last)}' takes what is before"
             ) from None
+        clock.set(packet)
         try:
             images = packet.decode()
         except av.FFmpegError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import IO
@@ -12,7 +11,6 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from racctl.errors import DataError
 from racctl.video.decode import Frame, Video, upright
 
 # H.264 by whichever encoder is there, else MPEG-4 part 2; and the encoder's options.
@@ -30,33 +28,6 @@ BT709, BT2020, UNKNOWN = 1, 9, 2  # FFmpeg's AVColorSpace
 HIGH_DEFINITION = 720  # lines from which players take an unmarked picture for BT.709
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # Y (H, W), U and V (H/2, W/2), uint8
-
-
-class Cursor(io.RawIOBase):
-    """A second reading position in a file that others read too."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.position = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position}.get(whence)
-        self.position = self.file.seek(offset, io.SEEK_END) if base is None else max(0, base + offset)
-        return self.position
-
-    def read(self, size: int = -1) -> bytes:
-        self.file.seek(self.position)
-        data = self.file.read(size)
-        self.position += len(data)
-        return data
 
 
 @contextlib.contextmanager
@@ -85,9 +56,9 @@ class Picture:
         """first: an image of the clip `video`. shape: width by height of its pixels, as coded."""
         self.rotation, self.reformatter = video.rotation, VideoReformatter()
         self.shift = max(0.0, -video.start_time)  # MP4 hides what is before 0
-        self.coded, self.last = (first.width, first.height), -1
+        self.last = -1
         turned = video.rotation % 180 != 0
-        width, height = self.coded[::-1] if turned else self.coded
+        width, height = (first.height, first.width) if turned else (first.width, first.height)
         self.width, self.height = width + width % 2, height + height % 2
         self.is_rgb = first.format.is_rgb or first.format.has_palette
         guess = Colorspace.ITU709 if height >= HIGH_DEFINITION else Colorspace.ITU601
@@ -114,12 +85,8 @@ class Picture:
         context.color_primaries = image.color_primaries
         return stream
 
-    def canvas(self, frame: Frame, name: str) -> tuple[av.VideoFrame, Planes]:
-        """A new, upright picture with the pixels and the timestamp of `frame`, and its planes to draw on.
-
-        Raises DataError when the size is not that of the first frame."""
-        if (frame.image.width, frame.image.height) != self.coded:
-            raise DataError(f"the picture size of '{name}' changes at {frame.time:.3f} s; cut it there")
+    def canvas(self, frame: Frame) -> tuple[av.VideoFrame, Planes]:
+        """A new, upright picture with the pixels and the timestamp of `frame`, and its planes to draw on."""
         canvas = av.VideoFrame(self.width, self.height, "yuv420p")
         planes = tuple(_pixels(plane) for plane in canvas.planes)
         for plane, target in zip(self._yuv420p(frame.image).planes, planes, strict=True):

@@ -16,9 +16,10 @@ from racctl.errors import DataError, UsageError
 from racctl.io.output import write_file
 from racctl.progress import Report, silent
 from racctl.topology import topology_named
-from racctl.video.decode import LENIENT, Video, frames, probe
+from racctl.video.decode import Video, frames, probe
 from racctl.video.draw import CountRing, Planes, Skeleton, TimeLine, yuv_matrix
-from racctl.video.encode import Cursor, Picture, mp4, pixel_shape, sound_of
+from racctl.video.encode import Picture, mp4, pixel_shape, sound_of
+from racctl.video.opening import LENIENT, Cursor
 
 SOUND_AHEAD = 1.0  # s that sound is written ahead of the picture
 
@@ -142,7 +143,7 @@ def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Drawing, re
         sound = sound_of(opened, container, picture.shift)
         scene.prepare(picture)
         for done, frame in enumerate(itertools.chain([first], taken), 1):
-            canvas, planes = picture.canvas(frame, name)
+            canvas, planes = picture.canvas(frame)
             scene.draw(planes, frame.number, frame.time)
             container.mux(picture.stream.encode(canvas))
             container.mux(list(sound.until(frame.time + picture.shift + SOUND_AHEAD)))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
 
+from racctl.contracts import Meta
 from racctl.errors import DataError, UsageError
+from racctl.progress import tell
 from racctl.video.decode import Frame, Video, frames
-
-Clock = list[tuple[int, float]]  # numbers and times of the frames taken so far
+from racctl.video.ending import rounded_down
+from racctl.video.losses import Losses
 
 
 def check_part(start: float | None, stop: float | None) -> None:
@@ -23,31 +26,82 @@ def check_part(start: float | None, stop: float | None) -> None:
         raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
 
 
-def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> tuple[Iterator[Frame], Clock, int]:
-    """The frames that `args` (start, stop in seconds, both optional, and stride) ask for, a list that fills with their
-    numbers and times as they are taken, and how many there will be, about.
+@dataclass
+class Part:
+    """A part of a video. frames: to be taken once. expected: how many there will be, about. clock: numbers and times of
+    those taken so far. losses: what was not to be had, complete after the last one."""
+
+    frames: Iterator[Frame]
+    expected: int
+    clock: list[tuple[int, float]]
+    losses: Losses
+
+    def source(self, video: Video) -> Meta:
+        """The `source` part of a meta document of what was made of these frames."""
+        return {**video.source(), **self.losses.record()}
+
+
+def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> Part:
+    """The frames that `args` (start, stop in seconds, both optional, and stride) ask for. What is missing of them is
+    noted (see `racctl.progress.tell`) when they are all taken.
 
     Raises DataError when the file is cut short within the part, or there is no frame in it.
     """
-    refuse_cut_short(video, args.get("stop", np.inf), where)
-    clock: Clock = []
-    taken = _noting(clock, frames(file, where, args.get("start"), args.get("stop"), args["stride"]))
+    start, stop = args.get("start"), args.get("stop")
+    refuse_cut_short(video, start, stop, where)
+    losses = Losses(remarks=video.ending.remarks)
+    clock: list[tuple[int, float]] = []
+    taken = _noting(clock, told(frames(file, where, start, stop, args["stride"], losses), losses, where))
     first = next(taken, None)
     if first is None:
+        raise DataError(no_frame(file, video, losses, where))
+    return Part(itertools.chain([first], taken), _expected(video, args), clock, losses)
+
+
+def told(taken: Iterator[Frame], losses: Losses, where: str) -> Iterator[Frame]:
+    """The frames; after the last one a note says what was missing of them."""
+    try:
+        yield from taken
+    finally:
+        if losses and losses.frames > losses.lost:
+            tell(f"'{where}': {losses.line()}")
+
+
+def losses_of(file: IO[bytes], video: Video, where: str) -> Losses:
+    """What is missing of a whole clip; it is decoded for that."""
+    losses = Losses(remarks=video.ending.remarks)
+    for _ in frames(file, where, stop=video.ending.until if video.ending.missing else None, losses=losses):
+        pass
+    return losses
+
+
+def no_frame(file: IO[bytes], video: Video, losses: Losses, where: str) -> str:
+    """Why there is no frame in the part that was asked for."""
+    if not losses.lost:
         end = video.start_time + video.duration
-        raise DataError(f"'{where}' has no frame in the part asked for; it runs from {video.start_time:g} to {end:g} s")
-    return itertools.chain([first], taken), clock, _expected(video, args)
+        return f"'{where}' has no frame in the part asked for; it runs from {video.start_time:g} to {end:g} s"
+    first = next(frames(file, where), None)
+    begin = losses.gaps[0].begin if losses.gaps else video.start_time
+    way_out = f"; the first that can be is at {first.time:.2f} s" if first and first.time > begin else ""
+    return f"'{where}': none of the {losses.lost} frames in the part asked for can be decoded{way_out}"
 
 
-def refuse_cut_short(video: Video, stop: float, where: str) -> None:
-    end = video.start_time + video.duration
-    if video.missing and stop > end:
-        raise DataError(
-            f"'{where}' is cut short: its last {video.missing:.1f} s are missing; '--stop {end:.2f}' takes the rest"
-        )
+def refuse_cut_short(video: Video, start: float | None, stop: float | None, where: str) -> None:
+    """DataError when the file breaks off within start..stop seconds."""
+    ending = video.ending
+    if not ending.missing or (stop is not None and stop <= ending.until):
+        return
+    until = rounded_down(ending.until)
+    if float(until) <= video.start_time:
+        way_out = "nothing of it can be used"
+    elif start is not None and float(until) <= start:
+        way_out = f"it is whole up to {until} s only"
+    else:
+        way_out = f"'--stop {until}' takes the rest"
+    raise DataError(f"'{where}' is cut short: its last {ending.line()} are missing; {way_out}")
 
 
-def _noting(clock: Clock, taken: Iterator[Frame]) -> Iterator[Frame]:
+def _noting(clock: list[tuple[int, float]], taken: Iterator[Frame]) -> Iterator[Frame]:
     for frame in taken:
         clock.append((frame.number, frame.time))
         yield frame

@@ -1,0 +1,196 @@
+"""The pictures of a stream as its packets tell of them; nothing is decoded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+
+from racctl.errors import DataError
+
+BACKWARDS = Fraction(1, 10)  # s; a decoding time that goes back by more is a clock that starts over
+BACKWARDS_SHOWN = 2  # s; the same for times of presentation, which go back and forth
+SHOWN_VP8 = 0x10  # the bit of a VP8 packet that says whether its picture is shown
+
+
+class Clock:
+    """The times of a stream's packets as one clock: where they start over, as in recordings that were joined, they go
+    on from where they were. restarts: the ticks at which that happened, on the clock that goes on."""
+
+    def __init__(self, unit: Fraction) -> None:
+        self.restarts: list[int] = []
+        self._backwards = BACKWARDS / unit
+        self._backwards_shown = BACKWARDS_SHOWN / unit
+        self._shift = 0
+        self._last: int | None = None
+        self._next: int | None = None  # tick after the last picture
+        self._step = 0  # ticks from one packet to the next, for those without a duration
+
+    def set(self, packet: av.Packet) -> None:
+        """Put a packet, the next of the stream, on this clock."""
+        decoded = packet.dts is not None
+        stamp = packet.dts if decoded else packet.pts
+        if stamp is None:
+            return
+        back = self._backwards if decoded else self._backwards_shown
+        starts_over = self._last is not None and stamp + self._shift < self._last - back
+        if starts_over:  # the first picture shown follows the last
+            self._shift = self._next - (stamp if packet.pts is None else packet.pts)
+        if self._shift:
+            packet.dts = None if packet.dts is None else packet.dts + self._shift
+            packet.pts = None if packet.pts is None else packet.pts + self._shift
+        if starts_over:
+            self.restarts.append(packet.dts if packet.pts is None else packet.pts)
+        now = stamp + self._shift
+        if self._last is not None and now > self._last:
+            self._step = now - self._last
+        self._last = now
+        after = (now if packet.pts is None else packet.pts) + (packet.duration or self._step)
+        self._next = after if self._next is None else max(self._next, after)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Times are in ticks of `unit` seconds.
+
+    stamps: of all pictures, sorted. timed: False for a raw stream, its stamps are made up at `rate` pictures per
+    second. exact: a stamp tells which picture it is; otherwise pictures can only be counted from the first one.
+    keys: (presented, earliest stamp) of the key frames where decoding may begin, sorted. restarts: see `Clock`.
+    end: of the last packet of any stream, seconds; pictures_end: of this stream. packets: of this stream, whether shown
+    or not. torn: whether the last packet of all breaks off. torn_picture: whether that is one of this stream. whole:
+    tick up to which no picture can be missing for the file's breaking off. data_end: the byte after the last packet.
+    """
+
+    stamps: list[int]
+    unit: Fraction
+    rate: Fraction
+    timed: bool
+    exact: bool
+    keys: list[tuple[int, int]]
+    restarts: list[int]
+    end: float
+    pictures_end: float
+    packets: int
+    torn: bool
+    torn_picture: bool
+    whole: int
+    data_end: int
+
+    def seconds(self, tick: int) -> float:
+        return tick * self.unit.numerator / self.unit.denominator
+
+    def place(self, pts: int | None, following: int) -> tuple[int, int]:
+        """Number and tick of a decoded picture. following: the number after that of the picture before it."""
+        number = max(following, bisect_left(self.stamps, pts)) if self.exact and pts is not None else following
+        if self.timed and pts is not None:
+            return number, pts
+        return number, self.tick(number)
+
+    def tick(self, number: int) -> int:
+        """Of a picture, also of one after the last."""
+        if number < len(self.stamps):
+            return self.stamps[number]
+        if self.timed:
+            return self.stamps[-1] + round((number - len(self.stamps) + 1) / self.rate / self.unit)
+        return round(number / self.rate / self.unit)
+
+    def first_from(self, seconds: float | None) -> int:
+        """Number of the first picture at or after a time; all of them for None."""
+        if seconds is None:
+            return len(self.stamps)
+        return bisect_left(self.stamps, seconds, key=self.seconds)
+
+    def key_before(self, start: float | None) -> tuple[int, int] | None:
+        """The last key frame that is not after `start` seconds; None where decoding has to begin with the file."""
+        before = [key for key in self.keys if start is not None and self.seconds(key[0]) <= start]
+        return before[-1] if before and before[-1][0] > self.stamps[0] else None
+
+
+@dataclass
+class _Packets:
+    """What is noted down while the packets go by."""
+
+    pictures: list[tuple[int | None, int | None, bool]] = field(default_factory=list)  # pts, dts, whether a key frame
+    count: int = 0
+    end: float = -math.inf
+    pictures_end: float = -math.inf
+    data_end: int = 0
+    next_dts: int | None = None
+    torn: bool = False
+    torn_picture: bool = False
+
+    def add(self, packet: av.Packet, is_picture: bool) -> None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            end = float((stamp + (packet.duration or 0)) * packet.time_base)
+            self.end = max(self.end, end)
+            if is_picture:
+                self.pictures_end = max(self.pictures_end, end)
+        if packet.pos is not None:
+            self.data_end = max(self.data_end, packet.pos + packet.size)
+        self.torn = packet.is_corrupt
+        self.torn_picture = self.torn and is_picture
+        if not is_picture:
+            return
+        self.count += 1
+        if packet.dts is not None:
+            self.next_dts = packet.dts + (0 if self.torn else packet.duration or 0)
+        if not packet.is_discard and not _is_hidden(packet):
+            self.pictures.append((packet.pts, packet.dts, packet.is_keyframe))
+
+
+def read_index(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Index:
+    """Read all packets of a container. DataError when none is of the stream."""
+    unit = Fraction(stream.time_base)
+    clock = Clock(unit)
+    packets = _Packets()
+    try:
+        for packet in container.demux():
+            is_picture = packet.stream is stream
+            if is_picture:
+                clock.set(packet)
+            if packet.size:
+                packets.add(packet, is_picture)
+            elif is_picture and packet.dts is not None:
+                packets.count += 1  # AVI has empty ones, for a picture that is the one before
+    except av.FFmpegError as error:
+        if not packets.pictures:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"'{name}' holds no readable video packets ({reason})") from None
+    if not packets.pictures:
+        raise DataError(f"'{name}' has a video stream without frames")
+    return _index(container, stream, unit, clock, packets)
+
+
+def _index(
+    container: av.container.InputContainer, stream: av.VideoStream, unit: Fraction, clock: Clock, packets: _Packets
+) -> Index:  # fmt: skip
+    pictures = packets.pictures
+    rate = Fraction(stream.average_rate or 30)
+    stamps = [pts if pts is not None else dts for pts, dts, _ in pictures]
+    timed = None not in stamps
+    stamps = sorted(stamps) if timed else [round(k / rate / unit) for k in range(len(pictures))]
+    decoding = [dts for _, dts, _ in pictures if dts is not None]
+    exact = all(pts is not None for pts, _, _ in pictures) and len(set(stamps)) == len(stamps)
+    exact = exact and all(a <= b for a, b in itertools.pairwise(decoding))
+    # A raw stream loses its times when it is entered midway, and a clock that starts over has to be followed.
+    seekable = exact and container.duration is not None and not clock.restarts
+    keys = sorted((pts, pts if dts is None else min(pts, dts)) for pts, dts, key in pictures if key and seekable)
+    # FFmpeg marks in a transport stream what follows a loss, and elsewhere what breaks off.
+    marks_torn = container.format.name != "mpegts"
+    whole = stamps[-1] if packets.next_dts is None else packets.next_dts
+    return Index(
+        stamps=stamps, unit=unit, rate=rate, timed=timed, exact=exact, keys=keys, restarts=clock.restarts,
+        end=packets.end, pictures_end=packets.pictures_end, packets=packets.count, torn=packets.torn and marks_torn,
+        torn_picture=packets.torn_picture and marks_torn, whole=whole, data_end=packets.data_end,
+    )  # fmt: skip
+
+
+def _is_hidden(packet: av.Packet) -> bool:
+    """Whether a packet only helps to decode others: VP8 has such, elsewhere they come in one packet with a picture."""
+    context = packet.stream.codec_context
+    return context is not None and context.name == "vp8" and not bytes(packet)[0] & SHOWN_VP8

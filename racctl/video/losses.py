@@ -1,0 +1,94 @@
+"""What a reading of a clip did not get, or had to put right: told in one line, and kept with what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from racctl.contracts import Meta
+
+SHOWN = 3  # places that the line names
+KEPT = 100  # places that a meta document keeps
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Frames start..stop, half-open, that the decoder does not give. begin, end: where they lie, seconds."""
+
+    start: int
+    stop: int
+    begin: float
+    end: float
+
+    def __str__(self) -> str:
+        frames = f"{self.start}" if self.stop == self.start + 1 else f"{self.start} to {self.stop - 1}"
+        return f"{frames} ({self.begin:.2f} to {self.end:.2f} s)"
+
+
+@dataclass
+class Losses:
+    """Filled while a clip is read, complete when all frames that were asked for are taken.
+
+    frames: how many pictures were to be read. gaps: those that could not be decoded. uncounted: how many more, where
+    nothing tells which. resized: (frame, seconds) at which the pictures have another size than the first ones, to which
+    they are scaled. size: that one; now: the size as coded where reading is. restarts: (frame, seconds) at which the
+    clock of the file starts over. remarks: what else there is to say about the file, each a clause.
+    """
+
+    frames: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    uncounted: int = 0
+    resized: list[tuple[int, float]] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
+    now: tuple[int, int] = (0, 0)
+    restarts: list[tuple[int, float]] = field(default_factory=list)
+    remarks: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.gaps or self.uncounted or self.resized or self.restarts or self.remarks)
+
+    @property
+    def lost(self) -> int:
+        """How many frames could not be decoded."""
+        return sum(gap.stop - gap.start for gap in self.gaps) + self.uncounted
+
+    @property
+    def seconds(self) -> float:
+        """How long those are that are known."""
+        return sum(gap.end - gap.begin for gap in self.gaps)
+
+    def line(self) -> str:
+        """All of it for a person, without the clip's name; "" for nothing."""
+        clauses = [self._lost_line()] if self.lost else []
+        if self.resized:
+            width, height = self.size
+            clauses.append(f"the picture size changes at {_places(self.resized)}, scaled to {width}x{height}")
+        if self.restarts:
+            clauses.append(f"the clock starts over at {_places(self.restarts)}, times go on from there")
+        return "; ".join([*clauses, *self.remarks])
+
+    def _lost_line(self) -> str:
+        said = f"{self.lost} of {self.frames} frames cannot be decoded"
+        if not self.gaps:
+            return said
+        more = f" and in {len(self.gaps) - SHOWN} more places" if len(self.gaps) > SHOWN else ""
+        return f"{said}, {self.seconds:.2f} s: {', '.join(map(str, self.gaps[:SHOWN]))}{more}"
+
+    def record(self) -> Meta:
+        """The key `losses` of a meta document's source; {} for nothing."""
+        kept: Meta = {}
+        if self.lost:
+            kept |= {"frames": self.lost, "seconds": round(self.seconds, 3)}
+            kept["gaps"] = [[gap.start, gap.stop] for gap in self.gaps[:KEPT]]
+        if self.resized:
+            kept["resized"] = [frame for frame, _ in self.resized[:KEPT]]
+        if self.restarts:
+            kept["restarts"] = [frame for frame, _ in self.restarts[:KEPT]]
+        if self.remarks:
+            kept["remarks"] = list(self.remarks)
+        return {"losses": kept} if kept else {}
+
+
+def _places(frames: list[tuple[int, float]]) -> str:
+    shown = ", ".join(f"frame {frame} ({seconds:.2f} s)" for frame, seconds in frames[:SHOWN])
+    return shown + (f" and in {len(frames) - SHOWN} more places" if len(frames) > SHOWN else "")
