@@ -81,6 +81,23 @@ def test_a_video_becomes_both_branches_on_the_same_windows(folder, given):
     assert racctl("encode", folder / "clip.mp4", *given).stdout == done.stdout  # equal input, equal bytes
 
 
+def test_pictures_that_are_lost_are_told_and_kept(folder, given):
+    import av
+
+    with av.open(str(folder / "clip.mp4")) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray((folder / "clip.mp4").read_bytes())
+    for at, size in packets[40:55]:
+        data[at : at + size] = bytes(size)
+    (folder / "holed").mkdir()
+    (folder / "holed" / "clip.mp4").write_bytes(data)
+    done = racctl("encode", folder / "holed" / "clip.mp4", *given)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.decode().splitlines()
+    lost = features(done.stdout).meta["source"]["losses"]["frames"]
+    assert 0 < lost <= 20 and f"{lost} of {FRAMES} frames cannot be decoded" in line
+
+
 def test_a_pose_on_stdin_joins_its_video(folder, given):
     pose = (folder / "clip.pose.npz").read_bytes()
     words = ["--video", folder / "clip.mp4", "--mask", folder / "clip.mask.npz", "--random-weights"]

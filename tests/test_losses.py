@@ -16,6 +16,7 @@ from commands import one_line, racctl
 from racctl.contracts import Mask
 from racctl.errors import DataError
 from racctl.io.npz import read_pose
+from racctl.progress import LOG
 from racctl.streams import Look, gather
 from racctl.video.decode import frames, probe
 from racctl.video.losses import Losses
@@ -47,6 +48,17 @@ def with_hole(path, begin, end):
         data[at : at + size] = bytes(size)
     path.write_bytes(data)
     return path
+
+
+@pytest.fixture
+def heard():
+    """What the library tells meanwhile."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    LOG.addHandler(handler)
+    yield messages
+    LOG.removeHandler(handler)
 
 
 @pytest.fixture
@@ -207,34 +219,34 @@ def test_a_raw_stream_tells_how_many_but_not_which(tmp_path):
     assert losses.line() == f"{losses.frames - len(taken)} of {losses.frames} frames cannot be decoded"
 
 
-def test_the_library_notes_it_once_and_keeps_it(damaged, caplog):
-    with open(damaged, "rb") as file, caplog.at_level(logging.WARNING, "racctl"):
+def test_the_library_notes_it_once_and_keeps_it(damaged, heard):
+    with open(damaged, "rb") as file:
         video = probe(file, "damaged.mp4")
         part = part_of(file, video, WHOLE, "damaged.mp4")
         assert len(list(part.frames)) == 120 - part.losses.lost
-    assert caplog.messages == [f"'damaged.mp4': {part.losses.line()}"]
+    assert heard == [f"'damaged.mp4': {part.losses.line()}"]
     source = part.source(video)
     assert source["losses"]["frames"] == part.losses.lost
     assert [gap.stop - gap.start for gap in part.losses.gaps] == [b - a for a, b in source["losses"]["gaps"]]
     assert json.dumps(source)
 
 
-def test_a_recogniser_is_told_too(damaged, caplog):
+def test_a_recogniser_is_told_too(damaged, heard):
     mask = Mask(np.zeros((120, 8, 8), np.uint8), np.arange(120), np.arange(120) / 25)
-    with open(damaged, "rb") as file, caplog.at_level(logging.WARNING, "racctl"):
+    with open(damaged, "rb") as file:
         streams = gather(file, "damaged.mp4", Look(size=16), mask)
     assert len(streams.frame) > 100
-    (message,) = caplog.messages
+    (message,) = heard
     assert "of 120 frames cannot be decoded" in message
 
 
-def test_a_whole_clip_is_without_a_word(tmp_path, caplog):
+def test_a_whole_clip_is_without_a_word(tmp_path, heard):
     path = write_clip(tmp_path / "a.mp4", plain(30), b_frames=2)
-    with open(path, "rb") as file, caplog.at_level(logging.WARNING, "racctl"):
+    with open(path, "rb") as file:
         video = probe(file, "a.mp4")
         part = part_of(file, video, WHOLE, "a.mp4")
         assert len(list(part.frames)) == 30
-    assert not caplog.messages and part.source(video) == video.source()
+    assert not heard and part.source(video) == video.source()
 
 
 def test_commands_tell_it_in_one_line(tmp_path):
@@ -251,6 +263,14 @@ def test_commands_tell_it_in_one_line(tmp_path):
     assert racctl("pose", "a.mp4", "-q", "-o", "p.npz", cwd=tmp_path).stderr == b""
     told = json.loads(racctl("info", "a.mp4", "--format", "json", cwd=tmp_path).stdout)
     assert f"note: 'a.mp4': {told['losses']}" == line
+
+
+def test_a_long_video_is_described_without_decoding_it(damaged, monkeypatch):
+    from racctl import info
+
+    assert "frames cannot be decoded" in info.describe(str(damaged))["losses"]
+    monkeypatch.setattr(info, "MAX_DECODED", 64 * 48 * 119)
+    assert info.describe(str(damaged))["losses"] == info.NOT_DECODED
 
 
 def test_labels_of_damaged_videos_are_found(tmp_path):
