@@ -93,7 +93,7 @@ def test_a_cut_file_is_refused_or_said_or_loses_nothing(whole, name, share):
     try:
         video = probe(file, name)
     except DataError as error:
-        assert "cut short" in str(error) or "no frame of it" in str(error) or "without frames" in str(error)
+        assert str(error).startswith(f"'{name}' ")  # there is no table, or no whole picture
         return
     if video.ending.missing:
         _hold_to_the_way_out(file, video, name)
