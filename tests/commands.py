@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -63,3 +64,50 @@ def in_process(capsys, *words: object) -> tuple[int, str]:
 
     code = run([str(word) for word in words])
     return code, capsys.readouterr().err
+
+
+SERVER = """
+import json, os, resource, sys, tempfile
+from racctl.cli.app import run
+replies = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    files = [tempfile.TemporaryFile() for _ in range(2)]
+    for number, file in enumerate(files, 1):
+        os.dup2(file.fileno(), number)
+    code = run(json.loads(line))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    texts = []
+    for file in files:
+        file.seek(0)
+        texts.append(file.read().decode("latin-1"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"code": code, "stdout": texts[0], "stderr": texts[1], "peak": peak}), file=replies, flush=True)
+"""
+
+
+class Server:
+    """A process that runs one command after the other, for the many that fail: most of their time goes into imports.
+
+    Standard input of the commands is empty. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._process.stdout.close()
+
+    def run(self, *words: object) -> tuple[subprocess.CompletedProcess, int]:
+        """Run one command: what `racctl` here returns, and the largest size of the process so far, KiB."""
+        self._process.stdin.write(json.dumps([str(word) for word in words]) + "\n")
+        self._process.stdin.flush()
+        reply = json.loads(self._process.stdout.readline())
+        out, err = (reply[name].encode("latin-1") for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(words, reply["code"], out, err), reply["peak"]
