@@ -10,7 +10,7 @@ import numpy as np
 from racctl.contracts import TABLES, Mask, Meta, load_meta
 from racctl.errors import DataError
 from racctl.io.npz import read_npz
-from racctl.io.sniff import sniff
+from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
 
 MAX_HEADER = 100 << 20  # bytes; safetensors' own bound
@@ -24,7 +24,7 @@ def describe(source: str) -> dict[str, Any]:
     with open_input(source) as file:
         kind = sniff(file)
         if kind not in DESCRIBERS:
-            raise DataError(f"'{where}' is {kind}, expected a racctl npz, Parquet or safetensors file, or a video")
+            raise DataError(f"'{where}' is {kind_phrase(kind)}, expected a racctl npz, Parquet or safetensors file, or a video")
         own = {"file": where, "sha256": sha256(file), "kind": kind.replace("unknown", "video")}
         return {**own, **DESCRIBERS[kind](file, where), **own}
 
