@@ -154,7 +154,7 @@ def load_meta(raw: bytes, where: str) -> Meta:
         raise DataError(f"'{where}' has a damaged meta document ({error})") from None
     if not isinstance(meta, dict):
         raise DataError(f"'{where}' has a meta document that is not a JSON object")
-    for key, kind in {"source": dict, "clip": str, "topology": str, "clips": dict, "classes": list}.items():
+    for key, kind in {"source": dict, "clip": str, "topology": str, "clips": dict}.items():
         if not isinstance(meta.get(key, kind()), kind):
             raise DataError(f"'{where}' has a damaged meta document: '{key}' is not a {kind.__name__}")
     for document in [meta, *meta.get("clips", {}).values()]:

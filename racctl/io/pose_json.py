@@ -11,13 +11,13 @@ from typing import IO, Any
 import numpy as np
 
 from racctl.errors import DataError
+from racctl.io.bounds import file_size, json_memory, refuse_large
 from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
 from racctl.io.people import follow, stack
 from racctl.io.sniff import sniff
 from racctl.io.spool import open_input
 from racctl.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
 
-MAX_BYTES = 512 << 20  # of one JSON file; parsed, it takes ten times that
 OPENPOSE_LAYOUTS = {len(layout) * 3: layout for layout in (OPENPOSE25, OPENPOSE18)}
 
 People = list[np.ndarray]  # of one frame, each (V, 3): x, y, score
@@ -25,12 +25,15 @@ People = list[np.ndarray]  # of one frame, each (V, 3): x, y, score
 
 def load_json(file: IO[bytes], where: str) -> Any:
     """Parse a JSON document from a stranger; DataError when it is none, or too large or too deep to be a pose."""
-    size = file.seek(0, 2)
-    file.seek(0)
-    if size > MAX_BYTES:
-        raise DataError(f"'{where}' is {size >> 20} MiB of JSON; expected at most {MAX_BYTES >> 20}, one clip")
+    size = file_size(file)
+    refuse_large(size, where)
+    raw = file.read(size)
+    refuse_large(json_memory(raw), where)
     try:
-        return json.loads(file.read())
+        return json.loads(raw)
+    except UnicodeDecodeError as error:
+        place, value = error.start, error.object[error.start]
+        raise DataError(f"'{where}' is not UTF-8 text (byte {place} is 0x{value:02x}); save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"'{where}' is not whole JSON ({str(error).splitlines()[0].lower()})") from None
 
