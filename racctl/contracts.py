@@ -95,8 +95,8 @@ def clip_stem(name: str) -> str:
     """The name that clips are matched by: without folder and media suffix, in Unicode's composed form."""
     readable = name.encode("utf-8", "replace").decode()  # a file name that is no UTF-8
     stem = unicodedata.normalize("NFC", readable.strip()).replace("\\", "/").rsplit("/", 1)[-1]
-    if stem[:1] == "'" and stem[1:2] in ("=", "+", "-", "@"):
-        stem = stem[1:]  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
+    if stem[:1] == "'" and stem[1:].lstrip()[:1] in ("=", "+", "-", "@"):
+        stem = stem[1:].lstrip()  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
     while stem.lower().endswith(SUFFIXES) and not stem.startswith("."):
         stem = stem[: stem.rindex(".")]
     return stem

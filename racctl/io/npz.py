@@ -47,9 +47,15 @@ def write_npz(
     target: IO[bytes], schema: str, meta: Meta, arrays: dict[str, np.ndarray], *, deflate: bool = False
 ) -> None:
     """Write `arrays` after their meta document. Equal input gives equal bytes: no clocks, fixed member order."""
+    write_arrays(target, {"meta": _meta_array(schema, meta), **arrays}, deflate=deflate)
+
+
+def write_arrays(target: IO[bytes], arrays: dict[str, np.ndarray], *, deflate: bool = False) -> None:
+    """Write a plain npz, the same bytes for the same arrays. On an error nothing of it is left open: what numpy.savez
+    leaves writes the end of the archive when it is collected, and fails again."""
     method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", method) as archive:
-        _write_members(archive, {"meta": _meta_array(schema, meta), **arrays})
+        _write_members(archive, arrays)
 
 
 def _meta_array(schema: str, meta: Meta) -> np.ndarray:
