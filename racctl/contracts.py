@@ -25,6 +25,7 @@ SOURCE_KEYS = {
     "rotation": NUMBER,
 }  # fmt: skip
 
+
 @dataclass(frozen=True)
 class Array:
     """One member of an npz: numpy dtype code, axis letters (digits are literal sizes), whether it may be absent."""

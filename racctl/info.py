@@ -27,7 +27,9 @@ def describe(source: str) -> dict[str, Any]:
     with open_input(source) as file:
         kind = sniff(file)
         if kind not in DESCRIBERS:
-            raise DataError(f"'{where}' is {kind_phrase(kind)}, expected a racctl npz, Parquet or safetensors file, or a video")
+            raise DataError(
+                f"'{where}' is {kind_phrase(kind)}, expected a racctl npz, Parquet or safetensors file, or a video"
+            )
         own = {"file": where, "sha256": sha256(file), "kind": kind.replace("unknown", "video")}
         return {**own, **DESCRIBERS[kind](file, where), **own}
 

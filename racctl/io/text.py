@@ -69,7 +69,9 @@ def checked_encoding(file: IO[bytes], where: str) -> str:
         try:
             decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            place = before + len(chunk) - len(error.object) + error.start  # it begins with what is left of the chunk before
+            place = (
+                before + len(chunk) - len(error.object) + error.start
+            )  # it begins with what is left of the chunk before
             raise DataError(_wrong_encoding(encoding, error, place, where)) from None
         before += len(chunk)
     try:
