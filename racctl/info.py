@@ -135,8 +135,8 @@ def _document(meta: Meta) -> dict[str, Any]:
 def licences(meta: Meta) -> list[str]:
     """`name: licence` of all weights that the steps name, each once."""
     found = {}
-    for document in [meta, *meta.get("clips", {}).values()]:
-        for entry in document.get("steps", []):
+    for part in [meta, *meta.get("clips", {}).values()]:
+        for entry in part.get("steps", []):
             for weights in entry.get("weights", []):
                 found[f"{weights.get('name', '?')}: {weights.get('licence', 'unknown')}"] = None
     return list(found)

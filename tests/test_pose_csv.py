@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from poses import standing_body
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
@@ -19,6 +20,7 @@ from racctl.topology import BLAZEPOSE33
 
 JOINTS = BLAZEPOSE33.joints
 VALUES = np.random.default_rng(5).uniform(0.2, 0.8, (4, 33, 4)).round(4)  # x, y, z, visibility in fractions
+VALUES[..., :2] = [(standing_body(BLAZEPOSE33.joints, seed, 0.6) + 0.2).round(4) for seed in range(4)]
 
 Namer = Callable[[int, str], str]
 LONG = {"x": "x", "y": "y", "z": "z", "v": "visibility"}

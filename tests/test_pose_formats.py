@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from poses import standing_body
+
 from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.landmarks import scale_of

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from poses import standing_body
+
 from racctl.errors import DataError, RacctlError
 from racctl.io.people import MOST_PEOPLE, follow
 from racctl.io.pose_formats import load_pose
@@ -21,7 +21,7 @@ from racctl.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
 
 def body(topology: Topology, x: float, seed: int = 0) -> np.ndarray:
     """(V, 3): x, y, confidence of somebody about 200 pixels tall at x."""
-    points = standing_body(topology.joints, seed) + [x, 50]
+    points = standing_body(topology.joints, seed) + np.array([x, 50])
     return np.concatenate([points.round(2), np.full((len(points), 1), 0.8)], 1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from racctl.errors import DataError
 
@@ -65,12 +66,12 @@ def _counts(numbers: list[int], ids: Sequence[int] | None) -> bool:
     ):
         return True
     ordered = sorted(numbers)
-    gaps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(ordered)]
     return ordered[-1] - ordered[0] <= DENSEST_GAP * len(numbers) * min(gaps)
 
 
 def _ascends(numbers: Sequence[int]) -> bool:
-    return all(before < after for before, after in zip(numbers, numbers[1:], strict=False))
+    return all(before < after for before, after in pairwise(numbers))
 
 
 def _likeliest(columns: list[list[int]], ids: Sequence[int] | None) -> list[list[int]]:

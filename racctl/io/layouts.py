@@ -24,8 +24,8 @@ class Layout:
     that is another one.  bones: pairs of joints.
 
     longest: the mean bone's share of the body's extent, at most. On 46 real clips, each scaled to a square, which makes
-    it longest, the mean bone of the right order is up to 0.16 (33 joints), 0.21 (25) and 0.27 (17 and 18); of a wrong or
-    shuffled one from 0.21, 0.19 and 0.28 on, and 1.3 times as long as that of the right one at least."""
+    it longest, the mean bone of the right order is up to 0.16 (33 joints), 0.21 (25) and 0.27 (17 and 18); of a wrong
+    or shuffled one from 0.21, 0.19 and 0.28 on, and 1.3 times as long as that of the right one at least."""
 
     name: str
     topology: Topology

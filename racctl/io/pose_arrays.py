@@ -9,8 +9,19 @@ import numpy as np
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, refuse_large
 from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
-from racctl.io.layouts import BODY_18, BODY_25, BODY_25B, COCO, D2STX, KINECT, POSERAC, TRIPLES, Layout
-from racctl.io.layouts import shows_bones, told_by_bones
+from racctl.io.layouts import (
+    BODY_18,
+    BODY_25,
+    BODY_25B,
+    COCO,
+    D2STX,
+    KINECT,
+    POSERAC,
+    TRIPLES,
+    Layout,
+    shows_bones,
+    told_by_bones,
+)
 from racctl.io.npz import read_arrays, read_npy
 from racctl.topology import NTU25
 
@@ -29,7 +40,6 @@ SHAPES = "(T, 99), (T, 132), (T, 33, 3), (T, 33, 4), (T, 75), (T, 25, 3) or (T, 
 MOST_PEOPLE = 16  # more than that on the second axis is an array of another order
 STILL = 0.25  # of the body's extent: what joints move from frame to frame, at most; between people it is more
 BYTES_PER_NUMBER = 48  # of the array and of what is made of it
-MOST_CONFIDENCE = 1.5  # OpenPose's exceed 1 a little
 
 
 def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note: Note) -> Landmarks:
@@ -76,8 +86,8 @@ def _triples(people: np.ndarray, layout: Layout, source: str) -> Landmarks:
     """Landmarks of x, y, confidence: no depth, and joints of confidence 0 are unknown."""
     confidence = people[..., 2]
     known = np.isfinite(people).all(-1) & (np.nan_to_num(confidence) > 0)
-    if (confidence[known] > MOST_CONFIDENCE).any() or (np.nan_to_num(confidence) < 0).any():
-        raise DataError(f"'{source}' has third numbers up to {np.nanmax(confidence):g}; expected confidences of 0 to 1")
+    if (np.nan_to_num(confidence) < 0).any():
+        raise DataError(f"'{source}' has third numbers below 0; expected confidences of 0 to 1")
     people = layout.arranged(np.where(known[..., None], people, np.nan))
     plane, score = people[..., :2], people[..., 2]
     xyz = np.concatenate([plane, np.where(np.isnan(plane[..., :1]), np.nan, 0)], -1)

@@ -20,6 +20,7 @@ from racctl.errors import DataError
 from racctl.io.bounds import refuse_large
 from racctl.io.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
 from racctl.io.landmarks import Landmarks, Note, scale_of
+from racctl.io.layouts import POSERAC, shows_bones, told_by_bones
 from racctl.io.text import read_cells
 from racctl.topology import BLAZEPOSE33
 
@@ -62,7 +63,20 @@ def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
     records = _wide(rows, columns, source) if columns.joint is None else _long(rows, columns, source)
     if not records.values:
         raise DataError(f"'{source}' is a CSV without rows")
-    return _landmarks(records, columns, source, note)
+    landmarks = _landmarks(records, columns, source, note)
+    if not columns.is_named:
+        _check_bones(landmarks.xyz, source)
+    return landmarks
+
+
+def _check_bones(xyz: np.ndarray, source: str) -> None:
+    """DataError for columns without names whose joints are not put together like BlazePose's."""
+    people = xyz.reshape(-1, *xyz.shape[2:])
+    if shows_bones(people, (POSERAC,)) and told_by_bones(people, (POSERAC,)) is None:
+        raise DataError(
+            f"'{source}' has columns without names whose numbers are not x, y, z (or x, y, z, visibility) of "
+            "MediaPipe's 33 joints; give it a header such as 'x0,y0,z0,v0,x1,...'"
+        )
 
 
 def _rows(file: IO[bytes], source: str) -> Iterator[Row]:
