@@ -29,7 +29,6 @@ from racctl.contracts import (
 from racctl.errors import DataError
 from racctl.io.bounds import MAX_MEMORY, file_size, refuse_bomb, refuse_large
 
-MAX_BYTES = MAX_MEMORY  # of one file's masks, unpacked
 MAX_STORED = 8 << 30  # of arrays that stand in the file as they are: a few kilobytes cannot stand for them
 CHUNK = 4 << 20
 TRIED = 64  # frames on which a mask's layout on disk is decided
@@ -217,7 +216,7 @@ def write_frames(target: IO[bytes], meta: Meta, masks: Frames, frame: np.ndarray
     """
     check_clock(frame, time, "the mask")
     height, width = masks.shape[1:]
-    if np.prod(masks.shape, dtype=object) > MAX_BYTES:
+    if np.prod(masks.shape, dtype=object) > MAX_MEMORY:
         raise DataError(f"{len(frame)} masks of {width}x{height} pixels are more than one file may hold; use '--size'")
     packed = _is_smaller_packed(masks)
     shape = (len(frame), height, -(-width // 8) if packed else width)
