@@ -20,7 +20,7 @@ from racctl.data.tables import TextTable
 from racctl.errors import DataError
 
 MAT_MAGIC = b"MATLAB 5.0 MAT-file"
-MAX_MAT = 256 << 10  # the published ones have a few kB; deflated, this much can stand for 256 MiB
+MAX_MAT = 64 << 10  # the published ones have less than one; deflated, this much can stand for 64 MiB
 CLASS = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 
 

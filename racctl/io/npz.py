@@ -30,7 +30,7 @@ from racctl.errors import DataError
 from racctl.io.bounds import MAX_MEMORY, file_size, refuse_bomb, refuse_large
 
 MAX_STORED = 8 << 30  # of arrays that stand in the file as they are: a few kilobytes cannot stand for them
-CHUNK = 4 << 20
+CHUNK = 1 << 20
 TRIED = 64  # frames on which a mask's layout on disk is decided
 
 
