@@ -100,7 +100,7 @@ def _csv(table: pa.Table) -> str:
 
 def _cell(value: object) -> object:
     if isinstance(value, list):
-        return " ".join(f"{v:.6g}" for v in value)
+        return " ".join(f"{v:.6g}" if isinstance(v, float | int) else _safe_text(str(v)) for v in value)
     return _safe_text(value) if isinstance(value, str) else "" if value is None else value
 
 

@@ -111,3 +111,10 @@ def told_by_bones(people: np.ndarray, layouts: tuple[Layout, ...], slack: float 
 def shows_bones(people: np.ndarray, layouts: tuple[Layout, ...]) -> bool:
     """Whether enough joints are known to tell anything."""
     return any(np.isfinite(bone_share(people, layout)) for layout in layouts)
+
+
+def is_planar(people: np.ndarray, layout: Layout) -> bool:
+    """Whether (N, V, C) are more like a body when each row is read as all x, then all y, then all z."""
+    numbers = people.shape[2]
+    planar = people.reshape(len(people), numbers, -1).swapaxes(1, 2)
+    return bool(CLEARLY * bone_share(planar, layout) < bone_share(people, layout))

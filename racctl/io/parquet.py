@@ -50,6 +50,9 @@ def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
         size = file_size(source)
         plain = _opened(source)
         meta = _table_meta(plain.schema_arrow, where)
+        names = plain.schema_arrow.names
+        if len(set(names)) != len(names):
+            raise DataError(f"'{where}' has the column '{next(n for n in names if names.count(n) > 1)}' twice")
         before = _memory(plain, where)
         refuse_large(before, where)
         refuse_bomb(before, size, where, BOMB_RATIO, BOMB_FLOOR)

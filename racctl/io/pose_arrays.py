@@ -19,6 +19,7 @@ from racctl.io.layouts import (
     POSERAC,
     TRIPLES,
     Layout,
+    is_planar,
     shows_bones,
     told_by_bones,
 )
@@ -187,7 +188,7 @@ def _layout(people: np.ndarray, source: str, layout: str | None, note: Note) -> 
     if len(layouts) == 1 and not shows_bones(bodies, layouts):
         return layouts[0]
     found = told_by_bones(bodies, layouts)
-    if found is None:
+    if found is None or is_planar(bodies, found):
         ways = " or ".join(f"'--from {named.name}'" for named in layouts)
         raise DataError(
             f"'{source}' has {joints} joints, and the bones fit no order of them that racctl knows; if you know it, "

@@ -20,7 +20,7 @@ from racctl.errors import DataError
 from racctl.io.bounds import refuse_large
 from racctl.io.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
 from racctl.io.landmarks import Landmarks, Note, scale_of
-from racctl.io.layouts import POSERAC, shows_bones, told_by_bones
+from racctl.io.layouts import POSERAC, is_planar, shows_bones, told_by_bones
 from racctl.io.text import read_cells
 from racctl.topology import BLAZEPOSE33
 
@@ -72,7 +72,8 @@ def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
 def _check_bones(xyz: np.ndarray, source: str) -> None:
     """DataError for columns without names whose joints are not put together like BlazePose's."""
     people = xyz.reshape(-1, *xyz.shape[2:])
-    if shows_bones(people, (POSERAC,)) and told_by_bones(people, (POSERAC,)) is None:
+    fits = told_by_bones(people, (POSERAC,)) is not None and not is_planar(people, POSERAC)
+    if shows_bones(people, (POSERAC,)) and not fits:
         raise DataError(
             f"'{source}' has columns without names whose numbers are not x, y, z (or x, y, z, visibility) of "
             "MediaPipe's 33 joints; give it a header such as 'x0,y0,z0,v0,x1,...'"
