@@ -54,7 +54,7 @@ def test_what_is_said_of_the_video_are_words_and_numbers(key, value):
 
 def test_strings_that_are_no_text_are_no_whole_table():
     broken = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 3], np.int32)), pa.py_buffer(b"a\xffb"))
-    with pytest.raises(DataError, match="is not a whole Parquet file .*utf8"):
+    with pytest.raises(DataError, match=r"is not a whole Parquet file .*utf8"):
         read_table(table({"schema": "racctl.counts/1"}, note=broken), "x")
 
 
