@@ -19,6 +19,13 @@ from racctl.errors import DataError
 
 Meta = dict[str, Any]
 
+MAX_META = 16 << 20  # bytes of a meta document
+NUMBER = (int, float)
+SOURCE_KEYS = {
+    "name": str, "sha256": str, "fps": NUMBER, "frames": int, "width": int, "height": int, "start_time": NUMBER,
+    "rotation": NUMBER,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Array:
@@ -98,8 +105,8 @@ def clip_stem(name: str) -> str:
     """The name that clips are matched by: without folder and media suffix, in Unicode's composed form."""
     readable = name.encode("utf-8", "replace").decode()  # a file name that is no UTF-8
     stem = unicodedata.normalize("NFC", readable.strip()).replace("\\", "/").rsplit("/", 1)[-1]
-    if stem[:1] == "'" and stem[1:2] in ("=", "+", "-", "@"):
-        stem = stem[1:]  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
+    if stem[:1] == "'" and stem[1:].lstrip()[:1] in ("=", "+", "-", "@"):
+        stem = stem[1:].lstrip()  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
     while stem.lower().endswith(SUFFIXES) and not stem.startswith(".") and not START_AND_END.search(stem):
         stem = stem[: stem.rindex(".")]
     return stem
@@ -107,13 +114,15 @@ def clip_stem(name: str) -> str:
 
 def known_schema(schema: object, where: str) -> str:
     """Return `schema` if this version can read it; DataError naming the file `where` otherwise."""
+    if not isinstance(schema, str):
+        raise DataError(f"'{where}' has no schema that racctl knows (found {schema!r:.60})")
     if schema in ARRAYS or schema in TABLES or schema == "racctl.model/1":
-        return str(schema)
+        return schema
     known = {s.split("/")[0]: s for s in [*ARRAYS, *TABLES, "racctl.model/1"]}
-    kind = str(schema).split("/")[0]
+    kind = schema.split("/")[0]
     if kind in known:
-        raise DataError(f"'{where}' holds {schema}, this version reads {known[kind]}; upgrade racctl")
-    raise DataError(f"'{where}' has no schema that racctl knows (found {schema!r})")
+        raise DataError(f"'{where}' holds {schema:.60}, this version reads {known[kind]}; upgrade racctl")
+    raise DataError(f"'{where}' has no schema that racctl knows (found {schema!r:.60})")
 
 
 def step(tool: str, version: str, **args: object) -> Meta:
@@ -144,7 +153,10 @@ def _are_objects(values: object) -> bool:
 
 
 def load_meta(raw: bytes, where: str) -> Meta:
-    """Parse a meta document; DataError when it is not a JSON object."""
+    """Parse a meta document; DataError when it is not a JSON object, or one of the keys that racctl itself writes
+    holds something else than it writes there."""
+    if len(raw) > MAX_META:
+        raise DataError(f"'{where}' has a meta document of {len(raw) >> 20} MiB; at most {MAX_META >> 20} are read")
     try:
         meta = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
         json.dumps(meta, ensure_ascii=False).encode()
@@ -160,7 +172,18 @@ def load_meta(raw: bytes, where: str) -> Meta:
             raise DataError(f"'{where}' has damaged provenance: 'steps' is not a list of objects")
         if not all(_are_objects(entry.get("weights", [])) for entry in document.get("steps", [])):
             raise DataError(f"'{where}' has damaged provenance: 'weights' is not a list of objects")
+        _check_source(document.get("source", {}), where)
     return meta
+
+
+def _check_source(source: object, where: str) -> None:
+    """DataError unless what is said of the video are words and numbers; null is unknown."""
+    if not isinstance(source, dict):
+        raise DataError(f"'{where}' has a damaged meta document: 'source' is not a dict")
+    for key, kind in SOURCE_KEYS.items():
+        value = source.get(key)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise DataError(f"'{where}' has a damaged meta document: 'source' has {value!r:.40} as '{key}'")
 
 
 def check_arrays(schema: str, arrays: dict[str, np.ndarray], where: str) -> dict[str, int]:

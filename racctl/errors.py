@@ -14,6 +14,10 @@ class DataError(RacctlError):
     """Bad data, or nothing usable in it."""
 
 
+class DiskFullError(DataError):
+    """No room on the disk that is written to: no fault of one clip, so it ends the whole run."""
+
+
 class UsageError(RacctlError):
     """The command line (or the arguments of a library call) ask for something that makes no sense."""
 

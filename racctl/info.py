@@ -9,8 +9,11 @@ import numpy as np
 
 from racctl.contracts import TABLES, Mask, Meta, load_meta
 from racctl.errors import DataError
+from racctl.io.bounds import json_memory, refuse_large
+from racctl.io.current import document
+from racctl.io.mask_outline import MaskOutline, outline_mask
 from racctl.io.npz import read_npz
-from racctl.io.sniff import sniff
+from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
 
 MAX_DECODED = 4 << 30  # pixels of a video that is decoded to see what is lost; some 20 s of work
@@ -26,30 +29,56 @@ def describe(source: str) -> dict[str, Any]:
     with open_input(source) as file:
         kind = sniff(file)
         if kind not in DESCRIBERS:
-            raise DataError(f"'{where}' is {kind}, expected a racctl npz, Parquet or safetensors file, or a video")
+            raise DataError(
+                f"'{where}' is {kind_phrase(kind)}, expected a racctl npz, Parquet or safetensors file, or a video"
+            )
         own = {"file": where, "sha256": sha256(file), "kind": kind.replace("unknown", "video")}
         return {**own, **DESCRIBERS[kind](file, where), **own}
 
 
 def _npz(file: IO[bytes], where: str) -> dict[str, Any]:
+    known = document(file, where)
+    if known.get("schema") == Mask.schema:
+        return _mask(file, known, where)
     meta, arrays = read_npz(file, where)
     contents = {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
     return {**_document(meta), "contents": contents, **_coverage(meta["schema"], arrays)}
 
 
+def _mask(file: IO[bytes], meta: Meta, where: str) -> dict[str, Any]:
+    """Masks are many times larger than their file, so they are looked at one by one."""
+    outline = outline_mask(file, meta, where)
+    contents = {"mask": f"uint8 {outline.shape}"}
+    contents |= {name: f"{array.dtype} {array.shape}" for name, array in _clock(outline).items()}
+    about = {key: value for key, value in _document(meta).items() if key != "packed"}
+    return {**about, "contents": contents, **_mask_coverage(outline)}
+
+
+def _clock(outline: MaskOutline) -> dict[str, np.ndarray]:
+    return {"frame": outline.frame, "time": outline.time}
+
+
+def _mask_coverage(outline: MaskOutline) -> dict[str, Any]:
+    if not len(outline.time):
+        return {}
+    summary = _length(outline.time)
+    summary["person_found"] = f"{(outline.filled > 0).mean():.1%} of frames"
+    summary["person_covers"] = f"{outline.filled.mean():.1%} of the picture"
+    return summary
+
+
+def _length(time: np.ndarray) -> dict[str, Any]:
+    return {"frames": len(time), "seconds": f"{time[0]:.3f} .. {time[-1]:.3f}"}
+
+
 def _coverage(schema: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What a person wants to know first about a pose or mask: how long it is, how much of it is there."""
+    """What a person wants to know first about a pose: how long it is, how much of it is there."""
     if "time" not in arrays or not len(arrays["time"]):
         return {}
-    time = arrays["time"]
-    summary = {"frames": len(time), "seconds": f"{time[0]:.3f} .. {time[-1]:.3f}"}
+    summary = _length(arrays["time"])
     if schema.startswith("racctl.pose/"):
         seen = (arrays["score"] > 0).any((1, 2)).mean()
         summary["person_found"] = f"{seen:.1%} of frames"
-    if schema == Mask.schema:
-        covered = arrays["mask"].mean((1, 2)) if arrays["mask"].size else np.zeros(len(time))
-        summary["person_found"] = f"{(covered > 0).mean():.1%} of frames"
-        summary["person_covers"] = f"{covered.mean():.1%} of the picture"
     return summary
 
 
@@ -71,7 +100,9 @@ def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
     try:
         if size > min(MAX_HEADER, whole):
             raise ValueError("its header is longer than the file")
-        header = json.loads(file.read(size))
+        raw = file.read(size)
+        refuse_large(json_memory(raw), where, "its header")
+        header = json.loads(raw)
         words = header.pop("__metadata__", {})
         tensors = {name: f"{entry['dtype']} {tuple(entry['shape'])}" for name, entry in header.items()}
         parameters = sum(int(np.prod(entry["shape"], dtype=object)) for entry in header.values())
@@ -113,8 +144,8 @@ def _document(meta: Meta) -> dict[str, Any]:
 def licences(meta: Meta) -> list[str]:
     """`name: licence` of all weights that the steps name, each once."""
     found = {}
-    for document in [meta, *meta.get("clips", {}).values()]:
-        for entry in document.get("steps", []):
+    for part in [meta, *meta.get("clips", {}).values()]:
+        for entry in part.get("steps", []):
             for weights in entry.get("weights", []):
                 found[f"{weights.get('name', '?')}: {weights.get('licence', 'unknown')}"] = None
     return list(found)

@@ -20,8 +20,9 @@ from racctl.estimators import selfie, silhouettes, yolo
 from racctl.estimators import workers as workers_module
 from racctl.estimators.silhouettes import MaskModel, Parcel, Size, mask_model, mask_workers, nearest, pack, unpack
 from racctl.estimators.workers import Workers
+from racctl.io.bounds import MAX_MEMORY as MAX_BYTES
 from racctl.io.current import constants_digest, is_current, recorded_meta
-from racctl.io.npz import MAX_BYTES, write_frames
+from racctl.io.npz import write_frames
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.progress import Report, silent

@@ -227,7 +227,7 @@ def test_bom_blank_lines_quotes_and_windows_line_ends_are_fine(write):
         ("name,count,counts,L1\na,2,2,1\n", "mean the same"),
         ("name,count,L1\na,2,1.5\n", "whole frame number"),
         ("name,count,num_frames,L1\na,2,inf,1\n", "whole frame number"),
-        (b"clip,count\n\xff\xfe,1\n", "of an unknown kind"),
+        (b"clip,count\n\xff\xfe,1\n", "not UTF-8 text: byte 11 is 0xff, as in Latin-1"),
         (b"clip,count\n" + b"a,1\n" * 2000 + b"\xff,1\n", "not UTF-8"),
         (b"PK\x03\x04 a spreadsheet", "a zip or npz file"),
         ('{"a": 1}', "is json"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from poses import standing_body
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
@@ -25,7 +26,10 @@ from racctl.topology import BLAZEPOSE33, D2STX25, NTU25, TOPOLOGIES
 
 def minmax(frames: int = 5, seed: int = 0) -> np.ndarray:
     """(T, 99) as PoseRAC writes it: each axis of each frame from 0 to 1."""
-    points = np.random.default_rng(seed).normal(size=(frames, 33, 3)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(0, 60, (33, 1))
+    body = np.concatenate([standing_body(BLAZEPOSE33.joints, seed), depth], 1)
+    points = (body + rng.normal(size=(frames, 33, 3))).astype(np.float32)
     low, high = points.min(1, keepdims=True), points.max(1, keepdims=True)
     return ((points - low) / (high - low)).reshape(frames, 99)
 
@@ -157,7 +161,7 @@ def test_nobody_in_the_whole_clip_is_a_clip_all_the_same(tmp_path: Path) -> None
         (np.zeros(99), r"shape \(99,\)"),
         (np.zeros((2, 2, 5, 25, 3)), "shape"),
         (np.zeros((0, 99)), "empty array"),
-        (np.ones((2, 300, 25, 3)), "300 people"),
+        (np.ones((2, 300, 25, 3)), "which of the first two axes are frames"),
         (np.full((2, 99), "x"), "expected numbers"),
         (np.full((2, 99), 1j), "expected numbers"),
         (np.full((2, 99), np.inf), "infinite"),
@@ -279,8 +283,8 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     array = save(tmp_path / "a.npy", minmax())
     with pytest.raises(UsageError, match="no such format 'alphapose'; expected one of poserac, kinect"):
         load_pose(array, layout="alphapose")
-    with pytest.raises(DataError, match="is npy, but '--from coco' comes as json"):
-        load_pose(array, layout="coco")
+    with pytest.raises(DataError, match="is npy, but '--from mediapipe' comes as text"):
+        load_pose(array, layout="mediapipe")
     with pytest.raises(DataError, match="has 33 joints, but '--from kinect' has 25"):
         load_pose(array, layout="kinect")
     with pytest.raises(DataError, match="is folder, but '--from kinect' comes as npy or npz"):
@@ -290,7 +294,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     for fps in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="--fps"):
             load_pose(array, fps=fps)
-    assert set(FORMATS) == {"poserac", "kinect", "d2stx", "openpose", "coco", "mediapipe"}
+    assert set(FORMATS) == {"poserac", "kinect", "d2stx", "openpose", "openpose25b", "coco", "mediapipe"}
 
 
 def test_picture_size() -> None:

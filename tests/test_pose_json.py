@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from poses import standing_body
 
 from racctl.errors import DataError, RacctlError
 from racctl.io.people import MOST_PEOPLE, follow
@@ -20,11 +21,8 @@ from racctl.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
 
 def body(topology: Topology, x: float, seed: int = 0) -> np.ndarray:
     """(V, 3): x, y, confidence of somebody about 200 pixels tall at x."""
-    points = np.random.default_rng(seed).uniform(0, 200, (len(topology), 3)).round(2)
-    points[:, 0] = points[:, 0] / 4 + x
-    points[:, 1] += 50
-    points[:, 2] = 0.8
-    return points
+    points = standing_body(topology.joints, seed) + np.array([x, 50])
+    return np.concatenate([points.round(2), np.full((len(points), 1), 0.8)], 1)
 
 
 def person(points: np.ndarray, **keys: Any) -> dict[str, Any]:

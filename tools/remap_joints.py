@@ -17,7 +17,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="FORMAT",
-        help="poserac, kinect, d2stx, openpose, coco or mediapipe, where the content leaves a choice.",
+        help="poserac, kinect, d2stx, openpose, openpose25b, coco or mediapipe, where the content leaves a choice.",
     ),
 ]
 Fps = Annotated[

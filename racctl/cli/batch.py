@@ -12,7 +12,8 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from racctl.cli import console
-from racctl.errors import DataError, PartialError, RacctlError, UsageError
+from racctl.errors import DataError, DiskFullError, PartialError, RacctlError, UsageError
+from racctl.io.output import NO_ROOM
 from racctl.io.spool import clip_name
 from racctl.progress import Report, silent
 
@@ -109,7 +110,8 @@ def run_batch(
     """Call work(source, lane, report) for every source, `width` at a time; a lane in 0..width-1 serves one at a time.
 
     A single source gets a progress bar of its own and its error is raised; of several, a RacctlError fails its clip
-    only, and the bar counts clips. An interrupt calls `stop`, which should make the work under way fail soon.
+    only, unless the disk is full, and the bar counts clips. An interrupt calls `stop`, which should make the work under
+    way fail soon.
     """
     if len(sources) == 1:
         with console.progress(label) as report:
@@ -124,8 +126,15 @@ def run_batch(
         try:
             work(source, lane, silent)
             return None
+        except DiskFullError:
+            raise  # of every clip that follows, too
         except RacctlError as error:
             return str(error)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            if error.errno in NO_ROOM:
+                raise DiskFullError(f"cannot write temporary files: {reason}") from None
+            return reason
         except Exception as error:
             return f"internal error ({type(error).__name__}: {error}); run it alone with '--debug' and report it"
         finally:

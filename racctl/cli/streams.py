@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -99,16 +100,26 @@ def _csv(table: pa.Table) -> str:
 
 def _cell(value: object) -> object:
     if isinstance(value, list):
-        return " ".join(f"{v:.6g}" for v in value)
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value  # a spreadsheet would run it as a formula
-    return "" if value is None else value
+        return " ".join(f"{v:.6g}" if isinstance(v, float | int) else _safe_text(str(v)) for v in value)
+    return _safe_text(value) if isinstance(value, str) else "" if value is None else value
+
+
+def _safe_text(text: str) -> str:
+    """A cell that neither a spreadsheet runs as a formula (some look behind white space) nor a terminal as commands."""
+    visible = _visible(text, "\t\r\n")
+    is_formula = visible.lstrip()[:1] in ("=", "+", "-", "@") or visible[:1] in ("\t", "\r")
+    return "'" + visible if visible and is_formula else visible
+
+
+def _visible(text: str, keep: str = "") -> str:
+    """The text with control characters as their numbers, which also JSON's strings may hold."""
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) == "Cc" and c not in keep else c for c in text)
 
 
 def _json(table: pa.Table) -> str:
     """One object per line would stream better, but a table is small and users paste it into tools that want JSON."""
     rows = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in table.to_pylist()]
-    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    return _visible(json.dumps(rows, indent=1, ensure_ascii=False), "\n") + "\n"
 
 
 def _pretty(table: pa.Table, title: str) -> str:

@@ -27,7 +27,7 @@ from racctl.data.segments import files_in, read_segments
 from racctl.data.tables import read_text
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import read_table
-from racctl.io.sniff import sniff
+from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input
 
 __all__ = [
@@ -98,7 +98,7 @@ def _read_file(source: str) -> list[LabelledClip]:
         if kind == "text":
             return read_segments(read_text(file, where))
         if kind != "parquet":
-            raise DataError(f"'{where}' is {kind if kind != 'unknown' else 'of an unknown kind'}, expected {EXPECTED}")
+            raise DataError(f"'{where}' is {kind_phrase(kind)}, expected {EXPECTED}")
         meta, table = read_table(file, where)
     if meta["schema"] == "racctl.manifest/1":
         return _with_manifest(source, table.to_pylist())

@@ -68,6 +68,8 @@ def read_predictions(sources: list[str]) -> Predictions:
     steps: list[Meta] = []
     for place, source in enumerate(sources):
         found, meta = _read(source)
+        if isinstance(found, list):
+            _refuse_negative(found, display_name(source))
         if place and isinstance(found, PredictedLabels) != bool(labels):
             this, others = ("counts", "labels") if labels else ("labels", "counts")
             raise DataError(f"'{display_name(source)}' holds {this}, the files before it {others}; score them apart")
@@ -77,6 +79,12 @@ def read_predictions(sources: list[str]) -> Predictions:
             counts += found
         steps += [entry for entry in meta.get("steps", []) if entry not in steps]
     return Predictions(sources, None if labels else counts, _joined(labels) if labels else None, steps)
+
+
+def _refuse_negative(counts: list[ClipTruth], where: str) -> None:
+    for row in counts:
+        if row.count < 0:
+            raise DataError(f"'{where}' has a count of {row.count:g} for clip '{row.clip}'; expected 0 or more")
 
 
 def _read(source: str) -> tuple[PredictedLabels | list[ClipTruth], Meta]:

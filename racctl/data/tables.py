@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from racctl.errors import DataError
+from racctl.io.bounds import refuse_large
+from racctl.io.text import cells_memory, read_cells
 
-MAX_BYTES = 256 << 20
-MARK = re.compile(r"L(\d+)")  # and nothing else: a column 'Label' or 'Length' is not a frame number
+MOST_COLUMNS = 16384  # Excel's own limit
+MARK = re.compile(r"L(\d{1,9})")  # and nothing else: a column 'Label' or 'Length' is not a frame number
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """header: column names.  rows: cells, each row as long as the header.  lines: each row's line in the file."""
+    """header: column names.  rows: cells, of blank ones at a row's end as many as the file has, so that a wide header
+    does not widen every row.  lines: each row's line in the file."""
 
     where: str
     header: tuple[str, ...]
@@ -46,7 +48,7 @@ class TextTable:
         if not name or name not in self.header:  # pandas' index column has the name ""
             return [""] * len(self.rows)
         at = self.header.index(name)
-        return [row[at].strip() for row in self.rows]
+        return [row[at].strip() if at < len(row) else "" for row in self.rows]
 
     def names(self, name: str) -> list[str]:
         """A column of clip names. DataError when a spreadsheet took those that begin with '-' for formulas, as in
@@ -80,8 +82,15 @@ class TextTable:
     def frame_marks(self) -> Iterator[list[int | None]]:
         """For each row the frame numbers in L1, L2, ..., None where blank, up to the last one that is there."""
         columns = sorted((int(m[1]), i) for i, name in enumerate(self.header) if (m := MARK.fullmatch(name)))
+        places = {column: place for place, (_, column) in enumerate(columns)}
         for row, cells in enumerate(self.rows):
-            marks = [self._frame(cells[i].strip(), f"L{k}", row) for k, i in columns]
+            marks: list[int | None] = []
+            for column, cell in enumerate(cells):
+                if column not in places or not cell.strip():
+                    continue
+                place = places[column]
+                marks += [None] * (place + 1 - len(marks))
+                marks[place] = self._frame(cell.strip(), self.header[column], row)
             while marks and marks[-1] is None:
                 marks.pop()
             yield marks
@@ -98,25 +107,14 @@ class TextTable:
 
 
 def read_text(file: IO[bytes], where: str, header: tuple[str, ...] = ()) -> TextTable:
-    """Read CSV or TSV with a header line, or, with `header`, one without. DataError for other encodings than UTF-8,
+    """Read CSV or TSV with a header line, or, with `header`, one without. DataError for what `read_cells` refuses,
     rows wider than the header, a column name that is there twice, and a table without rows."""
-    raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise DataError(f"'{where}' is larger than {MAX_BYTES >> 20} MiB, too large for an annotation table")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{where}' is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    head = text.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = max(",\t;", key=head.count)  # the comma wins ties
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    limit = csv.field_size_limit(MAX_BYTES)  # a density curve in one cell is longer than the default allows
-    try:
-        numbered = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise DataError(f"'{where}', line {reader.line_num}, is not CSV ({error})") from None
-    finally:
-        csv.field_size_limit(limit)
+    numbered, held = [], 0
+    for line, cells in read_cells(file, where):
+        if any(cell.strip() for cell in cells):
+            held += cells_memory(cells)
+            refuse_large(held, where, f"its first {line} lines")
+            numbered.append((line, cells))
     return _rectangle([(0, list(header)), *numbered] if header else numbered, where)
 
 
@@ -124,13 +122,13 @@ def _rectangle(numbered: list[tuple[int, list[str]]], where: str) -> TextTable:
     if len(numbered) < 2:
         raise DataError(f"'{where}' holds a table without rows; expected a header line and one line per clip")
     header = tuple(name.strip() for name in numbered[0][1])
+    if len(header) > MOST_COLUMNS:
+        raise DataError(f"'{where}' has {len(header)} columns; expected at most {MOST_COLUMNS}, as in a spreadsheet")
     named = [name for name in header if name]
     if len(set(named)) != len(named):
-        twice = next(name for name in named if named.count(name) > 1)
+        twice = next(name for name, times in Counter(named).items() if times > 1)
         raise DataError(f"'{where}' has the column '{twice}' twice")
-    rows = []
     for line, cells in numbered[1:]:
         if any(cell.strip() for cell in cells[len(header) :]):
             raise DataError(f"'{where}', line {line}, has {len(cells)} cells, the header has {len(header)}")
-        rows.append(cells[: len(header)] + [""] * (len(header) - len(cells)))
-    return TextTable(where, header, rows, [line for line, _ in numbered[1:]])
+    return TextTable(where, header, [cells for _, cells in numbered[1:]], [line for line, _ in numbered[1:]])

@@ -16,7 +16,7 @@ from racctl.data.tables import MARK, TextTable, read_text
 from racctl.data.ucfrep import MAT_MAGIC, read_folder, read_mat, read_ucfrep
 from racctl.errors import DataError
 from racctl.io.parquet import read_table
-from racctl.io.sniff import sniff
+from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input
 
 EXPECTED = "a RepCount, Countix or UCFRep annotation, a table with a clip and a count column, or racctl's own Parquet"
@@ -58,8 +58,7 @@ def clips_in(file: IO[bytes], where: str) -> tuple[list[ClipTruth], Meta]:
         return read_clip_table(read_text(file, where)), {}
     if _is_mat(file):
         return [read_mat(file, where)], {}
-    found = {"npz": "a zip or npz file", "unknown": "of an unknown kind"}.get(kind, kind)
-    raise DataError(f"'{where}' is {found}, expected {EXPECTED}")
+    raise DataError(f"'{where}' is {kind_phrase(kind)}, expected {EXPECTED}")
 
 
 def read_clip_table(table: TextTable) -> list[ClipTruth]:

@@ -20,7 +20,7 @@ from racctl.data.tables import TextTable
 from racctl.errors import DataError
 
 MAT_MAGIC = b"MATLAB 5.0 MAT-file"
-MAX_MAT = 16 << 20  # the published ones have a few kB
+MAX_MAT = 64 << 10  # the published ones have less than one; deflated, this much can stand for 64 MiB
 CLASS = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 
 
@@ -63,7 +63,7 @@ def read_mat(file: IO[bytes], where: str) -> ClipTruth:
 
 def _mat_numbers(file: IO[bytes], where: str) -> tuple[list[int], int, int]:
     if file.seek(0, 2) > MAX_MAT:
-        raise DataError(f"'{where}' is larger than {MAX_MAT >> 20} MiB, too large for a UCFRep annotation")
+        raise DataError(f"'{where}' is larger than {MAX_MAT >> 10} KiB, too large for a UCFRep annotation")
     file.seek(0)
     try:
         label = scipy.io.loadmat(file, squeeze_me=True)["label"]

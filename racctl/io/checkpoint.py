@@ -8,12 +8,12 @@ from typing import IO, TYPE_CHECKING
 
 from racctl.contracts import Meta, dump_meta, load_meta
 from racctl.errors import DataError
+from racctl.io.bounds import file_size, json_memory, refuse_large
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = "racctl.model/1"
-MAX_BYTES = 8 << 30
 NEEDED = {"model": str, "config": dict, "classes": list, "input": dict}
 
 
@@ -33,10 +33,9 @@ def read_model(file: IO[bytes], where: str) -> tuple[Meta, dict[str, Tensor]]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    file.seek(0)
-    raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise DataError(f"'{where}' is larger than {MAX_BYTES >> 30} GiB; refusing")
+    size = file_size(file)
+    refuse_large(2 * size, where)  # the bytes and the tensors made of them
+    raw = file.read(size)
     try:
         tensors = load(raw)
         header = _header(raw)
@@ -49,8 +48,9 @@ def read_model(file: IO[bytes], where: str) -> tuple[Meta, dict[str, Tensor]]:
 def model_meta(path: str | Path) -> Meta:
     """The header alone, without reading the weights."""
     with open(path, "rb") as file:
+        size = file_size(file)
         length = int.from_bytes(file.read(8), "little")
-        return check_model(_header(length.to_bytes(8, "little") + file.read(min(length, 100 << 20))), str(path))
+        return check_model(_header(length.to_bytes(8, "little") + file.read(min(length, size))), str(path))
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -66,7 +66,9 @@ def _header(raw: bytes) -> Meta:
     import json
 
     length = int.from_bytes(raw[:8], "little")
-    document = json.loads(raw[8 : 8 + length])
+    text = raw[8 : 8 + length]
+    refuse_large(json_memory(text), "the header")
+    document = json.loads(text)
     about = document.get("__metadata__", {}).get("racctl")
     return load_meta(about.encode(), "the header") if about else {}
 

@@ -52,6 +52,7 @@ class Columns:
     person: int | None = None
     clip: int | None = None
     joint: int | None = None
+    is_named: bool = True  # False: told from the number of columns
 
     @property
     def seconds(self) -> float | None:
@@ -79,7 +80,7 @@ def without_header(cells: list[str], source: str) -> Columns:
     if per_joint is None:
         raise DataError(f"'{source}' is a CSV of {len(cells)} columns without names; expected names, or 99 or 132")
     slots = [Slot(False, joint, axis) for joint in BLAZEPOSE33.joints for axis in range(per_joint)]
-    return Columns([f"column {place + 1}" for place in range(len(cells))], dict(enumerate(slots)))
+    return Columns([f"column {place + 1}" for place in range(len(cells))], dict(enumerate(slots)), is_named=False)
 
 
 def with_header(names: list[str], source: str) -> Columns:

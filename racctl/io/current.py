@@ -11,9 +11,8 @@ from typing import IO
 
 import numpy as np
 
-from racctl.contracts import Meta, load_meta
+from racctl.contracts import MAX_META, Meta, load_meta
 from racctl.errors import DataError
-from racctl.io.npz import MAX_META
 from racctl.io.sniff import sniff
 
 
@@ -38,7 +37,7 @@ def constants_digest(*modules: ModuleType) -> str:
 def holds(path: str | Path, data: bytes) -> bool:
     """Whether the file is there with these very bytes."""
     try:
-        return Path(path).read_bytes() == data
+        return Path(path).stat().st_size == len(data) and Path(path).read_bytes() == data
     except OSError:
         return False
 

@@ -18,6 +18,7 @@ Note = Callable[[str], None]
 
 DEFAULT_FPS = 30.0
 LARGEST = 1e7  # no coordinate in pixels, metres or fractions gets there, and float32 still tells pixels apart
+HIGHEST_SCORE = 2.0  # heat maps exceed 1 a little (COCO results of some networks much: they are cut off at 1)
 SPREAD = 3.0  # fractions of a picture may lie outside it, but not this far
 
 
@@ -81,6 +82,9 @@ def to_pose(found: Landmarks, source: str, fps: float | None, size: tuple[int, i
     for array in (found.xyz, found.world):
         if array is not None:
             check_range(array, source)
+    percent = found.score is not None and found.format != "coco" and np.nanmax(found.score, initial=0) > HIGHEST_SCORE
+    if percent:
+        raise DataError(f"'{source}' has scores up to {np.nanmax(found.score):g}; expected confidences of 0 to 1")
     found = _without_ghosts(found)
     missing = np.isnan(found.xyz).any(-1)
     xyz = np.where(missing[..., None], np.nan, found.xyz)

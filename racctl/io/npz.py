@@ -14,6 +14,7 @@ import numpy as np
 
 from racctl.contracts import (
     ARRAYS,
+    MAX_META,
     Features,
     Mask,
     Meta,
@@ -26,12 +27,10 @@ from racctl.contracts import (
     mask_quality,
 )
 from racctl.errors import DataError
+from racctl.io.bounds import MAX_MEMORY, file_size, refuse_bomb, refuse_large
 
-MAX_BYTES = 8 << 30  # of one file's arrays, unpacked
-BOMB_RATIO = 200  # unpacked : packed, allowed beyond BOMB_FLOOR bytes; numeric data never gets there
-BOMB_FLOOR = 256 << 20
-MASK_FLOOR = 2 << 30  # the same for masks, which may be mostly empty and shrink a thousandfold
-MAX_META = 16 << 20
+MAX_STORED = 8 << 30  # of arrays that stand in the file as they are: a few kilobytes cannot stand for them
+CHUNK = 1 << 20
 TRIED = 64  # frames on which a mask's layout on disk is decided
 
 
@@ -47,9 +46,15 @@ def write_npz(
     target: IO[bytes], schema: str, meta: Meta, arrays: dict[str, np.ndarray], *, deflate: bool = False
 ) -> None:
     """Write `arrays` after their meta document. Equal input gives equal bytes: no clocks, fixed member order."""
+    write_arrays(target, {"meta": _meta_array(schema, meta), **arrays}, deflate=deflate)
+
+
+def write_arrays(target: IO[bytes], arrays: dict[str, np.ndarray], *, deflate: bool = False) -> None:
+    """Write a plain npz, the same bytes for the same arrays. On an error nothing of it is left open: what numpy.savez
+    leaves writes the end of the archive when it is collected, and fails again."""
     method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", method) as archive:
-        _write_members(archive, {"meta": _meta_array(schema, meta), **arrays})
+        _write_members(archive, arrays)
 
 
 def _meta_array(schema: str, meta: Meta) -> np.ndarray:
@@ -91,13 +96,13 @@ def read_npz(source: IO[bytes], where: str) -> tuple[Meta, dict[str, np.ndarray]
     return meta, arrays
 
 
-def read_arrays(source: IO[bytes], where: str) -> dict[str, np.ndarray]:
-    """Every array of an npz, racctl's or not, under the same safeguards as `read_npz`."""
+def read_arrays(source: IO[bytes], where: str, skip: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Every array of an npz, racctl's or not, but those to `skip`, under the same safeguards as `read_npz`."""
     try:
         with zipfile.ZipFile(source) as archive:
-            _refuse_bombs(archive, where)
+            _refuse_bombs(archive, file_size(source), where)
             members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            return {name: _read_member(archive, entry, where) for name, entry in members.items()}
+            return {name: _read_member(archive, members[name], where) for name in members if name not in skip}
     except (
         zipfile.BadZipFile,
         EOFError,
@@ -110,19 +115,23 @@ def read_arrays(source: IO[bytes], where: str) -> dict[str, np.ndarray]:
         raise DataError(f"'{where}' is not a whole npz file ({str(error).lower() or 'cut short'})") from None
 
 
-def _refuse_bombs(archive: zipfile.ZipFile, where: str) -> None:
+def _refuse_bombs(archive: zipfile.ZipFile, size: int, where: str) -> None:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
         raise DataError(f"'{where}' names the same array twice")
     if any(not name.endswith(".npy") or "/" in name or "\\" in name for name in names):
         raise DataError(f"'{where}' is a zip file with members that are not npz arrays")
-    total = sum(entry.file_size for entry in entries)
-    packed = sum(entry.compress_size for entry in entries)
-    rest = sum(entry.file_size for entry in entries if entry.filename != "mask.npy")
-    suspect = rest > BOMB_FLOOR or total > MASK_FLOOR
-    if total > MAX_BYTES or (suspect and total > BOMB_RATIO * max(packed, 1)):
-        raise DataError(f"'{where}' would unpack {packed} bytes to {total}; refusing (zip bomb?)")
+    stored = [entry for entry in entries if entry.compress_type == zipfile.ZIP_STORED]
+    if any(entry.file_size != entry.compress_size for entry in stored) or any(e.compress_size > size for e in entries):
+        raise DataError(f"'{where}' declares arrays that are larger than the file")
+    packed = [entry for entry in entries if entry not in stored]
+    refuse_large(sum(entry.file_size for entry in packed), where)
+    if sum(entry.file_size for entry in stored) > MAX_STORED:
+        raise DataError(f"'{where}' is too large: it holds more than {MAX_STORED >> 30} GiB of arrays; split it")
+    for entry in packed:
+        if entry.filename != "mask.npy":  # silhouettes may be mostly empty and shrink a thousandfold
+            refuse_bomb(entry.file_size, entry.compress_size, where)
 
 
 def _read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> np.ndarray:
@@ -139,19 +148,32 @@ def read_npy(stream: IO[bytes], length: int, where: str) -> np.ndarray:
 
     DataError for pickled objects, for a damaged header, and for a shape that the bytes do not back up."""
     try:
-        shape, fortran, dtype = _npy_header(stream)
+        shape, fortran, dtype = read_npy_header(stream)
         if dtype.hasobject:
             raise DataError(f"'{where}' holds pickled Python objects; save the plain array instead")
         size, held = int(np.prod(shape, dtype=object)) * dtype.itemsize, length - stream.tell()
         if min(shape, default=0) < 0 or size != held:
             raise DataError(f"'{where}' declares an array of shape {shape} ({size} bytes) and holds {held} bytes")
-        return np.frombuffer(bytearray(stream.read()), dtype).reshape(shape, order="F" if fortran else "C")
+        return _filled(stream, held, where).view(dtype).reshape(shape, order="F" if fortran else "C")
     except (ValueError, TypeError, OverflowError, RecursionError, SyntaxError, tokenize.TokenError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0].lower()
         raise DataError(f"'{where}' is not a whole npy array ({reason})") from None
 
 
-def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _filled(stream: IO[bytes], size: int, where: str) -> np.ndarray:
+    """(size,) uint8, read piece by piece into the array itself."""
+    out = np.empty(size, np.uint8)
+    window, place = memoryview(out), 0
+    while place < size:
+        count = stream.readinto(window[place : place + CHUNK])
+        if not count:
+            raise DataError(f"'{where}' is cut short: {place} of {size} bytes are there")
+        place += count
+    return out
+
+
+def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and dtype of the npy array that a stream is at the beginning of."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     with warnings.catch_warnings():
@@ -194,7 +216,7 @@ def write_frames(target: IO[bytes], meta: Meta, masks: Frames, frame: np.ndarray
     """
     check_clock(frame, time, "the mask")
     height, width = masks.shape[1:]
-    if np.prod(masks.shape, dtype=object) > MAX_BYTES:
+    if np.prod(masks.shape, dtype=object) > MAX_MEMORY:
         raise DataError(f"{len(frame)} masks of {width}x{height} pixels are more than one file may hold; use '--size'")
     packed = _is_smaller_packed(masks)
     shape = (len(frame), height, -(-width // 8) if packed else width)
@@ -231,15 +253,22 @@ def _unpacked(meta: Meta, arrays: dict[str, np.ndarray], where: str) -> tuple[Me
     """A mask with one byte for each pixel, whatever the layout on disk."""
     if "packed" not in meta:
         return meta, arrays
-    mask, note = arrays.get("mask"), meta["packed"]
-    width = note.get("width") if isinstance(note, dict) else None
-    sound = isinstance(width, int) and mask is not None and mask.dtype == np.uint8 and mask.ndim == 3
-    if not sound or mask.shape[2] != -(-width // 8) or width < 0:
+    mask = arrays.get("mask")
+    if mask is None or mask.dtype != np.uint8:
         raise DataError(f"'{where}' has a mask that is not packed the way its meta document says")
-    if mask.shape[0] * mask.shape[1] * width > MAX_BYTES:
-        raise DataError(f"'{where}' would unpack to {mask.shape[0]} masks of {width}x{mask.shape[1]} pixels; refusing")
+    width = packed_width(meta, mask.shape, where)
+    refuse_large(mask.shape[0] * mask.shape[1] * width, where, f"{len(mask)} masks of {width}x{mask.shape[1]} pixels")
     kept = {key: value for key, value in meta.items() if key != "packed"}
     return kept, {**arrays, "mask": np.unpackbits(mask, axis=-1, count=width)}
+
+
+def packed_width(meta: Meta, shape: tuple[int, ...], where: str) -> int:
+    """The width of masks that have `shape` on disk, eight pixels in a byte; DataError when that does not fit."""
+    note = meta["packed"]
+    width = note.get("width") if isinstance(note, dict) else None
+    if type(width) is not int or width < 0 or len(shape) != 3 or shape[2] != -(-width // 8):
+        raise DataError(f"'{where}' has a mask that is not packed the way its meta document says")
+    return width
 
 
 def read_mask(source: IO[bytes], where: str) -> Mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -10,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from racctl.errors import DataError
+from racctl.errors import DataError, DiskFullError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # what no other file would have either
 
 
 def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
@@ -31,7 +34,7 @@ def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise DataError(f"cannot write '{target}': {(error.strerror or str(error)).lower()}") from None
+        raise _cannot(f"write '{target}'", error) from None
 
 
 def make_folder(folder: str | Path) -> Path:
@@ -39,8 +42,14 @@ def make_folder(folder: str | Path) -> Path:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot make the directory '{folder}': {(error.strerror or str(error)).lower()}") from None
+        raise _cannot(f"make the directory '{folder}'", error) from None
     return Path(folder)
+
+
+def _cannot(what: str, error: OSError) -> DataError:
+    """The error of an output that cannot be made; DiskFullError where no other one could be made either."""
+    kind = DiskFullError if error.errno in NO_ROOM else DataError
+    return kind(f"cannot {what}: {(error.strerror or str(error)).lower()}")
 
 
 def copy_whole(build: Callable[[IO[bytes]], None], target: IO[bytes]) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from racctl.contracts import TABLES, Meta, dump_meta, known_schema, load_meta
 from racctl.errors import DataError
+from racctl.io.bounds import file_size, refuse_bomb, refuse_large
 
-MAX_BYTES = 8 << 30
 BOMB_RATIO = 1000  # run-length encoding of constant columns is legitimately strong
-BOMB_FLOOR = 256 << 20
+BOMB_FLOOR = 64 << 20
+ROW_BYTES = 400  # of one row as Python objects, which is how tables are read
+LEVEL_BYTES = 8  # of each value in a list: where its list and its row begin, while it is decoded
+WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 TYPES = {
     "string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<float32>": pa.list_(pa.float32()),
@@ -35,38 +40,81 @@ def write_table(target: IO[bytes], table: pa.Table) -> None:
     pq.write_table(table, target, compression="zstd")
 
 
-def table_meta(table: pa.Table, where: str) -> Meta:
-    """The racctl meta document of a table; DataError when it has none or an unknown schema."""
-    raw = (table.schema.metadata or {}).get(b"racctl")
-    if raw is None:
-        raise DataError(f"'{where}' is Parquet without a racctl meta document")
-    meta = load_meta(raw, where)
-    known_schema(meta.get("schema"), where)
-    return meta
-
-
 def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
-    """Read any racctl table and check its columns. Extra columns are kept; unsafe or cut files are DataErrors."""
+    """Read any racctl table and check its columns. Extra columns are kept; unsafe or cut files are DataErrors.
+
+    The meta document comes first, then what the columns will take, then the columns. Strings are read as references
+    into their dictionaries, for a few bytes of those can stand for as many strings as there are rows.
+    """
     try:
-        source.seek(0)
-        file = pq.ParquetFile(source, pre_buffer=False)  # with it, its threads and torch's abort some exits
-        size = source.seek(0, 2)
-        _refuse_bombs(file, size, where)
-        table = file.read()
+        size = file_size(source)
+        plain = _opened(source)
+        meta = _table_meta(plain.schema_arrow, where)
+        names = plain.schema_arrow.names
+        if len(set(names)) != len(names):
+            raise DataError(f"'{where}' has the column '{next(n for n in names if names.count(n) > 1)}' twice")
+        before = _memory(plain, where)
+        refuse_large(before, where)
+        refuse_bomb(before, size, where, BOMB_RATIO, BOMB_FLOOR)
+        strings = [field.name for field in plain.schema_arrow if _is_text(field.type)]
+        table = _opened(source, strings).read()
+        texts = sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks)
+        refuse_large(before + texts, where)
+        refuse_bomb(texts, size, where, BOMB_RATIO, BOMB_FLOOR)
+        table = table.cast(plain.schema_arrow)
+        table.validate(full=True)  # Arrow takes any bytes for strings until somebody looks
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise DataError(f"'{where}' is not a whole Parquet file ({str(error).splitlines()[0].lower()})") from None
-    meta = table_meta(table, where)
-    if meta["schema"] not in TABLES:
-        raise DataError(f"'{where}' is Parquet that claims to hold {meta['schema']}, which is not a table schema")
+        reason = (str(error).splitlines() or ["damaged"])[0].lower()
+        raise DataError(f"'{where}' is not a whole Parquet file ({reason})") from None
     return meta, _check_columns(table, meta["schema"], where)
 
 
-def _refuse_bombs(file: pq.ParquetFile, size: int, where: str) -> None:
-    groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
-    total = sum(group.total_byte_size for group in groups)
-    total = max(total, 8 * file.metadata.num_rows)  # a constant column can claim rows that cost it no bytes
-    if total > MAX_BYTES or (total > BOMB_FLOOR and total > BOMB_RATIO * size):
-        raise DataError(f"'{where}' would unpack {size} bytes to {total}; refusing (decompression bomb?)")
+def _opened(source: IO[bytes], dictionaries: list[str] | None = None) -> pq.ParquetFile:
+    source.seek(0)
+    # with pre_buffer, its threads and torch's abort some exits
+    return pq.ParquetFile(source, pre_buffer=False, read_dictionary=dictionaries)
+
+
+def _table_meta(schema: pa.Schema, where: str) -> Meta:
+    """The racctl meta document; DataError when there is none, or one of something else than a table."""
+    raw = (schema.metadata or {}).get(b"racctl")
+    if raw is None:
+        raise DataError(f"'{where}' is Parquet without a racctl meta document")
+    meta = load_meta(raw, where)
+    if known_schema(meta.get("schema"), where) not in TABLES:
+        raise DataError(f"'{where}' is Parquet that claims to hold {meta['schema']}, which is not a table schema")
+    return meta
+
+
+def _memory(file: pq.ParquetFile, where: str) -> int:
+    """Bytes that the columns take once decoded, strings as references."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    total = file.metadata.num_rows * ROW_BYTES
+    for place in range(file.metadata.num_columns):
+        leaf = file.schema.column(place)
+        values = sum(group.column(place).num_values for group in groups)
+        encoded = sum(group.column(place).total_uncompressed_size for group in groups)
+        in_list = leaf.max_repetition_level > 0
+        if leaf.physical_type == "BYTE_ARRAY":
+            total += encoded + values * 4
+            if "." in leaf.path:
+                refuse_large(values * encoded, where, f"its column '{leaf.path}'")  # no dictionary to be had of these
+        else:
+            total += values * (WIDTHS.get(leaf.physical_type) or leaf.length)
+        total += values * LEVEL_BYTES * in_list
+    return total
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pt.is_string, pt.is_large_string, pt.is_binary, pt.is_large_binary))
+
+
+def _text_bytes(chunk: pa.Array) -> int:
+    """Bytes of the strings that a dictionary's references stand for; 0 of any other column."""
+    if not pt.is_dictionary(chunk.type) or not _is_text(chunk.type.value_type):
+        return 0
+    lengths = pc.cast(pc.binary_length(chunk.dictionary), pa.int64())
+    return pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0
 
 
 def _check_columns(table: pa.Table, schema: str, where: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Plain pose arrays (npy, npz): BlazePose's 33 joints as PoseRAC stores them, and 25 joints of Kinect or D²-STX."""
+"""Plain pose arrays (npy, npz): which joints they are, and which axis is what, is told by the bodies in them."""
 
 from __future__ import annotations
 
@@ -7,31 +7,64 @@ from typing import IO
 import numpy as np
 
 from racctl.errors import DataError
+from racctl.io.bounds import file_size, refuse_large
 from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
+from racctl.io.layouts import (
+    BODY_18,
+    BODY_25,
+    BODY_25B,
+    COCO,
+    D2STX,
+    KINECT,
+    POSERAC,
+    TRIPLES,
+    Layout,
+    is_planar,
+    shows_bones,
+    told_by_bones,
+)
 from racctl.io.npz import read_arrays, read_npy
-from racctl.topology import BLAZEPOSE33, D2STX25, NTU25, Topology
+from racctl.topology import NTU25
 
 FLAT = {99: (33, 3), 132: (33, 4), 75: (25, 3)}  # numbers in a row -> joints, numbers per joint
-JOINTS = {"poserac": BLAZEPOSE33, "kinect": NTU25, "d2stx": D2STX25}  # what '--from' can call an array
+NAMED_FLAT = FLAT | {54: (18, 3), 51: (17, 3)}  # with '--from', which says what they are
+LAYOUTS = {33: (POSERAC,), 25: (KINECT, D2STX, BODY_25, BODY_25B)}  # joints -> what they may be
+NAMED = {
+    "poserac": (POSERAC,),
+    "kinect": (KINECT,),
+    "d2stx": (D2STX,),
+    "openpose": (BODY_25, BODY_18),
+    "openpose25b": (BODY_25B,),
+    "coco": (COCO,),
+}  # what '--from' can call an array
 SHAPES = "(T, 99), (T, 132), (T, 33, 3), (T, 33, 4), (T, 75), (T, 25, 3) or (T, M, 25, 3)"
 MOST_PEOPLE = 16  # more than that on the second axis is an array of another order
+STILL = 0.25  # of the body's extent: what joints move from frame to frame, at most; between people it is more
+BYTES_PER_NUMBER = 48  # of the array and of what is made of it
 
 
 def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note: Note) -> Landmarks:
-    """Landmarks from a plain npy or npz (`kind`), whose `layout` is a key of JOINTS or None: told from the shape.
+    """Landmarks from a plain npy or npz (`kind`), whose `layout` is a key of NAMED or None: told by the bones.
 
-    A row or person of zeros only is nobody. The fourth number of a joint is its visibility. Kinect's metres are turned
-    to y down and given again hip-centred as `world`. DataError for pickles, damaged files and other shapes."""
-    array = read_npy(file, _length(file), source) if kind == "npy" else _only_pose(read_arrays(file, source), source)
-    people = _with_people(array, source)
-    topology = _topology(people, source, layout, note)
+    A row or person of zeros only is nobody. The fourth number of a joint is its visibility, and the third of OpenPose
+    and COCO its confidence. Kinect's metres are turned to y down and given again hip-centred as `world`. DataError for
+    pickles, damaged files, other shapes and bones that fit no layout."""
+    flat = FLAT if layout is None else NAMED_FLAT
+    array = (
+        read_npy(file, file_size(file), source)
+        if kind == "npy"
+        else _only_pose(read_arrays(file, source), flat, source)
+    )
+    people = _in_order(_with_people(array, flat, source), source, note)
     nobody = (np.nan_to_num(people[..., :3]) == 0).all((2, 3))
-    people = np.where(nobody[..., None, None], np.nan, people)
+    people[nobody] = np.nan
+    found = _layout(people, source, layout, note)
+    if found in TRIPLES:
+        return _triples(people, found, source)
     xyz, score = people[..., :3], people[..., 3] if people.shape[-1] == 4 else None
-    if topology is NTU25 and scale_of(xyz) == "normalized":
+    if found is KINECT and scale_of(xyz) == "normalized" and _y_points_up(xyz):
         return _kinect(xyz)
-    name = next(name for name, joints in JOINTS.items() if joints is topology)
-    return Landmarks(name, topology, xyz, scale_of(xyz), score)
+    return Landmarks(found.name, found.topology, xyz, scale_of(xyz), score)
 
 
 def _kinect(xyz: np.ndarray) -> Landmarks:
@@ -41,64 +74,129 @@ def _kinect(xyz: np.ndarray) -> Landmarks:
     return Landmarks("kinect", NTU25, turned, "metres", world=turned - hips, args={"y": "turned to point down"})
 
 
-def _length(file: IO[bytes]) -> int:
-    length = file.seek(0, 2)
-    file.seek(0)
-    return length
+def _y_points_up(xyz: np.ndarray) -> bool:
+    """Whether the head has more y than the feet, as in Kinect's metres and not in a picture. Where nobody is, or lies
+    so that neither is higher, they are taken for Kinect's."""
+    head = xyz[..., NTU25.index("head"), 1]
+    feet = xyz[..., NTU25.indices(["left_foot", "right_foot"]), 1].mean(-1)
+    higher = (head - feet)[np.isfinite(head - feet)]
+    return not len(higher) or bool(np.median(higher) >= 0)
 
 
-def _only_pose(arrays: dict[str, np.ndarray], source: str) -> np.ndarray:
+def _triples(people: np.ndarray, layout: Layout, source: str) -> Landmarks:
+    """Landmarks of x, y, confidence: no depth, and joints of confidence 0 are unknown."""
+    confidence = people[..., 2]
+    known = np.isfinite(people).all(-1) & (np.nan_to_num(confidence) > 0)
+    if (np.nan_to_num(confidence) < 0).any():
+        raise DataError(f"'{source}' has third numbers below 0; expected confidences of 0 to 1")
+    people = layout.arranged(np.where(known[..., None], people, np.nan))
+    plane, score = people[..., :2], people[..., 2]
+    xyz = np.concatenate([plane, np.where(np.isnan(plane[..., :1]), np.nan, 0)], -1)
+    args = {"layout": "BODY_25B"} if layout is BODY_25B else {}
+    return Landmarks(
+        "openpose" if layout is not COCO else "coco", layout.topology, xyz, scale_of(xyz), score, dims=2, args=args
+    )
+
+
+def _only_pose(arrays: dict[str, np.ndarray], flat: dict[int, tuple[int, int]], source: str) -> np.ndarray:
     """The one member of an npz that has the shape of a pose."""
-    fitting = [name for name, array in arrays.items() if _joints(array.shape) is not None]
+    fitting = [name for name, array in arrays.items() if _joints(array.shape, flat) is not None]
     if len(fitting) == 1:
         return arrays[fitting[0]]
-    found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+    held = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
     what = "several poses" if fitting else "no pose"
-    raise DataError(f"'{source}' is an npz with {what} ({found}); expected one array of shape {SHAPES}")
+    raise DataError(f"'{source}' is an npz with {what} ({held}); expected one array of shape {SHAPES}")
 
 
-def _joints(shape: tuple[int, ...]) -> tuple[int, int] | None:
+def _joints(shape: tuple[int, ...], flat: dict[int, tuple[int, int]]) -> tuple[int, int] | None:
     """(V, numbers per joint) of an array of this shape; None when it is no pose."""
     if len(shape) == 2:
-        return FLAT.get(shape[1])
-    return shape[-2:] if len(shape) in (3, 4) and shape[-2:] in FLAT.values() else None
+        return flat.get(shape[1])
+    return shape[-2:] if len(shape) in (3, 4) and shape[-2:] in flat.values() else None
 
 
-def _with_people(array: np.ndarray, source: str) -> np.ndarray:
-    """(T, M, V, 3 or 4) float64 from any of SHAPES."""
-    joints = _joints(array.shape)
+def _with_people(array: np.ndarray, flat: dict[int, tuple[int, int]], source: str) -> np.ndarray:
+    """(T, M, V, 3 or 4) float64 from any of SHAPES; the first two axes as they come."""
+    joints = _joints(array.shape, flat)
     if joints is None:
         raise DataError(f"'{source}' holds an array of shape {array.shape}; expected {SHAPES}")
     if array.dtype.kind not in "fiu":
         raise DataError(f"'{source}' holds {array.dtype} values; expected numbers")
     if 0 in array.shape:
         raise DataError(f"'{source}' holds an empty array, of shape {array.shape}")
+    refuse_large(array.size * BYTES_PER_NUMBER, source, f"a pose of shape {array.shape}")
     with np.errstate(all="ignore"):  # what does not fit into float64 is infinite, see below
         people = array.reshape(len(array), -1, *joints).astype(np.float64)
-    if people.shape[1] > MOST_PEOPLE:
-        raise DataError(f"'{source}' has shape {array.shape}, {people.shape[1]} people; expected {SHAPES}")
     if np.isinf(people).any():
         raise DataError(f"'{source}' holds infinite values; expected NaN or a row of zeros where nobody was found")
     check_range(people, source)
     return people
 
 
-def _topology(people: np.ndarray, source: str, layout: str | None, note: Note) -> Topology:
-    """Which joints these are: by number, and for 25 by the order that gives the shorter bones."""
-    wanted = None if layout is None else JOINTS[layout]
-    if wanted is not None and len(wanted) != people.shape[2]:
-        raise DataError(f"'{source}' has {people.shape[2]} joints, but '--from {layout}' has {len(wanted)}")
-    if wanted is not None or people.shape[2] == len(BLAZEPOSE33):
-        return wanted or BLAZEPOSE33
-    found = D2STX25 if _bones(people, D2STX25) < 0.7 * _bones(people, NTU25) else NTU25
-    other = "kinect" if found is D2STX25 else "d2stx"
-    note(f"'{source}' read as 25 joints in the order of {found.name}; if they are not, use '--from {other}'")
+def _in_order(people: np.ndarray, source: str, note: Note) -> np.ndarray:
+    """(T, M, V, C) of an array whose first two axes may be (M, T): along the frames joints hardly move, from one person
+    to the next they do. DataError where that does not tell."""
+    if people.shape[1] == 1:
+        return people
+    along = [_movement(people), _movement(people.swapaxes(0, 1))]
+    frames_last = along[1] <= STILL and (not along[0] <= STILL or 2 * along[1] < along[0])
+    frames_first = along[0] <= STILL and (not along[1] <= STILL or 2 * along[0] < along[1])
+    if np.isnan(along[0]) and along[1] > STILL:
+        frames_first = True  # one frame, whose people are apart
+    if not frames_first and not frames_last and np.isnan(along).all() and people.shape[1] <= MOST_PEOPLE:
+        frames_first = True  # nobody is anywhere
+    if not frames_first and not frames_last:
+        raise DataError(
+            f"'{source}' has shape {people.shape}, and which of the first two axes are frames cannot be told; expected "
+            "(T, M, V, 3), frames before people; save each person as (T, V, 3)"
+        )
+    if frames_last:
+        note(
+            f"'{source}' read as {people.shape[0]} people in {people.shape[1]} frames, (M, T, V, C), by their movement"
+        )
+        people = np.ascontiguousarray(people.swapaxes(0, 1))
+    if people.shape[1] > MOST_PEOPLE:
+        raise DataError(f"'{source}' has shape {people.shape}, {people.shape[1]} people; expected {SHAPES}")
+    return people
+
+
+def _movement(people: np.ndarray) -> float:
+    """How far joints are from those of the next entry on the first axis, as a share of the body's extent: the median;
+    NaN where there are no two entries with somebody."""
+    present = (np.nan_to_num(people[..., :2]) != 0).any((2, 3))  # (T, M)
+    pairs = present[1:] & present[:-1]
+    if not pairs.any():
+        return float("nan")
+    plane = people[..., :2]
+    moved = np.nanmedian(np.linalg.norm(plane[1:][pairs] - plane[:-1][pairs], axis=-1), axis=-1)
+    extent = np.linalg.norm(np.nanmax(plane[1:][pairs], 1) - np.nanmin(plane[1:][pairs], 1), axis=-1)
+    return float(np.nanmedian(moved / np.maximum(extent, 1e-9)))
+
+
+def _layout(people: np.ndarray, source: str, layout: str | None, note: Note) -> Layout:
+    """Which joints these are: what '--from' says, or by the bones."""
+    joints, numbers = people.shape[2:]
+    if layout is not None:
+        fitting = [named for named in NAMED[layout] if len(named) == joints]
+        if not fitting:
+            has = " or ".join(str(len(named)) for named in NAMED[layout])
+            raise DataError(f"'{source}' has {joints} joints, but '--from {layout}' has {has}")
+        return fitting[0]
+    layouts = LAYOUTS[joints] if numbers == 3 or joints == 33 else LAYOUTS[joints][:2]
+    bodies = people.reshape(-1, joints, numbers)
+    bodies = np.where((bodies == 0).all(-1, keepdims=True), np.nan, bodies)  # a joint that OpenPose does not see
+    if len(layouts) == 1 and not shows_bones(bodies, layouts):
+        return layouts[0]
+    found = told_by_bones(bodies, layouts)
+    if found is None or is_planar(bodies, found):
+        ways = " or ".join(f"'--from {named.name}'" for named in layouts)
+        raise DataError(
+            f"'{source}' has {joints} joints, and the bones fit no order of them that racctl knows; if you know it, "
+            f"use {ways}"
+        )
+    if len(layouts) > 1:
+        others = ", ".join(f"'--from {named.name}'" for named in layouts if named is not found)
+        what = "OpenPose's " + ("BODY_25B" if found is BODY_25B else "BODY_25") + " (x, y, confidence)"
+        shown = what if found in TRIPLES else found.topology.name
+        note(f"'{source}' read as 25 joints in the order of {shown}; if they are not, use {others}")
     return found
-
-
-def _bones(people: np.ndarray, topology: Topology) -> float:
-    """The mean length of a bone, were these joints in the order of `topology`. In the wrong one of the two orders
-    limbs cross the body: on real poses they come out 2.4 to 4 times as long."""
-    starts = people[:, :, topology.indices(start for start, _ in topology.edges), :3]
-    ends = people[:, :, topology.indices(end for _, end in topology.edges), :3]
-    return float(np.nan_to_num(np.linalg.norm(starts - ends, axis=-1)).mean())

@@ -8,9 +8,8 @@ row; columns of frame, time and person anywhere; `world` in a column's name for 
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -18,12 +17,17 @@ from typing import IO, Any
 import numpy as np
 
 from racctl.errors import DataError
+from racctl.io.bounds import refuse_large
 from racctl.io.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
 from racctl.io.landmarks import Landmarks, Note, scale_of
+from racctl.io.layouts import POSERAC, is_planar, shows_bones, told_by_bones
+from racctl.io.text import read_cells
 from racctl.topology import BLAZEPOSE33
 
-MAX_BYTES = 512 << 20
+FRAME_SECONDS = (1 / 1000, 5.0)  # of a frame: no camera is faster, no count is possible in slower ones
 LARGEST = 1e20  # nanoseconds since 1970 are 2e18
+JOINT_BYTES = 280  # of one joint of one person in one frame, in a file with a row for each
+RECORD_BYTES = 5000  # of one person in one frame, with the arrays that are made of it
 EMPTY = ("", "nan", "none", "null", "na", "n/a")
 
 Row = tuple[int, list[str]]  # line number, cells
@@ -32,14 +36,19 @@ Key = tuple[float, int]  # moment (frame number, else time, else row number), pe
 
 @dataclass
 class Records:
-    """What the rows say: values (2, V, 4), image and world, x y z score, by moment and person; seconds by moment."""
+    """What the rows say: values (2, V, 4), image and world, x y z score, by moment and person; seconds by moment.
+    They are held as float32, as the pose will be."""
 
+    source: str
     values: dict[Key, np.ndarray] = field(default_factory=dict)
     times: dict[float, float] = field(default_factory=dict)
 
     def of(self, key: Key) -> np.ndarray:
         """The values of one person at one moment, NaN at first."""
-        return self.values.setdefault(key, np.full((2, len(BLAZEPOSE33), 4), np.nan))
+        if key not in self.values:
+            refuse_large((len(self.values) + 1) * RECORD_BYTES, self.source, f"its {len(self.values) + 1} poses")
+            self.values[key] = np.full((2, len(BLAZEPOSE33), 4), np.nan, np.float32)
+        return self.values[key]
 
 
 def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
@@ -54,26 +63,28 @@ def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
     records = _wide(rows, columns, source) if columns.joint is None else _long(rows, columns, source)
     if not records.values:
         raise DataError(f"'{source}' is a CSV without rows")
-    return _landmarks(records, columns, source, note)
+    landmarks = _landmarks(records, columns, source, note)
+    if not columns.is_named:
+        _check_bones(landmarks.xyz, source)
+    return landmarks
+
+
+def _check_bones(xyz: np.ndarray, source: str) -> None:
+    """DataError for columns without names whose joints are not put together like BlazePose's."""
+    people = xyz.reshape(-1, *xyz.shape[2:])
+    fits = told_by_bones(people, (POSERAC,)) is not None and not is_planar(people, POSERAC)
+    if shows_bones(people, (POSERAC,)) and not fits:
+        raise DataError(
+            f"'{source}' has columns without names whose numbers are not x, y, z (or x, y, z, visibility) of "
+            "MediaPipe's 33 joints; give it a header such as 'x0,y0,z0,v0,x1,...'"
+        )
 
 
 def _rows(file: IO[bytes], source: str) -> Iterator[Row]:
-    """Every line that is not blank; the separator is the one that the first line has most of."""
-    if file.seek(0, 2) > MAX_BYTES:
-        raise DataError(f"'{source}' is a CSV of more than {MAX_BYTES >> 20} MiB; expected one clip")
-    file.seek(0)
-    try:
-        text = file.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"'{source}' is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    first = text[: text.find("\n") + 1] or text
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), skipinitialspace=True)
-    try:
-        for cells in reader:
-            if len(cells) > 1 or "".join(cells).strip():  # commas alone are a frame without anybody
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise DataError(f"'{source}', line {reader.line_num}: not CSV ({error})") from None
+    """Every line that is not blank; commas alone are a frame without anybody."""
+    for line, cells in read_cells(file, source, spaces=True):
+        if len(cells) > 1 or "".join(cells).strip():
+            yield line, cells
 
 
 def _float(cell: str) -> float | None:
@@ -123,7 +134,7 @@ def _keyed(
 
 def _wide(rows: Iterable[Row], columns: Columns, source: str) -> Records:
     """One row per frame and person."""
-    records = Records()
+    records = Records(source)
     places = list(columns.slots)
     at = tuple(np.array([_at(slot.world, slot.joint, slot.axis) for slot in columns.slots.values()]).T)
     for where, cells, key in _keyed(rows, columns, source, records):
@@ -142,14 +153,15 @@ def _long(rows: Iterable[Row], columns: Columns, source: str) -> Records:
     place = columns.joint or 0
     if columns.frame is None and columns.time is None:
         raise DataError(f"'{source}' has one row per joint but neither frame nor time; expected a column 'frame'")
-    records, found = Records(), {}
+    records, found = Records(source), {}
     for where, cells, key in _keyed(rows, columns, source, records):
         joint = joint_named(cells[place])
         if joint is None:
             raise DataError(f"{where}: '{columns.names[place]}' is {cells[place][:40]!r}, expected a landmark's name")
         if (key, joint) in found:
             raise DataError(f"{where}: a second row for the same frame, person and joint")
-        found[key, joint] = [_number(cells, column, columns, where) for column in columns.slots]
+        refuse_large((len(found) + 1) * JOINT_BYTES, source, f"its {len(found) + 1} joints")
+        found[key, joint] = array("f", [_number(cells, column, columns, where) for column in columns.slots])
     names = settled([joint for _, joint in found], source)
     for (key, joint), values in found.items():
         person = records.of(key)
@@ -164,7 +176,7 @@ def _landmarks(records: Records, columns: Columns, source: str, note: Note) -> L
     people = sorted({person for _, person in records.values})
     if len(moments) * len(people) > 4 * len(records.values) + 1000:
         raise DataError(f"'{source}' has {len(people)} people in {len(moments)} frames; expected one clip of a few")
-    values = np.full((len(moments), len(people), 2, len(BLAZEPOSE33), 4), np.nan)
+    values = np.full((len(moments), len(people), 2, len(BLAZEPOSE33), 4), np.nan, np.float32)
     row, column = {m: t for t, m in enumerate(moments)}, {p: m for m, p in enumerate(people)}
     for (moment, person), found in records.values.items():
         values[row[moment], column[person]] = found
@@ -199,15 +211,31 @@ def _xyz(values: np.ndarray) -> np.ndarray:
 def _seconds(
     times: list[float | None], columns: Columns, source: str, note: Note
 ) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """(T,) seconds, or None where there is no time, and what the provenance says of them. Where the column's name has
-    no unit it is the one that makes a frame last less than 5 s; a clock that counts from 1970 is set to 0."""
+    """(T,) seconds, or None where there is no time, and what the provenance says of them. A clock that counts from
+    1970 is set to 0."""
     if columns.time is None:
         return None, {}
-    array, unit = np.array(times, np.float64), columns.seconds
+    clock, unit = np.array(times, np.float64), columns.seconds
     if unit is None:
-        period = float(np.median(np.diff(array))) if len(array) > 1 else 0.0
-        unit = next((unit for unit in (1.0, 1e-3, 1e-6) if period * unit < 5), 1e-9)
+        unit = _unit(clock, columns.names[columns.time], source)
         note(f"'{source}': one step of '{columns.names[columns.time]}' read as {unit:g} s")
-    if abs(array[0]) * unit > 1e8:
-        return (array - array[0]) * unit, {"time_unit": unit, "time_from": "first frame"}
-    return array * unit, {"time_unit": unit}
+    if abs(clock[0]) * unit > 1e8:
+        return (clock - clock[0]) * unit, {"time_unit": unit, "time_from": "first frame"}
+    return clock * unit, {"time_unit": unit}
+
+
+def _unit(clock: np.ndarray, name: str, source: str) -> float:
+    """Seconds per unit of a column whose name does not say: the only one of s, ms, µs and ns in which a frame lasts as
+    long as a video's may. DataError where several do, or none."""
+    if len(clock) < 2:
+        return 1.0
+    period = float(np.median(np.diff(clock)))
+    if not period > 0:
+        return 1.0  # the pose's own check says what is wrong
+    fitting = [unit for unit in (1.0, 1e-3, 1e-6, 1e-9) if FRAME_SECONDS[0] <= period * unit <= FRAME_SECONDS[1]]
+    if len(fitting) != 1:
+        raise DataError(
+            f"'{source}' has steps of {period:g} in '{name}', which could be seconds or a fraction of them; call the "
+            "column 'timestamp_s' or 'timestamp_ms', or 'frame' if it counts frames"
+        )
+    return fitting[0]

@@ -3,8 +3,13 @@
 * poserac: npy or npz of shape (T, 99) or (T, 33, 3), or with visibility; a frame of zeros is nobody. blazepose33
 * kinect: npy or npz of shape (T, 25, 3), (T, 75) or (T, M, 25, 3); metres with y up, as Kinect has it. ntu25
 * d2stx: the same shapes in the order of D²-STX. d2stx25
-* openpose: a folder of JSON files, one per frame, or one of them; several people. openpose25, openpose18
-* coco: COCO keypoint JSON, annotations or a list of results; several people. coco17
+* openpose: a folder of JSON files, one per frame, or one of them; several people. openpose25, openpose18. Or npy or npz
+  of x, y, confidence: (T, 25, 3), (T, 75), (T, M, 25, 3), and with '--from' those of 18 joints
+* openpose25b: the same of BODY_25B, whose neck and middle of the hips become those of openpose25
+* coco: COCO keypoint JSON, annotations or a list of results; several people. coco17. With '--from' (T, 17, 3) and
+  (T, 51) arrays of x, y, confidence
+
+What has no name is told by the bones; where they fit nothing, or two things, it is refused and '--from' asked for.
 * mediapipe: CSV of landmarks in the ways that `pose_csv` describes. blazepose33
 """
 
@@ -22,7 +27,7 @@ from racctl.io.npz import read_pose
 from racctl.io.pose_arrays import read_array
 from racctl.io.pose_csv import read_csv
 from racctl.io.pose_json import load_json, read_coco, read_openpose, read_openpose_folder
-from racctl.io.sniff import sniff
+from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
 
 # name for '--from' -> the kinds of file (see `sniff`) it comes in
@@ -30,8 +35,9 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "poserac": ("npy", "npz"),
     "kinect": ("npy", "npz"),
     "d2stx": ("npy", "npz"),
-    "openpose": ("json", "folder"),
-    "coco": ("json",),
+    "openpose": ("json", "folder", "npy", "npz"),
+    "openpose25b": ("json", "folder", "npy", "npz"),
+    "coco": ("json", "npy", "npz"),
     "mediapipe": ("text",),
 }
 
@@ -65,7 +71,7 @@ def load_pose(
         raise UsageError(f"no such format '{layout}'; expected one of {', '.join(FORMATS)}")
     if source != "-" and Path(source).is_dir():
         _check_layout(layout, "folder", source)
-        return to_pose(read_openpose_folder(source, note), source, fps, size, note)
+        return to_pose(read_openpose_folder(source, note, layout), source, fps, size, note)
     with open_input(source) as file:
         name, kind = display_name(source), sniff(file)
         if kind == "npz" and _is_racctl(file):
@@ -88,7 +94,7 @@ def picture_size(text: str) -> tuple[int, int]:
 
 def _read(file: IO[bytes], kind: str, name: str, layout: str | None, note: Note) -> Landmarks:
     if kind not in {kind for kinds in FORMATS.values() for kind in kinds}:
-        what = "of no known kind" if kind == "unknown" else kind
+        what = "of no known kind" if kind == "unknown" else kind_phrase(kind)
         hint = "; run 'racctl pose' first" if kind == "video" else ""
         raise DataError(f"'{name}' is {what}; expected {ACCEPTED}{hint}")
     _check_layout(layout, kind, name)
@@ -100,9 +106,11 @@ def _read(file: IO[bytes], kind: str, name: str, layout: str | None, note: Note)
     found = "openpose" if isinstance(document, dict) and "people" in document else "coco"
     if found == "coco" and not (isinstance(document, list) or "annotations" in document):
         raise DataError(f"'{name}' is JSON without 'people', 'annotations' or a list of results; expected {ACCEPTED}")
-    if layout not in (None, found):
+    if layout not in (None, found) and (found, layout) != ("openpose", "openpose25b"):
         raise DataError(f"'{name}' is {found} JSON, not '--from {layout}'")
-    return read_openpose(document, name, note) if found == "openpose" else read_coco(document, name, note)
+    if found == "openpose":
+        return read_openpose(document, name, note, layout)
+    return read_coco(document, name, note, layout)
 
 
 def _check_layout(layout: str | None, kind: str, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -11,26 +10,35 @@ from typing import IO, Any
 import numpy as np
 
 from racctl.errors import DataError
+from racctl.io.bounds import file_size, json_memory, refuse_large
+from racctl.io.frame_names import numbered_names
 from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
+from racctl.io.layouts import BODY_18, BODY_25, BODY_25B, COCO, Layout, shows_bones, told_by_bones
 from racctl.io.people import follow, stack
 from racctl.io.sniff import sniff
 from racctl.io.spool import open_input
-from racctl.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
+from racctl.topology import COCO17
 
-MAX_BYTES = 512 << 20  # of one JSON file; parsed, it takes ten times that
-OPENPOSE_LAYOUTS = {len(layout) * 3: layout for layout in (OPENPOSE25, OPENPOSE18)}
+OPENPOSE_LAYOUTS = {75: (BODY_25, BODY_25B), 54: (BODY_18,)}  # numbers per person -> what they may be
+PARTIAL_VIEW = 1.35  # bones of people that are not seen whole take more of what is seen
+BYTES_PER_NUMBER = 64  # of the array and of what is made of it
+
+FRAME_KEYS = ("frame_id", "frame_number", "frame_index", "frame")  # of an image, in the ways exporters write it
 
 People = list[np.ndarray]  # of one frame, each (V, 3): x, y, score
 
 
 def load_json(file: IO[bytes], where: str) -> Any:
     """Parse a JSON document from a stranger; DataError when it is none, or too large or too deep to be a pose."""
-    size = file.seek(0, 2)
-    file.seek(0)
-    if size > MAX_BYTES:
-        raise DataError(f"'{where}' is {size >> 20} MiB of JSON; expected at most {MAX_BYTES >> 20}, one clip")
+    size = file_size(file)
+    refuse_large(size, where)
+    raw = file.read(size)
+    refuse_large(json_memory(raw), where)
     try:
-        return json.loads(file.read())
+        return json.loads(raw)
+    except UnicodeDecodeError as error:
+        place, value = error.start, error.object[error.start]
+        raise DataError(f"'{where}' is not UTF-8 text (byte {place} is 0x{value:02x}); save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"'{where}' is not whole JSON ({str(error).splitlines()[0].lower()})") from None
 
@@ -54,7 +62,7 @@ def _known(person: np.ndarray) -> np.ndarray:
 
 
 def _landmarks(
-    layout: tuple[str, Topology],
+    layout: tuple[str, Layout],
     frames: dict[int, People],
     ids: dict[int, list[int]] | None,
     source: str,
@@ -62,7 +70,7 @@ def _landmarks(
     size: tuple[int, int] | None = None,
 ) -> Landmarks:
     """Landmarks from people by frame number; `ids` names them where the file does, else they are followed."""
-    name, topology = layout
+    name, topology = layout[0], layout[1].topology
     numbers = sorted(frames)
     people = [frames[number] for number in numbers]
     places = [[person[:, :2] for person in group] for group in people]
@@ -74,17 +82,18 @@ def _landmarks(
     xyz = np.concatenate([plane, np.zeros((*plane.shape[:-1], 1))], -1)
     xyz = np.where(np.isnan(plane).any(-1, keepdims=True), np.nan, xyz)
     who = {"people": "as named" if ids is not None else "followed by distance"} if len(track) > 1 else {}
+    who |= {"layout": "BODY_25B"} if layout[1] is BODY_25B else {}
     return Landmarks(name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=who, size=size)
 
 
-def read_openpose_folder(folder: str, note: Note) -> Landmarks:
-    """Landmarks from a folder of OpenPose JSON files, one per frame, numbered by the last digits of their names (by
-    their order where those have none). Files that are not JSON are left alone."""
+def read_openpose_folder(folder: str, note: Note, wanted: str | None = None) -> Landmarks:
+    """Landmarks from a folder of OpenPose JSON files, one per frame, numbered by the number that counts in their names
+    (by their order where those have none). Files that are not JSON are left alone."""
     paths = [path for path in sorted(Path(folder).iterdir()) if not path.name.startswith(".") and _is_json(path)]
     if not paths:
         raise DataError(f"'{folder}' holds no OpenPose JSON files (one per frame, from '--write_json')")
-    numbers = _frame_numbers([path.stem for path in paths], folder)
-    return _openpose(zip(numbers, map(str, paths), map(_load, paths), strict=True), folder, note)
+    numbers = numbered_names([path.stem for path in paths], folder) or list(range(len(paths)))
+    return _openpose(zip(numbers, map(str, paths), map(_load, paths), strict=True), folder, note, wanted)
 
 
 def _is_json(path: Path) -> bool:
@@ -99,15 +108,19 @@ def _load(path: Path) -> Any:
         return load_json(file, str(path))
 
 
-def read_openpose(document: Any, source: str, note: Note) -> Landmarks:
-    """Landmarks from one OpenPose document: a clip of one frame."""
-    return _openpose([(0, source, document)], source, note)
+def read_openpose(document: Any, source: str, note: Note, wanted: str | None = None) -> Landmarks:
+    """Landmarks from one OpenPose document: a clip of one frame. wanted: "openpose" or "openpose25b", or None: told by
+    the bones."""
+    return _openpose([(0, source, document)], source, note, wanted)
 
 
-def _openpose(documents: Iterable[tuple[int, str, Any]], source: str, note: Note) -> Landmarks:
+def _openpose(
+    documents: Iterable[tuple[int, str, Any]], source: str, note: Note, wanted: str | None
+) -> Landmarks:  # fmt: skip
     frames: dict[int, People] = {}
     ids: dict[int, list[int]] = {}
     lengths: set[int] = set()
+    held = 0
     for number, where, document in documents:
         people = document.get("people") if isinstance(document, dict) else None
         if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
@@ -118,11 +131,35 @@ def _openpose(documents: Iterable[tuple[int, str, Any]], source: str, note: Note
         if len(lengths) > 1 or not lengths <= set(OPENPOSE_LAYOUTS):
             counts = " and ".join(str(length) for length in sorted(lengths))
             raise DataError(f"'{where}' has {counts} numbers per person; expected 75 (BODY_25) or 54 (COCO) throughout")
+        held += sum(BYTES_PER_NUMBER * len(values) for values, _ in flat)
+        refuse_large(held, source)
         frames[number] = [_known(values.reshape(-1, 3)) for values, _ in flat]
         ids[number] = [name for _, name in flat]
     named = any(ids.values()) and all(name >= 0 for names in ids.values() for name in names)
-    layout = OPENPOSE_LAYOUTS[lengths.pop()] if lengths else OPENPOSE25
+    layout = _openpose_layout(frames, lengths, source, wanted)
+    frames = {number: [layout.arranged(person) for person in people] for number, people in frames.items()}
     return _landmarks(("openpose", layout), frames, ids if named else None, source, note)
+
+
+def _openpose_layout(frames: dict[int, People], lengths: set[int], source: str, wanted: str | None) -> Layout:
+    """Which joints these are: what '--from' says, or by the bones. A clip of nobody is BODY_25."""
+    layouts = OPENPOSE_LAYOUTS[lengths.pop()] if lengths else (BODY_25,)
+    people = np.array([person for group in frames.values() for person in group])
+    if wanted is not None:
+        named = [layout for layout in layouts if layout.name == wanted]
+        if not named and len(people):
+            raise DataError(f"'{source}' has {people.shape[1]} joints, '--from {wanted}' has 25")
+        return named[0] if named else layouts[0]
+    if not len(people) or (len(layouts) == 1 and not shows_bones(people, layouts)):
+        return layouts[0]
+    layout = told_by_bones(people, layouts, PARTIAL_VIEW)
+    if layout is None:
+        ways = " or ".join(f"'--from {layout.name}'" for layout in layouts)
+        raise DataError(
+            f"'{source}' has {people.shape[1]} joints a person, and the bones do not tell their order; if you know it, "
+            f"use {ways}"
+        )
+    return layout
 
 
 def _body(person: dict[str, Any]) -> object:
@@ -136,29 +173,25 @@ def _person_id(person: dict[str, Any]) -> int:
     return value if type(value) is int and 0 <= value < 1 << 31 else -1
 
 
-def _frame_numbers(names: list[str], where: str) -> list[int]:
-    """The last number in each name; the place in the list when one has none."""
-    digits = [re.findall(r"\d+", name) for name in names]
-    if not all(digits):
-        return list(range(len(names)))
-    return _one_clip([int(found[-1][-18:]) for found in digits], where)
-
-
 def _one_clip(numbers: list[Any], where: str) -> list[Any]:
     if len(set(numbers)) != len(numbers):
         raise DataError(f"'{where}' has two pictures for the same frame number; expected one clip")
     return numbers
 
 
-def read_coco(document: Any, source: str, note: Note) -> Landmarks:
+def read_coco(document: Any, source: str, note: Note, wanted: str | None = None) -> Landmarks:
     """Landmarks from COCO keypoint JSON: an object with `annotations` (and `images`, `categories`) or a list of
-    results. Joints go by the category's keypoint names where it has them. v of 0, 1, 2 is score 0, 0.5, 1."""
+    results. Joints go by the category's keypoint names where it has them; without names 17 must have the bones of
+    COCO's, unless `wanted` is "coco". v of 0, 1, 2 is score 0, 0.5, 1."""
     document = {"annotations": document} if isinstance(document, list) else document
     found = [entry for entry in _objects(document, "annotations", source) if "keypoints" in entry]
     if not found:
         raise DataError(f"'{source}' has no annotations with 'keypoints'")
-    columns = _coco_columns(_objects(document, "categories", source), source)
-    people = [_coco_person(entry["keypoints"], columns, source) for entry in found]
+    names = _coco_columns(_objects(document, "categories", source), source)
+    people = [_coco_person(entry["keypoints"], names or list(COCO17.joints), source) for entry in found]
+    refuse_large(BYTES_PER_NUMBER * 3 * len(COCO17) * len(people), source)
+    if names is None and wanted is None:
+        _check_bones(np.array([_known(person) for person in people]), source)
     third = np.concatenate([person[:, 2] for person in people])
     third = third[np.isfinite(third)]
     if np.isin(third, (0, 1, 2)).all() and ((third == 2).any() or "images" in document):
@@ -174,7 +207,7 @@ def read_coco(document: Any, source: str, note: Note) -> Landmarks:
         frames[frame].append(_known(person))
         ids[frame].append(_person_id({"person_id": entry.get("track_id")}))
     named = all(name >= 0 for names in ids.values() for name in names)
-    return _landmarks(("coco", COCO17), frames, ids if named else None, source, note, _coco_size(images))
+    return _landmarks(("coco", COCO), frames, ids if named else None, source, note, _coco_size(images))
 
 
 def _objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
@@ -184,8 +217,17 @@ def _objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
     return items
 
 
-def _coco_columns(categories: list[dict[str, Any]], where: str) -> list[str]:
-    """The keypoint names in the file's order: those of its first category that lists them, else COCO's 17."""
+def _check_bones(people: np.ndarray, source: str) -> None:
+    """DataError unless (N, 17, 3) are put together like COCO's joints, or too few are known to tell."""
+    if shows_bones(people, (COCO,)) and told_by_bones(people, (COCO,), PARTIAL_VIEW) is None:
+        raise DataError(
+            f"'{source}' has 17 keypoints without names, and their bones are not those of COCO's; if they are, use "
+            "'--from coco'"
+        )
+
+
+def _coco_columns(categories: list[dict[str, Any]], where: str) -> list[str] | None:
+    """The keypoint names in the file's order: those of its first category that lists them, None without."""
     for category in categories:
         names = category.get("keypoints")
         if isinstance(names, list) and names:
@@ -193,7 +235,7 @@ def _coco_columns(categories: list[dict[str, Any]], where: str) -> list[str]:
             if not set(COCO17.joints) & set(columns) or len(set(columns)) != len(columns):
                 raise DataError(f"'{where}' has other keypoints than COCO's 17 ({', '.join(columns[:3])}, ...)")
             return columns
-    return list(COCO17.joints)
+    return None
 
 
 def _coco_person(values: object, columns: list[str], where: str) -> np.ndarray:
@@ -214,25 +256,32 @@ def _image_id(value: object, where: str) -> int | str:
 
 
 def _coco_frames(images: list[dict[str, Any]], found: list[dict[str, Any]], where: str) -> dict[int | str, int]:
-    """Image id -> frame number: `frame_id`, else the last number in the file name, else the id itself."""
+    """Image id -> frame number: what the file calls so, else the number that counts in the file names, else the id."""
     if not images:
         ids = list(dict.fromkeys(_image_id(entry.get("image_id"), where) for entry in found))
-        return dict(zip(ids, _numbered(ids, where), strict=True))
+        return dict(zip(ids, _numbered(ids, None, where), strict=True))
     ids = _one_clip([_image_id(image.get("id"), where) for image in images], where)
-    for key in ("frame_id", "file_name"):
+    for key in FRAME_KEYS:
         values = [image.get(key) for image in images]
-        if all(type(value) is int or isinstance(value, str) for value in values):
-            return dict(zip(ids, _numbered(values, where), strict=True))
-    return dict(zip(ids, _numbered(ids, where), strict=True))
+        if all(type(value) is int for value in values):
+            return dict(zip(ids, _numbered(values, None, where), strict=True))
+    names = [image.get("file_name") for image in images]
+    if all(isinstance(name, str) for name in names):
+        return dict(zip(ids, _numbered(names, ids, where), strict=True))
+    return dict(zip(ids, _numbered(ids, None, where), strict=True))
 
 
-def _numbered(values: list[int | str], where: str) -> list[int]:
-    """Numbers as they are, names by their last digits."""
+def _numbered(values: list[Any], ids: list[Any] | None, where: str) -> list[int]:
+    """Numbers as they are; names by the number that counts in them, or without one by their ids, else as they come."""
     if all(type(value) is int for value in values):
         if not all(0 <= value < 1 << 53 for value in values):
             raise DataError(f"'{where}' has image numbers below 0 or beyond 2^53")
         return _one_clip(list(values), where)
-    return _frame_numbers([Path(str(value)).stem for value in values], where)
+    counts = ids is not None and all(type(value) is int and 0 <= value < 1 << 53 for value in ids)
+    numbers = numbered_names([Path(str(value)).stem for value in values], where, ids if counts else None)
+    if numbers is None:
+        numbers = list(ids or []) if counts else list(range(len(values)))
+    return numbers
 
 
 def _coco_size(images: list[dict[str, Any]]) -> tuple[int, int] | None:

@@ -21,8 +21,8 @@ import numpy as np
 from racctl.contracts import Pose
 from racctl.data.intervals import LabelledClip, labels_at
 from racctl.data.mmfit import mmfit_pose
-from racctl.errors import DataError, RacctlError
-from racctl.io.npz import read_mask, read_pose
+from racctl.errors import DataError, DiskFullError, RacctlError
+from racctl.io.npz import read_mask, read_pose, write_arrays
 from racctl.io.output import make_folder, write_file
 from racctl.io.sniff import sniff
 from racctl.progress import Report, silent
@@ -78,7 +78,8 @@ def store(
 ) -> list[StoredClip]:  # fmt: skip
     """Every clip from the cache in `folder`, made first where it is not there.
 
-    A clip that cannot be read is a DataError, or with `skipped` is left out and told to it, (clip, reason).
+    A clip that cannot be read is a DataError, or with `skipped` is left out and told to it, (clip, reason). A full disk
+    is no clip's fault, and always a DiskFullError.
     """
     make_folder(folder)
     kept: dict[str, StoredClip] = {}
@@ -90,7 +91,7 @@ def store(
                 try:
                     kept[clip.clip] = future.result()
                 except RacctlError as error:
-                    if skipped is None:
+                    if skipped is None or isinstance(error, DiskFullError):
                         raise
                     skipped(clip.clip, str(error))
                 report(done, len(clips))
@@ -108,7 +109,7 @@ def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
         arrays = {"frame": streams.frame, "time": streams.time, "end": np.array([streams.stop, streams.stop_s])}
         arrays |= {} if streams.joints is None else {"joints": streams.joints}
         write_file(pictures, lambda file: np.save(file, streams.packed, allow_pickle=False))
-        write_file(rest, lambda file: np.savez(file, **arrays))
+        write_file(rest, lambda file: write_arrays(file, arrays))
     try:
         packed = Rows(pictures) if look.needs_picture else np.load(pictures, allow_pickle=False)
         with np.load(rest, allow_pickle=False) as rows:

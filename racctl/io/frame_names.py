@@ -1,0 +1,94 @@
+"""Frame numbers out of the names of pictures: the number that counts them, never one that merely stands there.
+
+A name may hold several numbers, of the clip, the resolution, a date, the digits of a hash. The frame's is the one that
+is another in every name, stands at the same place in all of them, and counts: it ascends with the file's own order or
+its ids, or leaves few numbers out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from racctl.errors import DataError
+
+NUMBER = re.compile(r"[0-9]+")
+LONGEST = 18  # digits; longer ones are no count
+DENSEST_GAP = 50  # of 50 numbers one is there at least, in steps of their greatest common divisor
+
+
+def numbered_names(names: Sequence[str], where: str, ids: Sequence[int] | None = None) -> list[int] | None:
+    """The frame number in each name; None where no name has a digit. ids: numbers that the file gives the pictures.
+
+    DataError when no number in them counts, or two do and it cannot be told which is the frame's."""
+    if not any(map(NUMBER.search, names)):
+        return None
+    if len(names) == 1:
+        return [0]
+    columns = _columns(names)
+    counting = [column for column in columns if _counts(column, ids)]
+    if len(counting) > 1:
+        counting = _likeliest(counting, ids)
+    if len(counting) == 1:
+        return counting[0]
+    if len(set(names)) != len(names) or _twice(names):
+        raise DataError(f"'{where}' has two pictures for the same frame number; expected one clip")
+    shown = f"'{names[0]}', '{names[1]}'"
+    why = "have two numbers that could be the frame's" if counting else "hold no number that counts frames"
+    raise DataError(f"'{where}': the names of its pictures ({shown}, ...) {why}; name them 000001, 000002, ...")
+
+
+def _columns(names: Sequence[str]) -> list[list[int]]:
+    """The numbers that stand at the same place in all names, behind or before the same words: another one in each."""
+    forward = [_parts(name) for name in names]
+    columns = []
+    for parts in (forward, [part[::-1] for part in forward]):
+        for place in range(1, min(map(len, parts)), 2):
+            if len({tuple(part[0:place:2]) for part in parts}) > 1:
+                break
+            digits = [part[place] for part in parts]
+            if max(map(len, digits)) <= LONGEST:
+                columns.append([int(text) for text in digits])
+    unlike = {tuple(column): column for column in columns if len(set(column)) == len(column)}
+    return list(unlike.values())
+
+
+def _parts(name: str) -> list[str]:
+    """Words and numbers in turn, words first and last."""
+    return re.split(r"([0-9]+)", name)
+
+
+def _counts(numbers: list[int], ids: Sequence[int] | None) -> bool:
+    """Whether they ascend, as they come or by their ids, or are close to each other."""
+    if _ascends(numbers) or (
+        ids is not None and _ascends([number for _, number in sorted(zip(ids, numbers, strict=True))])
+    ):
+        return True
+    ordered = sorted(numbers)
+    gaps = [after - before for before, after in pairwise(ordered)]
+    return ordered[-1] - ordered[0] <= DENSEST_GAP * len(numbers) * min(gaps)
+
+
+def _ascends(numbers: Sequence[int]) -> bool:
+    return all(before < after for before, after in pairwise(numbers))
+
+
+def _likeliest(columns: list[list[int]], ids: Sequence[int] | None) -> list[list[int]]:
+    """Of several that count: those that ascend as the pictures come, then the ids themselves, then steps of 1."""
+    for test in (
+        _ascends,
+        lambda column: ids is not None and len({number - id_ for number, id_ in zip(column, ids, strict=True)}) == 1,
+        lambda column: max(column) - min(column) == len(column) - 1,
+    ):
+        left = [column for column in columns if test(column)]
+        if len(left) == 1:
+            return left
+        columns = left or columns
+    return columns
+
+
+def _twice(names: Sequence[str]) -> bool:
+    """Whether the last numbers of the names repeat, as those of two clips in one folder do."""
+    last = [numbers[-1] for name in names if (numbers := NUMBER.findall(name))]
+    return len(set(last)) != len(last)
