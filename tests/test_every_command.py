@@ -232,7 +232,6 @@ def test_interrupted_leaves_nothing(tool, number, tmp_path):
     clip = write_clip(tmp_path / "long.mp4", bouncing(30, 15) * 40)
     target = tmp_path / "out" / "x"
     target.parent.mkdir()
-    before = _shared_memory()
     process = subprocess.Popen([RACCTL, tool, str(clip), "-o", str(target)], stderr=subprocess.PIPE)
     time.sleep(4)
     process.send_signal(number)
@@ -240,13 +239,7 @@ def test_interrupted_leaves_nothing(tool, number, tmp_path):
     assert process.returncode == (130 if number == signal.SIGINT else 143), shown
     assert b"Traceback" not in shown
     assert list(target.parent.iterdir()) == []
-    assert not _shared_memory() - before
-
-
-def _shared_memory():
-    """Blocks of this user; some may be left by processes that were killed."""
-    folder = Path("/dev/shm")
-    return {p for p in folder.glob("psm_*") if p.stat().st_uid == os.getuid()} if folder.is_dir() else set()
+    assert not list(Path("/dev/shm").glob(f"racctl-{process.pid}-*"))
 
 
 def test_an_old_file_survives_a_failure_and_keeps_its_mode(tmp_path):

@@ -11,6 +11,7 @@ import bisect
 import contextlib
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 from collections import deque
@@ -212,7 +213,8 @@ def _free_shared_memory() -> int:
 def _shared_memory(size: int) -> SharedMemory:
     """`size` bytes that are really there: without the claim a full /dev/shm would kill the process on a later write."""
     try:
-        memory = SharedMemory(create=True, size=size)
+        name = f"racctl-{os.getpid()}-{secrets.token_hex(4)}"  # tells whose it is; macOS takes 30 characters
+        memory = SharedMemory(name, create=True, size=size)
         try:
             if sys.platform == "linux":
                 os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]
