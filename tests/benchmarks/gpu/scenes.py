@@ -15,13 +15,13 @@ from scipy.ndimage import gaussian_filter
 
 from racctl.remap import remap
 from racctl.streams import joint_tokens, person_boxes
-from racctl.synth import kernels, raster
+from racctl.synth import kernels
 from racctl.synth.body import Body
 from racctl.synth.clip import Played, play, truth
 from racctl.synth.noise import with_errors
 from racctl.synth.plan import Plan, generator, plan_clip
 from racctl.synth.render import _Stage
-from racctl.synth.scene import Gear, Surroundings, furnish
+from racctl.synth.scene import Gear, furnish
 from racctl.synth.sequence import unhidden
 from racctl.synth.skeleton import AT
 from racctl.synth.wardrobe import dress
@@ -37,7 +37,7 @@ ENDS = (("hand", "fingers"), ("forearm", "hand", "fingers"), ("foot", "toes"), (
 
 @dataclass(frozen=True)
 class Order:
-    """One clip to be made. plan: it, or what `plan_clip` is called with.  step: every how many of the 30 frames/s one is
+    """One clip to be made. plan: it, or what `plan_clip` is called with.  step: one of so many of the 30 frames/s is
     kept.  seconds: at most so many, from a random place.  hard: with all that varies the picture beyond the generator's
     own plans.  joints: with BlazePose's joints."""
 
@@ -72,7 +72,7 @@ def spread(vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.G
 
 
 def scene(order: Order, bodies: list[Body]) -> dict:
-    """The clip of an order; see `racctl.synth.splat.Scene` for the fields."""
+    """The clip of an order; see `points.Scene` for the fields."""
     plan = plan_clip(**order.plan) if isinstance(order.plan, dict) else order.plan
     rng = generator(plan.seed, plan.number, 31)
     plan = replace(plan, camera=replace(plan.camera, pan=0.0, shake=0.0))
@@ -160,7 +160,10 @@ def _boxes(
     x, y = x + corner[0], y + corner[1]
     if hard:
         side = side * np.exp(rng.normal(0.02, 0.05))
-        x, y = x + side * (rng.normal(0, 0.02) + _drift(rng, len(x))), y + side * (rng.normal(0, 0.02) + _drift(rng, len(y)))
+        x, y = (
+            x + side * (rng.normal(0, 0.02) + _drift(rng, len(x))),
+            y + side * (rng.normal(0, 0.02) + _drift(rng, len(y))),
+        )
     return np.stack([x - side / 2, y - side / 2, x + side / 2, y + side / 2], 1).astype(np.float32)
 
 

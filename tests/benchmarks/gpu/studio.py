@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import points
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from racctl.streams import Look
-from racctl.synth import splat
 from racctl.windows import retimed
 
 AHEAD = 400  # scenes that wait to be drawn, at most
@@ -29,14 +29,19 @@ def read_or_make_bodies(path: str, count: int) -> list:
     return bodies.read_bodies(Path(path)) if path else bodies.drawn_bodies(count)
 
 
-def produce(orders: list, bodies: str, folder: str, ready, stop) -> None:
-    """In a worker process: make the scenes of `orders` and announce their files."""
+def produce(share: slice, bodies: str, folder: str, ready, stop) -> None:
+    """In a worker process: make the scenes of a share of the orders, which lie in the folder, and announce their
+    files."""
     import scenes
 
+    orders = pickle.loads(Path(folder, "orders").read_bytes())[share]
     people = read_or_make_bodies(bodies, 8)
-    for order in orders:
+    began = time.monotonic()
+    for number, order in enumerate(orders):
         if stop.is_set():
             break
+        if number in (1, 10, 100):
+            print(f"  a process made {number} scenes in {time.monotonic() - began:.1f} s", flush=True)
         try:
             path = str(scenes.save(order, people, Path(folder)))
         except Exception as error:  # the parent says which and goes on
@@ -55,9 +60,10 @@ class Producers:
             os.environ[name] = "1"
         context = multiprocessing.get_context("spawn")
         self.ready, self.stop, self.left, self.failed = context.Queue(AHEAD), context.Event(), len(orders), []
+        Path(folder, "orders").write_bytes(pickle.dumps(orders))  # as an argument it would hold up each start
         self.workers = [
             context.Process(
-                target=produce, args=(orders[k::jobs], bodies, str(folder), self.ready, self.stop), daemon=True
+                target=produce, args=(slice(k, None, jobs), bodies, str(folder), self.ready, self.stop), daemon=True
             )
             for k in range(jobs)
         ]
@@ -144,7 +150,7 @@ class Studio:
         self.random = torch.Generator(device).manual_seed(seed)
         self.rng = np.random.default_rng(seed)
 
-    def scene(self, made: dict) -> splat.Scene:
+    def scene(self, made: dict) -> points.Scene:
         """From the plain dict of `scenes.scene`."""
 
         def tensor(array: np.ndarray) -> Tensor:
@@ -152,14 +158,14 @@ class Studio:
 
         common = (self.shared["corner"], self.shared["share"], self.shared["part"])
         clouds = [
-            splat.Cloud(
+            points.Cloud(
                 tensor(each["vertices"]), tensor(each["gray"]), self.shared["weights"], tensor(each["moves"]), *common
             )
             for each in made["people"]
         ]
         held = made["held"]
-        held = held and splat.Held(*(tensor(held[name]) for name in ("places", "gray", "corner", "share")))
-        return splat.Scene(
+        held = held and points.Held(*(tensor(held[name]) for name in ("places", "gray", "corner", "share")))
+        return points.Scene(
             clouds[0], clouds[1:], held, tensor(made["turn"]), tensor(made["place"]), made["focal"], made["size"],
             made["frame"], tensor(made["boxes"]), tensor(made["room"]).float(), tensor(made["light"]),
             made["strength"], made["ambient"], made["gain"], made["curve"], made["shutter"], made["exposures"],
@@ -168,7 +174,7 @@ class Studio:
 
     def pictured(self, made: dict, exact: bool = False) -> Tensor:
         """(K, side, side + side / 8) uint8 of a scene. exact: the true mask instead of one as it might be found."""
-        gray, mask = splat.draw(self.scene(made), self.side)
+        gray, mask = points.draw(self.scene(made), self.side)
         gray = self._developed(gray, made)
         mask = mask if exact else self._found(mask)
         return packed(gray, mask)
@@ -198,12 +204,11 @@ class Studio:
 
 
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
-    """(K, H, W) under a Gaussian."""
-    reach = max(1, round(2.5 * sigma))
-    line = torch.exp(-((torch.arange(-reach, reach + 1, device=pictures.device) / sigma) ** 2) / 2)
-    line = line / line.sum()
-    out = F.pad(pictures[:, None], (reach,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(out, line.view(1, 1, 1, -1)), line.view(1, 1, -1, 1))[:, 0]
+    """(K, H, H) under a Gaussian, as two matrix products: a convolution would be planned anew for every K."""
+    place = torch.arange(pictures.shape[-1], device=pictures.device)
+    line = torch.exp(-(((place[:, None] - place) / sigma) ** 2) / 2)
+    line = line / line.sum(1, keepdim=True)
+    return line @ pictures @ line.T
 
 
 def packed(gray: Tensor, mask: Tensor) -> Tensor:
@@ -216,9 +221,15 @@ def packed(gray: Tensor, mask: Tensor) -> Tensor:
 
 def stocked(producers: Producers, studio: Studio, shelves: dict[str, Shelf], until: float, most: int) -> int:
     """Draw scenes until the time `until` (monotonic), `most` clips, or none are left. Returns how many were drawn."""
-    drawn = 0
+    drawn, waited, began = 0, 0.0, time.monotonic()
     while producers.left and drawn < most and time.monotonic() < until:
+        now = time.monotonic()
         made = producers.next(0.5)
+        waited += time.monotonic() - now
         if made and shelves[made["split"]].add(studio.pictured(made), made["label"], made.get("joints")):
             drawn += 1
+    print(
+        f"  drew {drawn} clips in {time.monotonic() - began:.1f} s, {waited:.1f} s of them waiting for scenes",
+        flush=True,
+    )
     return drawn

@@ -1,6 +1,6 @@
 """Clips drawn as points instead of triangles, by torch, many frames at once: for training sets that a GPU draws.
 
-The motion, the bodies, the rooms and the light are those of `racctl.synth.render`; what differs is that the surface of
+The motion, the bodies, the rooms and the light are those of `racctl.synth`; what differs is that the surface of
 the person is a cloud of points, that the picture is the square cut out about the person and nothing around it, and that
 it is gray. The nearest point wins a pixel by an integer minimum, so equal input gives equal pictures.
 """
