@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -21,10 +21,11 @@ from racctl.io.npz import Frames
 from racctl.progress import Report, silent, tell
 from racctl.remap import remap, unknown_joints
 from racctl.topology import topology_named
-from racctl.video.decode import Video, frames, probe, upright
 from racctl.video.losses import Losses
-from racctl.video.part import no_frame, refuse_cut_short, told
 from racctl.windows import MAX_GAP, RATE, Windows, apart, resampled, shown_for
+
+if TYPE_CHECKING:
+    from racctl.video.decode import Video
 
 CROPS = ("frame", "person")
 MARGIN = 0.12  # of the person's box, on each side
@@ -117,6 +118,9 @@ def gather(
 
     Raises DataError when there is no frame, or mask or pose belong to another clip or begin after it ends.
     """
+    from racctl.video.decode import probe  # needs PyAV, which training on what is drawn does not
+    from racctl.video.part import refuse_cut_short
+
     if look.needs_mask and mask is None:
         raise DataError(f"'{where}' needs a mask; 'racctl mask' makes one")
     if look.topology and pose is None:
@@ -195,6 +199,9 @@ def _pictures(
     report: Report,
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:  # fmt: skip
     """Every frame as (size, size) uint8 luminance, upright, with its number and time, each (T,)."""
+    from racctl.video.decode import frames, upright
+    from racctl.video.part import no_frame, told
+
     pictures, clock = [], []
     losses = Losses(remarks=video.ending.remarks)
     for frame in told(frames(file, where, start, stop, losses=losses), losses, where):

@@ -7,7 +7,6 @@ import io
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import av
 import numpy as np
 
 from racctl import __version__
@@ -113,9 +112,10 @@ def _kept_frames(plan: Plan, frames: int) -> np.ndarray:
     return np.flatnonzero(~lost)
 
 
-def _second_person(plan: Plan, person: Person, bout: Bout, played: Played):
-    """Somebody else, idle, beside or behind the person and for as long."""
-    body = make_body(person.phenotype)
+def _second_person(plan: Plan, person: Person, bout: Bout, played: Played, body: Body | None = None):
+    """Somebody else, idle, beside or behind the person and for as long. body: instead of the one that the plan
+    describes."""
+    body = body or make_body(person.phenotype)
     rng = generator(plan.seed, plan.number, 11)
     again = replace(bout, repetitions=bout.repetitions * 200)
     frames = len(played.world)
@@ -199,6 +199,8 @@ def rows(moves: Timeline, time: np.ndarray) -> list[Row]:
 
 def encode(frames: list[np.ndarray], stamps: np.ndarray, fps: float, crf: int) -> bytes:
     """H.264 in mp4. frames: (H, W, 3) uint8 each, even sides.  stamps: (T,) presentation times in ticks."""
+    import av  # here, so that poses can be made where it is not installed
+
     buffer = io.BytesIO()
     height, width = frames[0].shape[:2]
     with av.open(buffer, "w", format="mp4") as container:
