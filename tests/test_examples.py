@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import racctl
-from poses import swinging_pose
+from poses import standing_body, swinging_pose
 
 from racctl.cli import docs
 from racctl.io.npz import write_pose
+from racctl.topology import TOPOLOGIES
 
 pytest.importorskip("anny", reason="the clips are drawn; needs racctl[synth]")
 
@@ -22,12 +24,14 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DRAWN = "--classes squat --reps 2-2 --clean --size 160x160 --fps 12"
 SMALLER = (  # what only makes a run longer is made small; everything else stays as it is written
-    (r"--clips \d+", "--clips 3"),
+    (r"--clips \d{2,}", "--clips 3"),
+    (r"--size 320x320", "--size 160x160 --fps 15"),
+    (r"racctl train clips -o run", "racctl train clips -o another"),
     (r"^(racctl synth (?!.*(--pose-only|--protocol|--classes)).*)$", rf"\1 {DRAWN}"),
     (r"^(racctl synth .*--protocol)$", r"\1 --clips 1 --seconds 5 --size 64x80"),
     (r"^(racctl synth .*--classes squat,push_up.*)$", r"\1 --reps 2-2 --clean --size 160x160 --fps 12"),
     (
-        r"(racctl train \w+ -o run)( --epochs \d+)?",
+        r"(racctl train \w+ -o \w+)( --epochs \d+)?",
         r"\1 --epochs 1 --size 16 --layers 1 --width 32 --train-split train",
     ),
 )
@@ -92,8 +96,8 @@ def _other_peoples_poses(folder: Path) -> None:
     import csv
     import json
 
-    pose = swinging_pose(60)
-    joints = np_rows(pose)
+    pose = bowing_pose(60)
+    joints = pose.xyz[:, 0]
     names = [f"{axis}{joint}" for joint in range(1, 34) for axis in ("x", "y", "z")]
     with open(folder / "mediapipe.csv", "w", newline="") as file:
         csv.writer(file).writerows([names, *(row.reshape(-1).tolist() for row in joints)])
@@ -112,8 +116,16 @@ def _other_peoples_poses(folder: Path) -> None:
         target.write_text(json.dumps({"version": 1.3, "people": [{"pose_keypoints_2d": flat}]}))
 
 
-def np_rows(pose):
-    return pose.xyz[:, 0]
+def bowing_pose(frames: int):
+    """Somebody who stands and bends down, twice."""
+    pose = swinging_pose(frames)
+    body = standing_body(TOPOLOGIES["blazepose33"].joints)
+    phase = (1 - np.cos(4 * np.pi * np.arange(frames) / frames)) / 2
+    low = body[:, 1].max()
+    pose.xyz[:, 0, :, :2] = body
+    pose.xyz[:, 0, :, 1] += 0.4 * phase[:, None] * (low - body[:, 1])
+    pose.xyz[..., 2] = 0
+    return pose
 
 
 def _run(line: str, folder: Path) -> subprocess.CompletedProcess:
