@@ -289,3 +289,52 @@ def test_nothing_that_can_be_decoded_is_one_line(headless):
     stop = read(headless)[1].gaps[0].end - 0.1
     message = one_line(racctl("pose", headless, "--stop", stop, "-o", headless.with_suffix(".npz")), 1)
     assert "frames in the part asked for can be decoded" in message
+
+
+LOSING_PACKETS = ["a.ts", "a.mkv", "a.webm", "a.flv"]
+
+
+@pytest.mark.parametrize("name", LOSING_PACKETS)
+def test_pictures_that_the_file_does_not_hold_are_told_by_the_times(tmp_path, name):
+    codec = "libvpx-vp9" if name == "a.webm" else "libx264"
+    path = write_clip(tmp_path / name, noisy(120), codec=codec, gop=20)
+    assert read(path)[1].line() == ""
+    data = bytearray(path.read_bytes())
+    begin, end = (len(data) * share // 100 for share in (40, 55))
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+    taken, losses = read(path)
+    assert losses.leaps and abs(losses.absent + losses.lost + len(taken) - 120) <= 1
+    line = losses.line()
+    assert (
+        f"about {losses.absent} frames are missing in the file, " in line and f"({losses.leaps[0].begin:.2f} to" in line
+    )
+    assert losses.record()["losses"]["missing"] == losses.absent
+    assert not read(path, stop=taken[2][1])[1]
+    (tmp_path / "t.csv").write_text("clip,count\na,1\n")
+    result = racctl("check-labels", tmp_path / "t.csv", tmp_path, "--format", "csv")
+    assert result.returncode == 1 and b"a,2,damaged video," in result.stdout
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_camera_that_leaves_out_pictures_loses_none(tmp_path, name):
+    rng = np.random.default_rng(5)
+    stamps = np.cumsum(rng.choice([40, 40, 40, 80, 120, 320], 120)).tolist()
+    path = write_clip(tmp_path / name, plain(120), stamps)
+    taken, losses = read(path)
+    assert len(taken) == 120 and not losses
+
+
+def test_a_packet_without_a_decoding_time_starts_no_clock_over():
+    """Matroska's first packets have none, and damage leaves those that are far apart."""
+    from fractions import Fraction
+    from types import SimpleNamespace
+
+    from racctl.video.index import Clock
+
+    clock = Clock(Fraction(1, 1000))
+    stamps = [(0, None), (1000, None), (1067, 0), (1033, 1000), (1133, 1033)]
+    packets = [SimpleNamespace(pts=pts, dts=dts, duration=33) for pts, dts in stamps]
+    for packet in packets:
+        clock.set(packet)
+    assert [(packet.pts, packet.dts) for packet in packets] == stamps and not clock.restarts

@@ -93,7 +93,9 @@ def look_at(
         return None, [Problem(str(error), "corrupt video")]
     except OSError as error:
         return None, [Problem(f"'{paths[0].name}': {(error.strerror or str(error)).lower()}", "corrupt video")]
-    damaged = [Problem(losses.line(), "damaged video" if losses.lost else "odd video")] if losses else []
+    damaged = (
+        [Problem(losses.line(), "damaged video" if losses.lost or losses.leaps else "odd video")] if losses else []
+    )
     return video, [*damaged, *_unlike(truth, video), *_past_the_end(truth, video)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from racctl.contracts import Meta
+from racctl.video.index import Leap
 
 SHOWN = 3  # places that the line names
 KEPT = 100  # places that a meta document keeps
@@ -38,6 +39,7 @@ class Losses:
     frames: int = 0
     gaps: list[Gap] = field(default_factory=list)
     uncounted: int = 0
+    leaps: list[Leap] = field(default_factory=list)
     resized: list[tuple[int, float]] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
     now: tuple[int, int] = (0, 0)
@@ -45,12 +47,17 @@ class Losses:
     remarks: Sequence[str] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.gaps or self.uncounted or self.resized or self.restarts or self.remarks)
+        return bool(self.gaps or self.uncounted or self.leaps or self.resized or self.restarts or self.remarks)
 
     @property
     def lost(self) -> int:
         """How many frames could not be decoded."""
         return sum(gap.stop - gap.start for gap in self.gaps) + self.uncounted
+
+    @property
+    def absent(self) -> int:
+        """About how many frames the file does not hold, though it should."""
+        return sum(leap.count for leap in self.leaps)
 
     @property
     def seconds(self) -> float:
@@ -60,6 +67,7 @@ class Losses:
     def line(self) -> str:
         """All of it for a person, without the clip's name; "" for nothing."""
         clauses = [self._lost_line()] if self.lost else []
+        clauses += [self._leaps_line()] if self.leaps else []
         if self.resized:
             width, height = self.size
             clauses.append(f"the picture size changes at {_places(self.resized)}, scaled to {width}x{height}")
@@ -74,12 +82,22 @@ class Losses:
         more = f" and in {len(self.gaps) - SHOWN} more places" if len(self.gaps) > SHOWN else ""
         return f"{said}, {self.seconds:.2f} s: {', '.join(map(str, self.gaps[:SHOWN]))}{more}"
 
+    def _leaps_line(self) -> str:
+        places = [f"before frame {leap.number} ({leap.begin:.2f} to {leap.end:.2f} s)" for leap in self.leaps[:SHOWN]]
+        more = f" and in {len(self.leaps) - SHOWN} more places" if len(self.leaps) > SHOWN else ""
+        frames = f"{self.absent} frame{'s are' if self.absent > 1 else ' is'}"
+        seconds = sum(leap.end - leap.begin for leap in self.leaps)
+        return f"about {frames} missing in the file, {seconds:.2f} s: {', '.join(places)}{more}"
+
     def record(self) -> Meta:
         """The key `losses` of a meta document's source; {} for nothing."""
         kept: Meta = {}
         if self.lost:
             kept |= {"frames": self.lost, "seconds": round(self.seconds, 3)}
             kept["gaps"] = [[gap.start, gap.stop] for gap in self.gaps[:KEPT]]
+        if self.leaps:
+            kept["missing"] = self.absent
+            kept["missing_before"] = [leap.number for leap in self.leaps[:KEPT]]
         if self.resized:
             kept["resized"] = [frame for frame, _ in self.resized[:KEPT]]
         if self.restarts:
