@@ -38,6 +38,12 @@ def test_gaps_and_steps_are_kept():
     assert numbered_names(["a9", "a10", "a7"], "x") == [9, 10, 7]
 
 
+@pytest.mark.parametrize("name", [lambda t: f"frame_{t:05d}", lambda t: f"frame_{t:05d}_jpg.rf.{HASHES[t % 40]}"])
+def test_a_few_frames_of_a_long_clip_in_any_order(name):
+    frames = [949, 4991, 125, 1900, 1894, 4534, 3705]
+    assert numbered_names([name(t) for t in frames], "x") == frames
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -47,6 +53,11 @@ def test_gaps_and_steps_are_kept():
         (["img_9000000_7", "img_12_9", "img_70000_8"], None),
         (["3_a", "b_9"], "hold no number that counts frames"),
         (["1-50", "2-40", "3-10"], None),
+        ([f"2024-01-05_14-{22 + t // 60}-{t % 60:02d}" for t in range(50, 80)], "hold no number that counts frames"),
+        (
+            [f"t_{t // 30}.{t % 30:03d}" for t in range(60)],
+            "two pictures .*; expected one clip, its pictures named 000001",
+        ),
         (["5-50", "9-40", "7-10"], "have two numbers that could be the frame's"),
     ],
 )
