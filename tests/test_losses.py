@@ -306,9 +306,8 @@ def test_pictures_that_the_file_does_not_hold_are_told_by_the_times(tmp_path, na
     taken, losses = read(path)
     assert losses.leaps and abs(losses.absent + losses.lost + len(taken) - 120) <= 1
     line = losses.line()
-    assert (
-        f"about {losses.absent} frames are missing in the file, " in line and f"({losses.leaps[0].begin:.2f} to" in line
-    )
+    assert f"about {losses.absent} frames are missing in the file, " in line
+    assert f"({losses.leaps[0].begin:.2f} to" in line
     assert losses.record()["losses"]["missing"] == losses.absent
     assert not read(path, stop=taken[2][1])[1]
     (tmp_path / "t.csv").write_text("clip,count\na,1\n")

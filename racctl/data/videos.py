@@ -93,9 +93,8 @@ def look_at(
         return None, [Problem(str(error), "corrupt video")]
     except OSError as error:
         return None, [Problem(f"'{paths[0].name}': {(error.strerror or str(error)).lower()}", "corrupt video")]
-    damaged = (
-        [Problem(losses.line(), "damaged video" if losses.lost or losses.leaps else "odd video")] if losses else []
-    )
+    kind = "damaged video" if losses.lost or losses.leaps else "odd video"
+    damaged = [Problem(losses.line(), kind)] if losses else []
     return video, [*damaged, *_unlike(truth, video), *_past_the_end(truth, video)]
 
 

@@ -39,8 +39,8 @@ def numbered_names(names: Sequence[str], where: str, ids: Sequence[int] | None =
     shown = f"'{names[0]}', '{names[1]}'"
     if len(set(names)) != len(names) or _twice(names):
         raise DataError(
-            f"'{where}' has two pictures for the same frame number ({shown}, ...); expected one clip, its pictures "
-            "named 000001, 000002, ..."
+            f"'{where}' has two pictures for the same frame number; expected one clip ({shown}, ... named 000001, "
+            "000002, ...)"
         )
     why = "have two numbers that could be the frame's" if counting else "hold no number that counts frames"
     raise DataError(f"'{where}': the names of its pictures ({shown}, ...) {why}; name them 000001, 000002, ...")
