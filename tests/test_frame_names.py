@@ -98,3 +98,19 @@ def test_hashed_and_sized_names_of_an_export(tmp_path):
     for name in ("squat_{:04d}_jpg.rf.{}.jpg", "squat_{:04d}_720p.jpg", "{1:.8}-squat_{0:04d}.png"):
         images = [{"id": 7 * t, "file_name": name.format(39 - t, HASHES[t])} for t in range(40)]
         assert load_pose(coco(tmp_path, images)).frame.tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        lambda t: {"file_name": f"{'squat' if t < 3 else 'lunge'}/{t:06d}.jpg"},
+        lambda t: {"file_name": f"data\\clip{t // 3}\\{t:06d}.jpg"},
+        lambda t: {"file_name": f"{t:06d}.jpg", "video_id": t // 3, "frame_id": t},
+    ],
+)
+def test_frame_numbers_that_go_on_do_not_hide_two_clips(tmp_path, image):
+    with pytest.raises(DataError, match="has pictures of 2 (folders|videos) .*; expected one clip, split it"):
+        load_pose(coco(tmp_path, [{"id": t, **image(t)} for t in range(6)]))
+    assert len(load_pose(coco(tmp_path, [{"id": t, **image(t)} for t in range(3)])).frame) == 3
+    alone = [{"id": t, "file_name": f"{t}/a_{t}.jpg"} for t in range(6)]
+    assert load_pose(coco(tmp_path, alone)).frame.tolist() == list(range(6))
