@@ -109,7 +109,7 @@ def test_hashed_and_sized_names_of_an_export(tmp_path):
     ],
 )
 def test_frame_numbers_that_go_on_do_not_hide_two_clips(tmp_path, image):
-    with pytest.raises(DataError, match="has pictures of 2 (folders|videos) .*; expected one clip, split it"):
+    with pytest.raises(DataError, match=r"has pictures of 2 (folders|videos) .*; expected one clip, split it"):
         load_pose(coco(tmp_path, [{"id": t, **image(t)} for t in range(6)]))
     assert len(load_pose(coco(tmp_path, [{"id": t, **image(t)} for t in range(3)])).frame) == 3
     alone = [{"id": t, "file_name": f"{t}/a_{t}.jpg"} for t in range(6)]
