@@ -62,12 +62,14 @@ class Clock:
 @dataclass(frozen=True)
 class Leap:
     """Where the times of a steady stream leap: before picture `number`, from `begin` to `end` seconds, over about
-    `count` pictures that the file does not hold."""
+    `count` pictures that the file does not hold. is_marked: beside a packet that is marked as torn, so that these were
+    lost; otherwise it may be a pause as well."""
 
     number: int
     count: int
     begin: float
     end: float
+    is_marked: bool
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _index(
 
 def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Leap, ...]:
     """Where sorted times leap in a stream whose pictures follow each other steadily; a camera that leaves out pictures
-    as it likes is not one."""
+    as it likes is not one. A last picture that is late is no sign of a loss."""
     steps = [after - before for before, after in itertools.pairwise(stamps)]
     step = median(steps) if steps else 0
     tolerance = max(0.1 * step, 1.5)
@@ -228,9 +230,10 @@ def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Lea
         if ticks < min(LEAP.values()) * step:
             continue
         begin, end = float((stamps[number - 1] + step) * unit), float(stamps[number] * unit)
-        beside = any(begin - BESIDE <= seconds <= end + BESIDE for seconds in torn_at)
-        if ticks >= LEAP[beside] * step:
-            leaps.append(Leap(number, round(ticks / step) - 1, begin, end))
+        is_marked = any(begin - BESIDE <= seconds <= end + BESIDE for seconds in torn_at)
+        is_last = number == len(steps)
+        if ticks >= LEAP[is_marked] * step and (is_marked or not is_last):
+            leaps.append(Leap(number, round(ticks / step) - 1, begin, end, is_marked))
     return tuple(leaps)
 
 

@@ -56,8 +56,8 @@ class Losses:
 
     @property
     def absent(self) -> int:
-        """About how many frames the file does not hold, though it should."""
-        return sum(leap.count for leap in self.leaps)
+        """About how many frames the file has lost."""
+        return sum(leap.count for leap in self.leaps if leap.is_marked)
 
     @property
     def seconds(self) -> float:
@@ -67,7 +67,7 @@ class Losses:
     def line(self) -> str:
         """All of it for a person, without the clip's name; "" for nothing."""
         clauses = [self._lost_line()] if self.lost else []
-        clauses += [self._leaps_line()] if self.leaps else []
+        clauses += self._leap_lines()
         if self.resized:
             width, height = self.size
             clauses.append(f"the picture size changes at {_places(self.resized)}, scaled to {width}x{height}")
@@ -82,12 +82,20 @@ class Losses:
         more = f" and in {len(self.gaps) - SHOWN} more places" if len(self.gaps) > SHOWN else ""
         return f"{said}, {self.seconds:.2f} s: {', '.join(map(str, self.gaps[:SHOWN]))}{more}"
 
-    def _leaps_line(self) -> str:
-        places = [f"before frame {leap.number} ({leap.begin:.2f} to {leap.end:.2f} s)" for leap in self.leaps[:SHOWN]]
-        more = f" and in {len(self.leaps) - SHOWN} more places" if len(self.leaps) > SHOWN else ""
-        frames = f"{self.absent} frame{'s are' if self.absent > 1 else ' is'}"
-        seconds = sum(leap.end - leap.begin for leap in self.leaps)
-        return f"about {frames} missing in the file, {seconds:.2f} s: {', '.join(places)}{more}"
+    def _leap_lines(self) -> list[str]:
+        lines = []
+        for is_marked in (True, False):
+            leaps = [leap for leap in self.leaps if leap.is_marked == is_marked]
+            if not leaps:
+                continue
+            count = sum(leap.count for leap in leaps)
+            frames = f"about {count} frame{'s are' if count > 1 else ' is'} missing in the file"
+            seconds = f"{sum(leap.end - leap.begin for leap in leaps):.2f} s"
+            shown = [f"before frame {leap.number} ({leap.begin:.2f} to {leap.end:.2f} s)" for leap in leaps[:SHOWN]]
+            more = f" and in {len(leaps) - SHOWN} more places" if len(leaps) > SHOWN else ""
+            begin = f"{frames}, {seconds}" if is_marked else f"a pause, or {frames}, {seconds}"
+            lines.append(f"{begin}: {', '.join(shown)}{more}")
+        return lines
 
     def record(self) -> Meta:
         """The key `losses` of a meta document's source; {} for nothing."""
@@ -97,7 +105,7 @@ class Losses:
             kept["gaps"] = [[gap.start, gap.stop] for gap in self.gaps[:KEPT]]
         if self.leaps:
             kept["missing"] = self.absent
-            kept["missing_before"] = [leap.number for leap in self.leaps[:KEPT]]
+            kept["leaps"] = [leap.number for leap in self.leaps[:KEPT]]
         if self.resized:
             kept["resized"] = [frame for frame, _ in self.resized[:KEPT]]
         if self.restarts:
