@@ -5,9 +5,13 @@ from __future__ import annotations
 
 class RacctlError(Exception):
     """Base of every error that is a message to the user rather than a bug. The text is one line: what is
-    wrong, what was expected, the way out; lower case, no full stop, the subject in single quotes."""
+    wrong, what was expected, the way out; lower case, no full stop, the subject in single quotes. It stays one line
+    whatever it quotes: line ends, as cells and file names may have them, become spaces."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class DataError(RacctlError):

@@ -11,6 +11,8 @@ import pytest
 
 from racctl.cli.streams import _csv, _json
 from racctl.contracts import clip_stem
+from racctl.data.tables import read_text
+from racctl.errors import DataError, UsageError
 
 
 def cell(value):
@@ -41,3 +43,12 @@ def test_control_characters_are_made_visible(control):
 def test_lists_of_anything_are_cells():
     table = pa.table({"a": [[1.5, None]], "b": [[["=1"]]], "c": pa.array([["=1+1", "x"]])})
     assert _csv(table).splitlines()[1] == "1.5 None,['=1'],'=1+1 x"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\u2028", "\x85", "\v"])
+def test_a_message_is_one_line_whatever_it_quotes(end):
+    for error in (DataError, UsageError):
+        assert str(error(f"'a{end}b' is bad")) == "'a b' is bad"
+    with pytest.raises(DataError) as caught:
+        read_text(io.BytesIO(f'"a{end}b","a{end}b"\n1,2\n'.encode()), "t")
+    assert str(caught.value) == "'t' has the column 'a b' twice"

@@ -38,6 +38,12 @@ def test_gaps_and_steps_are_kept():
     assert numbered_names(["a9", "a10", "a7"], "x") == [9, 10, 7]
 
 
+@pytest.mark.parametrize("name", [lambda t: f"frame_{t:05d}", lambda t: f"frame_{t:05d}_jpg.rf.{HASHES[t % 40]}"])
+def test_a_few_frames_of_a_long_clip_in_any_order(name):
+    frames = [949, 4991, 125, 1900, 1894, 4534, 3705]
+    assert numbered_names([name(t) for t in frames], "x") == frames
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -47,6 +53,11 @@ def test_gaps_and_steps_are_kept():
         (["img_9000000_7", "img_12_9", "img_70000_8"], None),
         (["3_a", "b_9"], "hold no number that counts frames"),
         (["1-50", "2-40", "3-10"], None),
+        ([f"2024-01-05_14-{22 + t // 60}-{t % 60:02d}" for t in range(50, 80)], "hold no number that counts frames"),
+        (
+            [f"t_{t // 30}.{t % 30:03d}" for t in range(60)],
+            "two pictures for the same frame number; .*named 000001",
+        ),
         (["5-50", "9-40", "7-10"], "have two numbers that could be the frame's"),
     ],
 )
@@ -87,3 +98,19 @@ def test_hashed_and_sized_names_of_an_export(tmp_path):
     for name in ("squat_{:04d}_jpg.rf.{}.jpg", "squat_{:04d}_720p.jpg", "{1:.8}-squat_{0:04d}.png"):
         images = [{"id": 7 * t, "file_name": name.format(39 - t, HASHES[t])} for t in range(40)]
         assert load_pose(coco(tmp_path, images)).frame.tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        lambda t: {"file_name": f"{'squat' if t < 3 else 'lunge'}/{t:06d}.jpg"},
+        lambda t: {"file_name": f"data\\clip{t // 3}\\{t:06d}.jpg"},
+        lambda t: {"file_name": f"{t:06d}.jpg", "video_id": t // 3, "frame_id": t},
+    ],
+)
+def test_frame_numbers_that_go_on_do_not_hide_two_clips(tmp_path, image):
+    with pytest.raises(DataError, match=r"has pictures of 2 (folders|videos) .*; expected one clip, split it"):
+        load_pose(coco(tmp_path, [{"id": t, **image(t)} for t in range(6)]))
+    assert len(load_pose(coco(tmp_path, [{"id": t, **image(t)} for t in range(3)])).frame) == 3
+    alone = [{"id": t, "file_name": f"{t}/a_{t}.jpg"} for t in range(6)]
+    assert load_pose(coco(tmp_path, alone)).frame.tolist() == list(range(6))

@@ -169,6 +169,25 @@ def test_17_keypoints_without_names_need_the_bones_of_coco(tmp_path):
         assert load_pose(str(tmp_path / "r.json"), layout="coco").topology == "coco17"
 
 
+PARTS = {"legs": ("hip", "knee", "ankle", "heel", "foot"), "arms": ("shoulder", "elbow", "wrist"), "side": ("left",)}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_who_is_seen_in_part_is_not_refused(tmp_path, part):
+    def seen(joints):
+        hidden = [not any(word in joint for word in PARTS[part]) for joint in joints]
+        people = clip(joints)
+        people[:, hidden] = np.nan
+        return people
+
+    assert load(tmp_path, seen(BLAZEPOSE33.joints))[0].topology == "blazepose33"
+    keypoints = [np.nan_to_num(person).reshape(-1).tolist() for person in seen(COCO17.joints)]
+    found = [{"image_id": t, "category_id": 1, "keypoints": numbers} for t, numbers in enumerate(keypoints)]
+    (tmp_path / "r.json").write_text(json.dumps(found))
+    pose = load_pose(str(tmp_path / "r.json"))
+    assert np.isfinite(pose.xyz[..., 0]).sum() == np.isfinite(seen(COCO17.joints)[..., 0]).sum() > 0
+
+
 @pytest.mark.parametrize(
     ("step", "name", "seconds"),
     [(0.04, "time", 0.04), (40, "time", 0.04), (40_000, "t", 0.04), (4, "timestamp_ms", 0.004), (4, "time_s", 4.0)],

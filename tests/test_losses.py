@@ -289,3 +289,62 @@ def test_nothing_that_can_be_decoded_is_one_line(headless):
     stop = read(headless)[1].gaps[0].end - 0.1
     message = one_line(racctl("pose", headless, "--stop", stop, "-o", headless.with_suffix(".npz")), 1)
     assert "frames in the part asked for can be decoded" in message
+
+
+LOSING_PACKETS = ["a.ts", "a.mkv", "a.webm", "a.flv"]
+
+
+@pytest.mark.parametrize("name", LOSING_PACKETS)
+def test_pictures_that_the_file_does_not_hold_are_told_by_the_times(tmp_path, name):
+    codec = "libvpx-vp9" if name == "a.webm" else "libx264"
+    path = write_clip(tmp_path / name, noisy(120), codec=codec, gop=20)
+    assert read(path)[1].line() == ""
+    data = bytearray(path.read_bytes())
+    begin, end = (len(data) * share // 100 for share in (40, 55))
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+    taken, losses = read(path)
+    absent = sum(leap.count for leap in losses.leaps)
+    assert losses.leaps and abs(absent + losses.lost + len(taken) - 120) <= 1
+    marked = name == "a.ts"  # elsewhere it could be a pause
+    assert f"{'' if marked else 'a pause, or '}about {absent} frames are missing in the file, " in losses.line()
+    assert f"({losses.leaps[0].begin:.2f} to" in losses.line()
+    assert losses.record()["losses"]["leaps"] == [leap.number for leap in losses.leaps]
+    assert losses.absent == losses.record()["losses"]["missing"] == (absent if marked else 0)
+    assert not read(path, stop=taken[2][1])[1]
+    (tmp_path / "t.csv").write_text("clip,count\na,1\n")
+    result = racctl("check-labels", tmp_path / "t.csv", tmp_path, "--format", "csv")
+    assert result.returncode == 1
+    assert (b"a,2,damaged video," if marked or losses.lost else b"a,2,odd video,") in result.stdout
+
+
+@pytest.mark.parametrize("name", LOSING_PACKETS)
+def test_a_late_last_picture_condemns_nothing(tmp_path, name):
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    path = write_clip(tmp_path / name, plain(60), [*range(0, 40 * 59, 40), 6000], codec=codec)
+    taken, losses = read(path)
+    assert len(taken) == 60 and taken[-1][1] - taken[-2][1] > 3 and not losses
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_camera_that_leaves_out_pictures_loses_none(tmp_path, name):
+    rng = np.random.default_rng(5)
+    stamps = np.cumsum(rng.choice([40, 40, 40, 80, 120, 320], 120)).tolist()
+    path = write_clip(tmp_path / name, plain(120), stamps)
+    taken, losses = read(path)
+    assert len(taken) == 120 and not losses
+
+
+def test_a_packet_without_a_decoding_time_starts_no_clock_over():
+    """Matroska's first packets have none, and damage leaves those that are far apart."""
+    from fractions import Fraction
+    from types import SimpleNamespace
+
+    from racctl.video.index import Clock
+
+    clock = Clock(Fraction(1, 1000))
+    stamps = [(0, None), (1000, None), (1067, 0), (1033, 1000), (1133, 1033)]
+    packets = [SimpleNamespace(pts=pts, dts=dts, duration=33) for pts, dts in stamps]
+    for packet in packets:
+        clock.set(packet)
+    assert [(packet.pts, packet.dts) for packet in packets] == stamps and not clock.restarts

@@ -213,7 +213,7 @@ def test_named_joints_may_be_a_part_and_depth_may_be_absent(tmp_path: Path) -> N
         ("frame,landmark,x,y\n0,11.0,1,2\n", "'landmark' is '11.0'"),
         ("frame,landmark,x,y\n0,5,1,2\n", "numbers 1 joints from 5 to 5"),
         ("frame,landmark,x,y\n0,nose,1,2\n0,nose,1,2\n", "a second row for the same frame, person and joint"),
-        ('nose_x,nose_y\n1,"2\n' + "3" * 200_000, "line 3: 'nose_y' is .*, expected a number"),
+        ('nose_x,nose_y\n1,"2\n' + "3" * 200_000 + '"', "line 3: 'nose_y' is .*, expected a number"),
         ("a,b\n1,2\n", "no CSV of landmarks; expected columns such as 'x0,y0,z0,v0'"),
     ],
 )

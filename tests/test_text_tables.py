@@ -52,6 +52,14 @@ def test_excels_separator_line_is_taken_at_its_word(tmp_path, line, delimiter, e
     assert load_pose(saved(tmp_path, end.join(rows))).frame.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("first", ["", "sep=,\n"])
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, first):
+    line = 3 if first else 2
+    with pytest.raises(DataError, match=f"line {line + 1}, has a quote .* that nothing closes"):
+        read_clips(saved(tmp_path, f'{first}clip,count\na,1\n"b,3\nc,4\n'))
+    assert [row.clip for row in read_clips(saved(tmp_path, f'{first}clip,count\n"a\nb" ,1\n"c",2'))[0]] == ["a\nb", "c"]
+
+
 def test_errors_name_the_line_of_the_file_whatever_comes_first(tmp_path):
     with pytest.raises(DataError, match="line 4, has 'x' in column 'count'"):
         read_clips(saved(tmp_path, "sep=;\nclip;count\na;1\nb;x\n"))

@@ -77,8 +77,8 @@ def look_at(
 ) -> tuple[Video | None, list[Problem]]:  # fmt: skip
     """The video of a clip, None where it cannot be used, and what is wrong with it: none or several files, an empty
     or damaged one, one that is cut short, has another length or rate than the annotation says, or ends before it;
-    with `decode` also pictures that cannot be decoded. An odd one can be used: its size changes, its clock starts over,
-    or its end is not as its header says."""
+    with `decode` also pictures that cannot be decoded. An odd one can be used: its size changes, its clock starts over
+    or pauses, or its end is not as its header says."""
     if not paths:
         return None, [Problem(f"no video is called '{truth.clip}'", "missing video")]
     if len(paths) > 1:
@@ -93,7 +93,8 @@ def look_at(
         return None, [Problem(str(error), "corrupt video")]
     except OSError as error:
         return None, [Problem(f"'{paths[0].name}': {(error.strerror or str(error)).lower()}", "corrupt video")]
-    damaged = [Problem(losses.line(), "damaged video" if losses.lost else "odd video")] if losses else []
+    kind = "damaged video" if losses.lost or losses.absent else "odd video"
+    damaged = [Problem(losses.line(), kind)] if losses else []
     return video, [*damaged, *_unlike(truth, video), *_past_the_end(truth, video)]
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from racctl.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25, Topology
 
-FEWEST_BONES = 4  # known in a frame for it to count
+FEWEST_BONES = 4  # known in a frame for it to count, and half as many as are in the frame that shows most
+SHARE_TO_REFUSE = 0.5  # of a layout's bones: who shows fewer, the legs or a side, can have any share of long bones
 MOST_POSES = 2000  # that are looked at, spread over the clip
 CLEARLY = 1.2  # times as long are the bones of the next best layout, at least
 
@@ -88,7 +89,8 @@ def bone_share(people: np.ndarray, layout: Layout) -> float:
     highest = np.where(np.isnan(plane), -np.inf, plane).max(1, initial=-np.inf)
     with np.errstate(invalid="ignore"):
         extent = np.linalg.norm(highest - lowest, axis=-1)
-    usable = (known.sum(1) >= FEWEST_BONES) & np.isfinite(extent) & (extent > 0)
+    enough = max(FEWEST_BONES, known.sum(1).max(initial=0) / 2)
+    usable = (known.sum(1) >= enough) & np.isfinite(extent) & (extent > 0)
     if not usable.any():
         return float("nan")
     means = np.where(known, lengths, 0).sum(1)[usable] / known.sum(1)[usable]
@@ -109,8 +111,14 @@ def told_by_bones(people: np.ndarray, layouts: tuple[Layout, ...], slack: float 
 
 
 def shows_bones(people: np.ndarray, layouts: tuple[Layout, ...]) -> bool:
-    """Whether enough joints are known to tell anything."""
-    return any(np.isfinite(bone_share(people, layout)) for layout in layouts)
+    """Whether enough joints are known, in some pose, to say that it is none of these layouts."""
+    known = np.isfinite(people[..., :2]).all(-1)
+    for layout in layouts:
+        starts, ends = layout.bone_ends()
+        most = (known[:, starts] & known[:, ends]).sum(1).max(initial=0)
+        if most >= SHARE_TO_REFUSE * len(starts) and np.isfinite(bone_share(people, layout)):
+            return True
+    return False
 
 
 def is_planar(people: np.ndarray, layout: Layout) -> bool:

@@ -261,6 +261,7 @@ def _coco_frames(images: list[dict[str, Any]], found: list[dict[str, Any]], wher
         ids = list(dict.fromkeys(_image_id(entry.get("image_id"), where) for entry in found))
         return dict(zip(ids, _numbered(ids, None, where), strict=True))
     ids = _one_clip([_image_id(image.get("id"), where) for image in images], where)
+    _check_one_video(images, where)
     for key in FRAME_KEYS:
         values = [image.get(key) for image in images]
         if all(type(value) is int for value in values):
@@ -269,6 +270,18 @@ def _coco_frames(images: list[dict[str, Any]], found: list[dict[str, Any]], wher
     if all(isinstance(name, str) for name in names):
         return dict(zip(ids, _numbered(names, ids, where), strict=True))
     return dict(zip(ids, _numbered(ids, None, where), strict=True))
+
+
+def _check_one_video(images: list[dict[str, Any]], where: str) -> None:
+    """DataError for pictures of several videos, by their ids or by the folders that they lie in, which one clip with
+    frame numbers that go on would hide."""
+    videos = {value for image in images if isinstance(value := image.get("video_id"), int | str)}
+    names = [name for image in images if isinstance(name := image.get("file_name"), str)]
+    folders = {str(Path(name.replace("\\", "/")).parent) for name in names}
+    for what, several in (("videos", sorted(map(str, videos))), ("folders", sorted(folders))):
+        if 1 < len(several) < len(images):  # a folder for each picture tells nothing
+            shown = f"'{several[0]}', '{several[1]}'{', ...' if len(several) > 2 else ''}"
+            raise DataError(f"'{where}' has pictures of {len(several)} {what} ({shown}); expected one clip, split it")
 
 
 def _numbered(values: list[Any], ids: list[Any] | None, where: str) -> list[int]:

@@ -110,11 +110,11 @@ def read_cells(file: IO[bytes], where: str, *, spaces: bool = False) -> Iterator
 
     The delimiter is the one that a first line `sep=` names, else the one that the header has most of outside quotes.
     spaces: whether those after a delimiter are left out. DataError for what is no UTF-8 or UTF-16, for quotes that
-    make no CSV, and for a row of more than MOST_IN_ROW characters.
+    make no CSV or are not closed, and for a row of more than MOST_IN_ROW characters.
     """
     with open_text(file, where) as text:
         delimiter, skipped = _dialect(text)
-        lines = _Lines(text, where)
+        lines = _Lines(text, where, skipped)
         reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaces)
         limit = csv.field_size_limit(MOST_IN_ROW)  # a density curve in one cell is longer than the default allows
         try:
@@ -128,16 +128,22 @@ def read_cells(file: IO[bytes], where: str, *, spaces: bool = False) -> Iterator
 
 
 class _Lines:
-    """The lines of a text, and how many characters of them came since `pending` was last set to 0."""
+    """The lines of a text, and how many characters of them came since `pending` was last set to 0, when a row was
+    complete. line: number of the last one. first: number of the first one of the row."""
 
-    def __init__(self, text: io.TextIOWrapper, where: str) -> None:
-        self.text, self.where, self.pending = text, where, 0
+    def __init__(self, text: io.TextIOWrapper, where: str, line: int) -> None:
+        self.text, self.where, self.line = text, where, line
+        self.pending, self.first = 0, line
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
         line = self.text.readline(MOST_IN_ROW + 1)
+        self.line += 1
+        self.first = self.first if self.pending else self.line
+        if not line and self.pending:
+            raise DataError(f"'{self.where}', line {self.first}, has a quote (\") that nothing closes")
         self.pending += len(line)
         if self.pending > MOST_IN_ROW:
             raise DataError(f"'{self.where}' has a row of more than {MOST_IN_ROW >> 20} MiB; expected a table")

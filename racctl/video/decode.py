@@ -124,6 +124,7 @@ class _Tally:
         self._stop = index.first_from(stop)
         self._fields = False
         losses.frames = self._stop - self._next
+        losses.leaps = [leap for leap in index.leaps if self._next < leap.number < self._stop]
         places = ((index.first_from(index.seconds(tick)), index.seconds(tick)) for tick in index.restarts)
         losses.restarts = [(number, time) for number, time in places if self._next <= number < self._stop]
 

@@ -81,6 +81,7 @@ def ending_of(
     if frames or large or gap > LEAST_GAP[breaks_off] * beat:
         if breaks_off or (breaks_off is None and (large or counts)):
             until = min(index.seconds(index.whole), index.end)
+            frames = frames if counts or gap < 1.5 * beat else 0  # else only the one that is torn is known
             return Ending(round(gap, 3), frames, until, tuple(remarks))
         said = f"{frames} frames" if frames else f"{gap:.2f} s"
         remarks.append(f"its header announces {said} more than it holds")

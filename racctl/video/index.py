@@ -7,6 +7,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from fractions import Fraction
+from statistics import median
 
 import av
 
@@ -14,6 +15,10 @@ from racctl.errors import DataError
 
 BACKWARDS = Fraction(1, 10)  # s; a decoding time that goes back by more is a clock that starts over
 BACKWARDS_SHOWN = 2  # s; the same for times of presentation, which go back and forth
+LOSES_PACKETS = {"mpegts", "matroska", "flv", "mpeg", "asf", "mxf"}  # damage to these leaves no trace but the times
+STEADY_SHARE = 0.95  # of the steps from picture to picture that are alike, at least, for a leap to tell anything
+LEAP = {True: 1.5, False: 2.5}  # steps at once, at least: beside a packet that is marked as torn, and elsewhere
+BESIDE = 1  # s between a leap and such a packet, at most
 SHOWN_VP8 = 0x10  # the bit of a VP8 packet that says whether its picture is shown
 
 
@@ -26,7 +31,7 @@ class Clock:
         self._backwards = BACKWARDS / unit
         self._backwards_shown = BACKWARDS_SHOWN / unit
         self._shift = 0
-        self._last: int | None = None
+        self._last: dict[bool, int] = {}  # of the times of decoding, and of presentation where a packet has only that
         self._next: int | None = None  # tick after the last picture
         self._step = 0  # ticks from one packet to the next, for those without a duration
 
@@ -37,7 +42,8 @@ class Clock:
         if stamp is None:
             return
         back = self._backwards if decoded else self._backwards_shown
-        starts_over = self._last is not None and stamp + self._shift < self._last - back
+        last = self._last.get(decoded)
+        starts_over = last is not None and stamp + self._shift < last - back
         if starts_over:  # the first picture shown follows the last
             self._shift = self._next - (stamp if packet.pts is None else packet.pts)
         if self._shift:
@@ -46,11 +52,24 @@ class Clock:
         if starts_over:
             self.restarts.append(packet.dts if packet.pts is None else packet.pts)
         now = stamp + self._shift
-        if self._last is not None and now > self._last:
-            self._step = now - self._last
-        self._last = now
+        if last is not None and now > last:
+            self._step = now - last
+        self._last[decoded] = now
         after = (now if packet.pts is None else packet.pts) + (packet.duration or self._step)
         self._next = after if self._next is None else max(self._next, after)
+
+
+@dataclass(frozen=True)
+class Leap:
+    """Where the times of a steady stream leap: before picture `number`, from `begin` to `end` seconds, over about
+    `count` pictures that the file does not hold. is_marked: beside a packet that is marked as torn, so that these were
+    lost; otherwise it may be a pause as well."""
+
+    number: int
+    count: int
+    begin: float
+    end: float
+    is_marked: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,7 @@ class Index:
     end: of the last packet of any stream, seconds; pictures_end: of this stream. packets: of this stream, whether shown
     or not. torn: whether the last packet of all breaks off. torn_picture: whether that is one of this stream. whole:
     tick up to which no picture can be missing for the file's breaking off. data_end: the byte after the last packet.
+    leaps: where packets are lost, as far as the times tell.
     """
 
     stamps: list[int]
@@ -79,6 +99,7 @@ class Index:
     torn_picture: bool
     whole: int
     data_end: int
+    leaps: tuple[Leap, ...]
 
     def seconds(self, tick: int) -> float:
         return tick * self.unit.numerator / self.unit.denominator
@@ -122,6 +143,7 @@ class _Packets:
     next_dts: int | None = None
     torn: bool = False
     torn_picture: bool = False
+    torn_at: list[float] = field(default_factory=list)  # seconds of all pictures that are marked as torn
 
     def add(self, packet: av.Packet, is_picture: bool) -> None:
         stamp = packet.pts if packet.pts is not None else packet.dts
@@ -137,6 +159,8 @@ class _Packets:
         if not is_picture:
             return
         self.count += 1
+        if self.torn and stamp is not None:
+            self.torn_at.append(float(stamp * packet.time_base))
         if packet.dts is not None:
             self.next_dts = packet.dts + (0 if self.torn else packet.duration or 0)
         if not packet.is_discard and not _is_hidden(packet):
@@ -183,11 +207,34 @@ def _index(
     # FFmpeg marks in a transport stream what follows a loss, and elsewhere what breaks off.
     marks_torn = container.format.name != "mpegts"
     whole = stamps[-1] if packets.next_dts is None else packets.next_dts
+    loses = timed and container.format.name.split(",")[0] in LOSES_PACKETS
     return Index(
         stamps=stamps, unit=unit, rate=rate, timed=timed, exact=exact, keys=keys, restarts=clock.restarts,
         end=packets.end, pictures_end=packets.pictures_end, packets=packets.count, torn=packets.torn and marks_torn,
         torn_picture=packets.torn_picture and marks_torn, whole=whole, data_end=packets.data_end,
+        leaps=_leaps(stamps, unit, packets.torn_at) if loses else (),
     )  # fmt: skip
+
+
+def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Leap, ...]:
+    """Where sorted times leap in a stream whose pictures follow each other steadily; a camera that leaves out pictures
+    as it likes is not one. A last picture that is late is no sign of a loss."""
+    steps = [after - before for before, after in itertools.pairwise(stamps)]
+    step = median(steps) if steps else 0
+    tolerance = max(0.1 * step, 1.5)
+    steady = sum(abs(ticks - step) <= tolerance for ticks in steps)
+    if step <= 0 or steady < STEADY_SHARE * len(steps):
+        return ()
+    leaps = []
+    for number, ticks in enumerate(steps, 1):
+        if ticks < min(LEAP.values()) * step:
+            continue
+        begin, end = float((stamps[number - 1] + step) * unit), float(stamps[number] * unit)
+        is_marked = any(begin - BESIDE <= seconds <= end + BESIDE for seconds in torn_at)
+        is_last = number == len(steps)
+        if ticks >= LEAP[is_marked] * step and (is_marked or not is_last):
+            leaps.append(Leap(number, round(ticks / step) - 1, begin, end, is_marked))
+    return tuple(leaps)
 
 
 def _is_hidden(packet: av.Packet) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from racctl.contracts import Meta
+from racctl.video.index import Leap
 
 SHOWN = 3  # places that the line names
 KEPT = 100  # places that a meta document keeps
@@ -38,6 +39,7 @@ class Losses:
     frames: int = 0
     gaps: list[Gap] = field(default_factory=list)
     uncounted: int = 0
+    leaps: list[Leap] = field(default_factory=list)
     resized: list[tuple[int, float]] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
     now: tuple[int, int] = (0, 0)
@@ -45,12 +47,17 @@ class Losses:
     remarks: Sequence[str] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.gaps or self.uncounted or self.resized or self.restarts or self.remarks)
+        return bool(self.gaps or self.uncounted or self.leaps or self.resized or self.restarts or self.remarks)
 
     @property
     def lost(self) -> int:
         """How many frames could not be decoded."""
         return sum(gap.stop - gap.start for gap in self.gaps) + self.uncounted
+
+    @property
+    def absent(self) -> int:
+        """About how many frames the file has lost."""
+        return sum(leap.count for leap in self.leaps if leap.is_marked)
 
     @property
     def seconds(self) -> float:
@@ -60,6 +67,7 @@ class Losses:
     def line(self) -> str:
         """All of it for a person, without the clip's name; "" for nothing."""
         clauses = [self._lost_line()] if self.lost else []
+        clauses += self._leap_lines()
         if self.resized:
             width, height = self.size
             clauses.append(f"the picture size changes at {_places(self.resized)}, scaled to {width}x{height}")
@@ -74,12 +82,30 @@ class Losses:
         more = f" and in {len(self.gaps) - SHOWN} more places" if len(self.gaps) > SHOWN else ""
         return f"{said}, {self.seconds:.2f} s: {', '.join(map(str, self.gaps[:SHOWN]))}{more}"
 
+    def _leap_lines(self) -> list[str]:
+        lines = []
+        for is_marked in (True, False):
+            leaps = [leap for leap in self.leaps if leap.is_marked == is_marked]
+            if not leaps:
+                continue
+            count = sum(leap.count for leap in leaps)
+            frames = f"about {count} frame{'s are' if count > 1 else ' is'} missing in the file"
+            seconds = f"{sum(leap.end - leap.begin for leap in leaps):.2f} s"
+            shown = [f"before frame {leap.number} ({leap.begin:.2f} to {leap.end:.2f} s)" for leap in leaps[:SHOWN]]
+            more = f" and in {len(leaps) - SHOWN} more places" if len(leaps) > SHOWN else ""
+            begin = f"{frames}, {seconds}" if is_marked else f"a pause, or {frames}, {seconds}"
+            lines.append(f"{begin}: {', '.join(shown)}{more}")
+        return lines
+
     def record(self) -> Meta:
         """The key `losses` of a meta document's source; {} for nothing."""
         kept: Meta = {}
         if self.lost:
             kept |= {"frames": self.lost, "seconds": round(self.seconds, 3)}
             kept["gaps"] = [[gap.start, gap.stop] for gap in self.gaps[:KEPT]]
+        if self.leaps:
+            kept["missing"] = self.absent
+            kept["leaps"] = [leap.number for leap in self.leaps[:KEPT]]
         if self.resized:
             kept["resized"] = [frame for frame, _ in self.resized[:KEPT]]
         if self.restarts:
