@@ -9,6 +9,7 @@ _racctl() {
     fi
     case "${COMP_WORDS[1]} $before" in
     "check-labels --format") words="table parquet csv json" ;;
+    "classify --model") words="joints" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
     "count --model") words="combined periodicity d2stx" ;;
@@ -17,9 +18,11 @@ _racctl() {
     "count --device") words="auto cpu cuda mps" ;;
     "count --pose-model") words="full lite heavy" ;;
     "count --format") words="table parquet csv json" ;;
+    "encode --encoder") words="silhouette r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none" ;;
     "encode --pose-encoder") words="ctrgcn none" ;;
     "encode --pose-model") words="full lite heavy" ;;
     "encode --layout") words="racctl escounts" ;;
+    "encode --dataset") words="repcount countix ucfrep" ;;
     "encode --split") words="train val test" ;;
     "encode --device") words="auto cpu cuda mps" ;;
     "info --format") words="text json" ;;

@@ -135,6 +135,8 @@ def classify_source(
         digest = sha256(file)
         name = source
         if sniff(file) == "npz" and not look.needs_picture:
+            if options.pose:
+                raise UsageError(f"'{display_name(source)}' is a pose itself; leave out '--pose'")
             pose = read_pose(file, display_name(source))
         elif sniff(file) == "npz":
             mask = read_mask(file, display_name(source))

@@ -97,7 +97,7 @@ class Options:
 
     def count_step(self, trained: TrainedCounter | None = None) -> Meta:
         """Return the step that makes counts of a pose. trained: the counter with weights that has a say in them."""
-        choices = {"model": self.model, "person": self.person}
+        choices = {"model": Path(self.model).name, "person": self.person}
         span = {"start": self.start, "stop": self.stop, "stride": self.stride}
         shown = {"alternating": self.alternating}
         if self.model not in (COMBINED, PERIODICITY):
@@ -184,18 +184,29 @@ def count_pose(pose: Pose, options: Options | None = None, trained: Trained | No
     """
     options = (options or Options()).check()
     lane = Lane(None, trained or Trained(options))
+    if options.film:
+        refuse_idle_film(options, lane)
     return _count_cut(cut(pose, options), options, lane, silent)
+
+
+def refuse_idle_film(options: Options, lane: Lane) -> None:
+    """UsageError where the options name the pose's video and the counter does not look at it."""
+    if options.model in (COMBINED, PERIODICITY) or not lane.trained.counter.sees_video:
+        raise UsageError(f"'--video' has no effect here: '{options.model}' looks at the pose alone; leave it out")
 
 
 def _count_cut(pose: Pose, options: Options, lane: Lane, report: Report) -> list[Counted]:
     """Count a pose of which nothing has to be cut off any more, with its video where the options name one."""
     if not options.film or options.model in (COMBINED, PERIODICITY) or not lane.trained.counter.sees_video:
         return count_people(pose, options, lane, None, report)
+    from racctl.estimation import refuse_other_clip
+
     with ExitStack() as stack:
         if lane.masks is None:
             (masks,) = stack.enter_context(lane.trained.counter.mask_lanes(1, 1))
             lane = replace(lane, masks=masks)
         film = stack.enter_context(open_input(options.film))
+        refuse_other_clip(pose.clip, options.film)
         return count_people(pose, options, lane, (film, options.film), report)
 
 
@@ -308,6 +319,8 @@ def count_file(
     where = display_name(source)
     kind = sniff(file)
     if kind in ("video", "unknown"):
+        if options.film:
+            raise UsageError(f"'--video' names the clip of a pose, and '{where}' is a video itself; leave it out")
         if options.model not in (COMBINED, PERIODICITY):
             lane.trained.counter.refuse_unknown_encoders()  # before the pose, which takes long
         pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
@@ -332,6 +345,10 @@ def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) 
         )
     if (options.start, options.stop, options.stride) != (None, None, 1):
         raise UsageError(f"'{where}' holds features; '--start', '--stop' and '--stride' are for 'racctl encode' then")
+    if options.person != "main":
+        raise UsageError(f"'{where}' holds features, which are of one person; leave out '--person'")
+    if options.film and not options.explain:
+        raise UsageError(f"'{where}' holds features, which are counted without the video; leave out '--video'")
     if holds_tokens(file):
         features = import_tokens([(file, where)], clip_name(source), WINDOW, STRIDE)
     else:
@@ -353,6 +370,8 @@ def count_source(source: str, options: Options, lane: Lane, report: Report, over
             check_target(Path(overlay), film or source)
             if sniff(file) == "npz" and not film:
                 raise UsageError(f"'{display_name(source)}' is a pose; name the video to draw on with '--video FILE'")
+        elif film and not options.explain:
+            refuse_idle_film(options, lane)
         pose, counted = count_file(file, source, options, lane, report)
         if overlay:
             if pose is None:

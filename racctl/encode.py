@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO
 
@@ -326,6 +326,8 @@ def encode_source(
     with open_input(source) as file, ExitStack() as stack:
         where, name, pose, given = display_name(source), source, None, ""
         if holds_tokens(file):
+            if part and part.cycles is not None:
+                raise UsageError(f"'{where}' holds tokens already; leave out '--reps'")
             return _imported(file, source, options, stack)
         if sniff(file) == "npz":
             if options.pose:
@@ -348,8 +350,9 @@ def _imported(file: IO[bytes], source: str, options: Options, stack: ExitStack) 
     files = [(file, display_name(source))]
     if options.pose:
         files.append((stack.enter_context(open_input(options.pose)), display_name(options.pose)))
-    if options.video or options.mask:
-        raise UsageError(f"'{display_name(source)}' holds tokens already; leave out '--video' and '--mask'")
+    typed = replace(options, window=Options.window, stride=Options.stride, pose="")
+    if idle := [field.name for field in fields(Options) if getattr(typed, field.name) != field.default]:
+        raise UsageError(f"'{display_name(source)}' holds tokens already; leave out '--{idle[0].replace('_', '-')}'")
     return import_tokens(files, clip_name(source), options.window, options.stride)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from racctl.encode import Part, encode_source, is_encoded
 from racctl.encoders.pair import Encoders, Options
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimators
+from racctl.io.current import holds
 from racctl.io.escounts import token_files, write_tokens
 from racctl.io.npz import write_features
 from racctl.io.output import make_folder, write_file
@@ -97,7 +99,7 @@ def its_own(options: Options, clip: str) -> Options:
 
 @lru_cache(4)
 def _files(folder: Path, kind: str) -> dict[str, Path]:
-    return files_in(folder, FILES[kind])
+    return files_in(folder, FILES[kind], kind)
 
 
 def save_job(
@@ -112,7 +114,17 @@ def save_job(
     if not is_encoded(job.source, target, encoders, own, job.part):
         found = encode_job(job, encoders, own, estimators, silent)
         found.meta["clip"] = job.clip
-        write_file(target, lambda out: write_features(out, found))
+        if not _holds(target, found):
+            write_file(target, lambda out: write_features(out, found))
+
+
+def _holds(target: Path, features: Features) -> bool:
+    """Whether the file is there with just these features, imported from token files, which takes no time."""
+    if "inputs" not in features.meta["steps"][-1]:
+        return False
+    data = io.BytesIO()
+    write_features(data, features)
+    return holds(target, data.getvalue())
 
 
 def _save_escounts(

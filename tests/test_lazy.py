@@ -100,3 +100,31 @@ def test_a_missing_file_of_an_option_is_said_before_anything_is_loaded(tmp_path,
     )
     assert status == 1 and said.endswith("'missing' does not exist"), said
     assert not {"torch", "scipy", "mediapipe"} & set(packages)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "count p.npz --model d2sty", "count p.npz --pose-model ful", "count p.npz --device gpu",
+        "count p.npz --person somebody", "count p.npz --alternating both", "classify p.npz --model jonts",
+        "classify p.npz --device gpu", "classify p.npz --start 2 --stop 1", "encode p.npz --encoder swin",
+        "encode p.npz --layout escount", "encode p.npz --start 2 --stop 1", "encode --dataset repcount",
+        "encode --dataset repcounts --root . --split test", "mask p.npz --person nobody", "train . --input poses",
+        "train . --fusion crosss", "train . --precision 64", "train . --tempo fast", "train . --crop face",
+        "train . --model d2stx", "train . --model d2stx --features . --preset large",
+        "train . --model ctrgcn --objective labels",
+    ],
+)  # fmt: skip
+def test_a_mistyped_value_is_said_before_torch_is_loaded(tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose(30)))
+    status, packages, said = loaded(*line.split(), "-o", "out/" if "dataset" in line else "out")
+    assert (status, len(said.splitlines())) == (2, 1), said
+    assert not {"torch", "mediapipe", "matplotlib", "sklearn"} & set(packages)
+
+
+def test_values_that_options_have_are_let_through(tmp_path):
+    (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose(30)))
+    for words in (("--device", "cpu"), ("--person", "0"), ("--model", "periodicity"), ("--alternating", "pair")):
+        status, _, said = loaded("count", tmp_path / "p.npz", *words, "-o", tmp_path / "c.csv")
+        assert status == 0, said

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 import typer.main
+from clips import plain, write_clip
 from commands import in_process
 from poses import swinging_pose
 
 from racctl.cli import app
+from racctl.count import Options, count_pose
+from racctl.errors import UsageError
 from racctl.io.npz import pose_bytes
 from racctl.models.catalog import MODELS
 from racctl.tools import train
@@ -50,3 +53,66 @@ def test_count_refuses_a_video_that_nothing_looks_at(tmp_path, capsys, model):
     pose.write_bytes(pose_bytes(swinging_pose()))
     code, said = in_process(capsys, "count", pose, "--model", model, "--video", pose)
     assert code == 2 and "looks at the pose alone" in said
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "a.mp4", plain(10, 64, 48))
+    write_clip(tmp_path / "b.mp4", plain(10, 64, 48))
+    (tmp_path / "p.npz").write_bytes(
+        pose_bytes(swinging_pose(60, meta={"clip": "a", "topology": "blazepose33", "steps": []}))
+    )
+    (tmp_path / "q.npz").write_bytes(pose_bytes(swinging_pose(60)))
+    (tmp_path / "segments.csv").write_text("clip,start,stop,label\na,0,1,squat\n")
+    return tmp_path
+
+
+IDLE = [
+    ("count p.npz --pose-model lite", "--pose-model"),
+    ("count a.mp4 --overlay o.mp4 --video b.mp4", "--video"),
+    ("count p.npz --model d2stx --video a.mp4", "--video"),
+    ("classify p.npz --windows --smooth 2", "--smooth"),
+    ("classify p.npz --whole --smooth 1", "--smooth"),
+    ("classify p.npz --mask-model selfie", "--mask-model"),
+    ("classify p.npz --pose q.npz", "--pose"),
+    ("classify --dataset segments.csv --mask-model selfie", "--mask-model"),
+    ("classify --dataset segments.csv --masks .", "--masks"),
+    ("encode p.npz --encoder none --seed 1 -o o.npz", "--seed"),
+    ("encode p.npz --encoder none --mask-model selfie -o o.npz", "--mask-model"),
+    ("encode p.npz --encoder none --pose-model lite -o o.npz", "--pose-model"),
+    ("encode a.mp4 --pose-encoder none --pose-model full -o o.npz", "--pose-model"),
+    ("encode p.npz --encoder none --reps segments.csv --window 32 -o o.npz", "--window"),
+    ("encode --dataset repcount --root . --split test --exemplars --rate 15 -o out", "--rate"),
+    ("synth --list --clips 3", "--clips"),
+    ("synth --protocol --classes squat --out s", "--classes"),
+    ("synth --seconds 9 --out s", "--seconds"),
+    ("train segments.csv -o run --input pose --size 64", "--size"),
+    ("train segments.csv -o run --input pose --masks .", "--masks"),
+    ("train segments.csv -o run --minmax 0.5", "--minmax"),
+    ("train . -o run --model d2stx --features . --branches pose --guide video", "--guide"),
+    ("train . -o run --model d2stx --features . --branches video --joint", "--joint"),
+]
+
+
+@pytest.mark.usefixtures("desk")
+@pytest.mark.parametrize(("line", "option"), IDLE)
+def test_an_option_without_effect_is_refused_by_name(capsys, line, option):
+    code, said = in_process(capsys, *line.split())
+    assert code == 2 and f"'{option}'" in said, said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("desk")
+def test_features_are_of_one_person_and_need_no_video(capsys):
+    assert in_process(capsys, *["encode", "p.npz", "--encoder", "none", "--rate", "15", "-o", "f.npz"])[0] == 0
+    for words in (("--person", "3"), ("--video", "a.mp4")):
+        code, said = in_process(capsys, "count", "f.npz", "--model", "d2stx", *words)
+        assert code == 2 and words[0] in said, said
+
+
+@pytest.mark.usefixtures("desk")
+def test_the_library_refuses_a_film_that_nothing_looks_at():
+    for model in ("combined", "periodicity", "d2stx"):
+        with pytest.raises(UsageError, match="looks at the pose alone"):
+            count_pose(swinging_pose(60), Options(model=model, film="a.mp4"))

@@ -13,6 +13,8 @@ from commands import RACCTL, in_process, one_line, racctl
 from poses import swinging_pose
 
 from racctl.io.npz import pose_bytes
+from racctl.io.output import write_file
+from racctl.io.parquet import table_from_rows, write_table
 from racctl.weights import embedded
 
 
@@ -93,6 +95,30 @@ def test_what_a_command_reads_is_never_its_output(desk, capsys, line):
     assert code == 2, said
     assert len(said.splitlines()) == 1, said
     assert contents(desk) == before
+
+
+def test_what_lies_beside_a_manifest_is_read_too(desk, capsys):
+    (desk / "set").mkdir()
+    rows = {"video": None, "mask": None, "features": None, "speed": None, "split": "test", "label": "squat"}
+    row = {"clip": "a", "pose": "pose/a.npz", "count": 1.0, **rows}
+    write_file(desk / "set/manifest.parquet", lambda f: write_table(f, table_from_rows("racctl.manifest/1", [row], {})))
+    shutil.copy("counts.csv", "set/labels.parquet")
+    before = contents(desk)
+    for line in ("score --truth set/manifest.parquet counts.csv", "check-labels set/manifest.parquet",
+                 "classify --dataset set/manifest.parquet"):  # fmt: skip
+        code, said = in_process(capsys, *line.split(), "-o", "set/labels.parquet")
+        assert code == 2 and "which this command reads" in said, said
+    assert contents(desk) == before
+
+
+def test_one_folder_may_hold_what_every_tool_makes(desk, capsys):
+    """Poses are found among masks and features, and features that were written there are no reason to refuse."""
+    about = {"clip": "a", "topology": "blazepose33", "steps": []}
+    (desk / "vids" / "a.pose.npz").write_bytes(pose_bytes(swinging_pose(10, meta=about)))
+    (desk / "vids" / "a.mask.npz").write_bytes(b"no pose")
+    for _ in range(2):
+        code, said = in_process(capsys, *["encode", "vids/a.mp4", "--encoder", "none", "--pose", "vids", "-o", "vids/"])
+        assert code == 0 and (desk / "vids" / "a.features.npz").is_file(), said
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])

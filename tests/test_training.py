@@ -15,6 +15,7 @@ import torch
 from poses import swinging_pose
 from recognisers import LOOK, a_set, moving, unpacked
 
+from racctl.cli.choices import read_range
 from racctl.errors import DataError, UsageError
 from racctl.io.ahead import ahead
 from racctl.io.checkpoint import read_model
@@ -24,7 +25,6 @@ from racctl.streams import joint_tokens
 from racctl.training.augment import Augmentation, minmaxed
 from racctl.training.loop import Place, Recipe, fit, pick_device, shares_of
 from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures
-from racctl.training.run import read_range
 
 CPU = Place(0, 1, torch.device("cpu"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from racctl.estimators import selfie, workers
 from racctl.io.current import constants_digest
 from racctl.io.npz import pose_bytes
 from racctl.pose import pose_step
+from racctl.weights import embedded
 
 
 def times(folder):
@@ -106,3 +108,30 @@ def test_changed_weights_are_seen(tmp_path, capsys):
     second = times(tmp_path / "out")
     assert in_process(capsys, *words)[0] == 0
     assert times(tmp_path / "out") != second
+
+
+def test_imported_tokens_are_skipped(pose, tmp_path, capsys):
+    words = ("encode", pose, "--encoder", "none", "--layout", "escounts", "-o", tmp_path / "tokens")
+    assert in_process(capsys, *words)[0] == 0
+    (tokens,) = (tmp_path / "tokens").rglob("*.npz")
+    words = ("encode", tokens, "-o", f"{tmp_path / 'out'}/")
+    assert in_process(capsys, *words)[0] == 0
+    first = times(tmp_path / "out")
+    assert in_process(capsys, *words)[0] == 0
+    assert times(tmp_path / "out") == first
+    code, said = in_process(capsys, *words, "--start", "1")
+    assert code == 2 and "leave out '--start'" in said
+
+
+def test_where_the_weights_lie_is_no_part_of_the_result(pose, tmp_path, capsys):
+    written = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(embedded("d2stx"), tmp_path / folder / "counter.safetensors")
+        target = tmp_path / folder / "c.parquet"
+        code, said = in_process(
+            capsys, "count", pose, "--model", tmp_path / folder / "counter.safetensors", "-o", target
+        )
+        assert code == 0, said
+        written.append(target.read_bytes())
+    assert written[0] == written[1] and str(tmp_path).encode() not in written[0]

@@ -29,7 +29,9 @@ import typer
 
 from racctl.cli.options import Device, Download, Format, Jobs, OutputMany, Sources, Start, Stop, Threads
 
-Model = Annotated[str, typer.Option("--model", metavar="NAME|FILE", help="Embedded weights or 'racctl train' output.")]
+Model = Annotated[
+    str, typer.Option("--model", metavar="joints|FILE", help="Embedded weights or 'racctl train' output.")
+]
 Windows = Annotated[bool, typer.Option("--windows", help="One row per window, not smoothed.")]
 Whole = Annotated[bool, typer.Option("--whole", help="One row per clip: the exercise that it shows most surely.")]
 Smooth = Annotated[float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this; 0: not at all.")]
@@ -57,6 +59,7 @@ Cache = Annotated[
 
 
 def classify(
+    context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
     model: Model = "joints",
     windows: Windows = False,
@@ -98,6 +101,7 @@ def classify(
         refuse_with,
         report_failures,
     )
+    from racctl.cli.choices import refuse_typed
     from racctl.cli.console import progress
     from racctl.cli.streams import emit_table, table_format
     from racctl.cli.targets import folder_target, refuse_overwriting, targets_in
@@ -107,6 +111,9 @@ def classify(
         raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
     alone = {"--video": video, "--pose": pose, "--explain": explain, "--start": start, "--stop": stop}
     of_set = {"--split": split, "--videos": videos, "--masks": masks, "--poses": poses, "--cache": cache}
+    refuse_typed(context, windows, ["--smooth"], "'--windows' are not smoothed")
+    refuse_typed(context, whole, ["--smooth"], "'--whole' takes the clip as one")
+    refuse_typed(context, dataset, ["--mask-model", "--download"], "of a data set nothing is estimated")
     refuse_with(dataset, {"a file": files, **alone}, "'--dataset' stands for all its clips, whole")
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     sources = check_sources(files)
@@ -122,6 +129,9 @@ def classify(
     refuse_overwriting([*sources, video, pose, model, mask_model, dataset, videos, masks, poses], *targets)
     if not folder:
         refuse_same_clips(sources)
+    from racctl.video.part import check_part
+
+    check_part(start, stop)
     from racctl.classify import Options, Recogniser, classify_set, table_of
     from racctl.training.loop import pick_device, set_threads
 
@@ -129,6 +139,8 @@ def classify(
     options = Options(unit, smooth, video, pose, start, stop, mask_model, download, bool(explain)).check()
     set_threads(threads or cores())
     recogniser = Recogniser(model, pick_device(device))
+    refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")
+    refuse_typed(context, not recogniser.look.topology, ["--pose"], f"'{model}' looks at no joints")
     if dataset:
         folders = {"videos": videos or None, "masks": masks or None, "poses": poses or None}
         with progress("classifying", "clips") as report:

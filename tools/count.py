@@ -115,6 +115,7 @@ Explain = Annotated[
 
 
 def count(
+    context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
     model: Model = "combined",
     reps: Reps = False,
@@ -150,6 +151,7 @@ def count(
     Example: racctl count squats.mp4
     """
     from racctl.cli.batch import (
+        any_video,
         check_sources,
         check_there,
         cores,
@@ -159,7 +161,9 @@ def count(
         refuse_with,
         report_failures,
         run_batch,
+        shows_video,
     )
+    from racctl.cli.choices import refuse_typed
     from racctl.cli.streams import emit_table, table_format
     from racctl.cli.targets import check_writable, folder_target, refuse_overwriting, targets_in
 
@@ -171,6 +175,8 @@ def count(
     refuse_several(sources, folder, {**alone, "--exemplar": exemplar, "--explain": explain})
     if not overlay:
         refuse_with(model in ("combined", "periodicity"), {"--video": video}, f"'{model}' looks at the pose alone")
+    refuse_typed(context, sources != ["-"] and not any_video(sources), ["--pose-model"], "the input is no video")
+    refuse_typed(context, shows_video(sources), ["--video"], "it names the clip of a pose, and the input is a video")
     text = "" if folder else table_format(output, format) != "parquet"
     targets = targets_in(folder, sources, _ending(reps)) if folder else [output]
     refuse_overwriting([*sources, video, model, pose_model], *targets, plot, overlay)
@@ -180,13 +186,14 @@ def count(
         refuse_same_clips(sources)
     from racctl.count import Options, Trained, count_lanes, count_source, save_count
     from racctl.counted import counts_table, reps_table
-    from racctl.plot import plot_counts, plot_kind
     from racctl.video.overlay import check_target
 
     options = Options(
         model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots, explain
     ).check()
     if plot:
+        from racctl.plot import plot_counts, plot_kind
+
         plot_kind(plot)
     if overlay:
         check_target(overlay, video or sources[0])

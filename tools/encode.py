@@ -37,7 +37,14 @@ import typer
 
 from racctl.cli.options import Device, Download, Jobs, OutputMany, PoseModel, Seed, Sources, Start, Stop, Threads
 
-Encoder = Annotated[str, typer.Option("--encoder", metavar="NAME", help="Of the video; none leaves it out.")]
+Encoder = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        metavar="silhouette|r2plus1d_18|swin3d_t|resnext3d_101|videomae_vit_b|none",
+        help="Of the video; none leaves it out.",
+    ),
+]
 PoseEncoder = Annotated[str, typer.Option("--pose-encoder", metavar="ctrgcn|none", help="Of the pose.")]
 Weights = Annotated[
     str, typer.Option("--weights", metavar="FILE", show_default=False, help="Of the video encoder, instead of its own.")
@@ -72,7 +79,10 @@ Reps = Annotated[
 ]
 Layout = Annotated[str, typer.Option("--layout", metavar="racctl|escounts", help="Of the files in -o DIR/.")]
 Dataset = Annotated[
-    str, typer.Option("--dataset", metavar="NAME", show_default=False, help="repcount, countix or ucfrep.")
+    str,
+    typer.Option(
+        "--dataset", metavar="repcount|countix|ucfrep", show_default=False, help="Encode all of a published data set."
+    ),
 ]
 Root = Annotated[str, typer.Option("--root", metavar="DIR", show_default=False, help="Of --dataset: its videos.")]
 Split = Annotated[str, typer.Option("--split", metavar="train|val|test", show_default=False, help="Of --dataset.")]
@@ -91,6 +101,7 @@ Compile = Annotated[
 
 
 def encode(
+    context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
     encoder: Encoder = "silhouette",
     pose_encoder: PoseEncoder = "ctrgcn",
@@ -132,7 +143,8 @@ def encode(
 
     Example: racctl encode clip.mp4 -o clip.features.npz
     """
-    from racctl.cli.batch import check_sources, check_there, refuse_several, refuse_with, report_failures
+    from racctl.cli.batch import any_video, check_sources, check_there, refuse_several, refuse_with, report_failures
+    from racctl.cli.choices import refuse_typed
     from racctl.cli.console import note
     from racctl.cli.targets import npz_targets, refuse_overwriting
     from racctl.errors import UsageError
@@ -145,13 +157,29 @@ def encode(
     refuse_with(not dataset, of_set, "it is an option of '--dataset'")
     sources = check_sources(files)
     check_there(video, mask, pose, reps, weights, pose_weights, root, annotations)
+    windows = ["--window", "--stride", "--rate"]
+    refuse_typed(context, reps, windows, "'--reps' says what is encoded")
+    refuse_typed(context, exemplars, windows, "each repetition is one window")
+    refuse_typed(context, not random, ["--seed"], "only '--random-weights' are drawn")
+    refuse_typed(context, encoder == "none", ["--mask-model"], "there is no video encoder")
+    refuse_typed(context, encoder not in ("none", "silhouette"), ["--mask-model"], f"'{encoder}' looks at no mask")
+    refuse_typed(context, pose_encoder == "none", ["--pose-model"], "there is no pose encoder")
+    estimated = dataset or sources == ["-"] or video or any_video(sources)
+    refuse_typed(context, not estimated, ["--mask-model"], "the input is no video")
+    estimated = dataset or sources == ["-"] or any_video(sources)
+    refuse_typed(context, not estimated, ["--pose-model"], "the input is no video")
+    if dataset and not (root and split):
+        raise UsageError("'--dataset' needs '--root DIR' and '--split train|val|test'")
     several = dataset or layout == "escounts"
     if several and output == "-":
         raise UsageError("this makes several files; name a directory with '-o DIR'")
     folder, targets = npz_targets(f"{output}/" if several else output, sources, ".features.npz")
     refuse_several(sources, None, {"--video": video, **single})
     reads = [*sources, video, mask, pose, reps, weights, pose_weights, mask_model, pose_model, root, annotations]
-    refuse_overwriting(reads, *targets)
+    refuse_overwriting(reads, *targets, earlier=".features.npz")
+    from racctl.video.part import check_part
+
+    check_part(start, stop)
     from racctl.encode_set import LAYOUTS, file_jobs, open_set, set_jobs
     from racctl.encoders.pair import Options
 

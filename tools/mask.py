@@ -29,7 +29,7 @@ Model = Annotated[
     str,
     typer.Option(
         "--model",
-        metavar="blazepose|selfie|yolov8n-seg|FILE",
+        metavar="blazepose|selfie|yolov8n-seg|NAME|FILE",
         help="What finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO segmentation "
         "model (.tflite, .onnx, .pt) or a .task file.",
     ),

@@ -93,6 +93,7 @@ List = Annotated[bool, typer.Option("--list", help="Print the movements and what
 
 
 def synth(
+    context: typer.Context,
     out: Out = "",
     clips: Clips = 20,
     classes: Classes = "all",
@@ -118,10 +119,17 @@ def synth(
     Example: racctl synth --out clips --clips 200 --classes squat,push_up --speed slow
     """
     from racctl.cli.batch import cores
+    from racctl.cli.choices import refuse_typed, typed_options
     from racctl.cli.console import note, progress
     from racctl.errors import UsageError
     from racctl.synth.ask import listed, read_request
 
+    refuse_typed(
+        context, listing, typed_options(context).keys() - {"--list", "-q", "--debug"}, "'--list' makes nothing"
+    )
+    drawn = ["--classes", "--split", "--speed", "--reps", "--clean"]
+    refuse_typed(context, protocol, drawn, "'--protocol' settles it")
+    refuse_typed(context, not protocol, ["--seconds"], "it is an option of '--protocol'")
     if listing:
         print(listed())
         return

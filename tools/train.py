@@ -41,7 +41,8 @@ from typing import Annotated
 
 import typer
 
-from racctl.cli.options import Device, Seed, Threads, refuse_options_of_others
+from racctl.cli.choices import read_range, refuse_options_of_others, refuse_typed
+from racctl.cli.options import Device, Seed, Threads
 
 RECOGNISERS = ("mcat", "mlp", "lstm", "tcn", "transformer", "vivit")
 ENCODERS = ("ctrgcn", "silhouette")
@@ -66,6 +67,8 @@ OWNERS = {
         COUNTER,
     ),
 }  # fmt: skip
+
+FUSIONS = {"mcat": ("cross", "concat", "add", "none"), "d2stx": ("decoupled", "coupled")}
 
 Data = Annotated[str, typer.Argument(metavar="DATA", show_default=False, help="Labelled clips: a folder or a table.")]
 Out = Annotated[
@@ -230,13 +233,23 @@ def train(
     if model not in (*RECOGNISERS, *ENCODERS, *COUNTER):
         raise UsageError(f"no such model '{model}'; expected one of {', '.join((*RECOGNISERS, *ENCODERS, *COUNTER))}")
     refuse_options_of_others(context, model, OWNERS)
+    _refuse_idle(context, model, inputs, pose, branches)
+    speeds = read_range(tempo)
+    if fusion and fusion not in FUSIONS[model]:
+        raise UsageError(f"'--fusion {fusion}' means nothing; '{model}' takes one of {', '.join(FUSIONS[model])}")
+    if model == "d2stx" and not features:
+        raise UsageError("'--model d2stx' learns from features; name their folder with '--features DIR'")
+    if val_features and not val_data:
+        raise UsageError("'--val-features' are those of '--val-data'")
+    if model != "d2stx" and len(init or []) > 1:
+        raise UsageError(f"'--init' is given {len(init)} times; '{model}' begins with one file")
     check_there(data, features, val_data, val_features, videos, masks, poses, *(init or []))
     refuse_overwriting(init or [], *(str(Path(output, name)) for name in ("model.safetensors", "resume.pt")))
     from racctl.training.augment import Augmentation
     from racctl.training.count_run import CounterWanted, train_counter
     from racctl.training.counting import Teaching
     from racctl.training.loop import Recipe
-    from racctl.training.run import Wanted, look_for, read_range, train_model
+    from racctl.training.run import Wanted, look_for, train_model
 
     recipe = Recipe(epochs, batch, rate, weight_decay, seed=seed, patience=patience, precision=precision)
     where = (Path(output), device, threads or cores(), note)
@@ -249,12 +262,19 @@ def train(
             )  # fmt: skip
             train_counter(counter, recipe, *where, reading, training)
             return
-        if len(init or []) > 1:
-            raise UsageError(f"'--init' is given {len(init)} times; '{model}' begins with one file")
         look = look_for(model, inputs, pose, crop, size, window or 0, stride or 0)
         wanted = Wanted(
             data, model, inputs, fusion or "cross", layers, width, pose, objective, look, train_split, val_split, null,
             videos or None, masks or None, poses or None, cache or None, licence, init[0] if init else "",
         )  # fmt: skip
-        augmentation = Augmentation(tempo=read_range(tempo), drop=drop, minmax=minmax)
+        augmentation = Augmentation(tempo=speeds, drop=drop, minmax=minmax)
         train_model(wanted, recipe, augmentation, *where, reading, training)
+
+
+def _refuse_idle(context: typer.Context, model: str, inputs: str, pose: bool, branches: str) -> None:
+    """UsageError for an option that has no effect beside the others."""
+    of_pictures = ["--size", "--crop", "--fusion", "--pose"]
+    of_fusion = ["--fusion", "--guide", "--decision", "--joint"]
+    refuse_typed(context, inputs == "pose", of_pictures, "'--input pose' looks at the joints alone")
+    refuse_typed(context, model == "mcat" and inputs != "pose" and not pose, ["--minmax"], "there are no joints")
+    refuse_typed(context, branches != "both", of_fusion, f"one branch, '{branches}', has nothing to be fused with")

@@ -68,14 +68,21 @@ def _missing(sources: list[str]) -> RacctlError:
 
 def any_video(sources: Iterable[str]) -> bool:
     """Whether one of the files may be a video; stdin, which can be read once, is not looked at."""
+    return any(_kind(source) in ("video", "unknown") for source in sources)
+
+
+def shows_video(sources: Iterable[str]) -> bool:
+    """Whether one of the files is a video beyond doubt."""
+    return any(_kind(source) == "video" for source in sources)
+
+
+def _kind(source: str) -> str:
     from racctl.io.sniff import sniff
 
-    for source in sources:
-        if os.path.isfile(source):
-            with contextlib.suppress(OSError), open(source, "rb") as file:
-                if sniff(file) in ("video", "unknown"):
-                    return True
-    return False
+    if os.path.isfile(source):
+        with contextlib.suppress(OSError), open(source, "rb") as file:
+            return sniff(file)
+    return ""
 
 
 def refuse_same_clips(sources: list[str]) -> None:

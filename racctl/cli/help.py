@@ -65,6 +65,13 @@ HELP = Option(("--help",), "", "Show the help and exit.", "")
 class Command(TyperCommand):
     """One tool."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, unless the command line has a value that an option does not have."""
+        from racctl.cli.choices import refuse_unknown_words
+
+        refuse_unknown_words(ctx)
+        return super().invoke(ctx)
+
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         arguments = [option_of(parameter) for parameter in self.params if parameter.param_type_name == "argument"]
         words = [option.metavar if option.required else f"[{option.metavar}]" for option in arguments]

@@ -54,25 +54,16 @@ Stop = Annotated[
 Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Take every Nth frame only.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random.")]
 
-Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where networks run, if any do.")]
 Threads = Annotated[
-    int, typer.Option("--threads", metavar="N", min=0, show_default=False, help="Threads; default: one per core.")
+    int,
+    typer.Option(
+        "--threads", metavar="N", min=0, show_default=False, help="Threads of the networks; default: one per core."
+    ),
 ]
 
 BLAZEPOSE = "BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
 PoseModel = Annotated[str, typer.Option("--pose-model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
-Download = Annotated[bool, typer.Option("--download", help="Allow fetching the model; its sha256 is checked.")]
-
-
-def refuse_options_of_others(context: typer.Context, model: str, owners: dict[str, tuple[str, ...]]) -> None:
-    """UsageError when the command line names an option that the chosen model does not have.
-
-    owners: option -> the models that have it; an option that is not in it belongs to all."""
-    from racctl.errors import UsageError
-
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        typed = source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
-        option = parameter.opts[0]
-        if typed and model not in owners.get(option, (model,)):
-            raise UsageError(f"'--model {model}' has no option '{option}'; it belongs to {', '.join(owners[option])}")
+Download = Annotated[
+    bool, typer.Option("--download", help="Allow fetching a model that is not here; its sha256 is checked.")
+]

@@ -103,18 +103,22 @@ def npz_targets(output: str, sources: list[str], ending: str) -> tuple[Path | No
     return None, [output]
 
 
-def refuse_overwriting(reads: Iterable[str], *targets: str) -> None:
+def refuse_overwriting(reads: Iterable[str], *targets: str, earlier: str = "") -> None:
     """UsageError when a target is one of the files that are read, or two targets are one file.
 
-    reads: files and folders, of folders every file below them; "" and "-" are passed over, as in `targets`, and names
-    that are no paths.
+    reads: files and folders, of folders every file below them, of a manifest its folder; "" and "-" are passed over, as
+    in `targets`, and names that are no paths.  earlier: how files end that this command wrote before and does not read,
+    wherever they lie.
     """
     named = [target for target in targets if target not in ("", "-")]
     existing = {identity: target for target in named if (identity := _identity(target))}
     for source in reads if existing else ():
         for path in _files(source):
+            if earlier and path.endswith(earlier) and path != source:
+                continue
             if (target := existing.get(_identity(path))) is not None:
-                where = f"in '{source}', which this command reads" if os.path.isdir(source) else "the input itself"
+                direct = not os.path.isdir(source) and _identity(source) == _identity(path)
+                where = "the input itself" if direct else f"one of the files of '{source}', which this command reads"
                 raise UsageError(f"'{target}' is {where}; write somewhere else")
     by_path: dict[str, str] = {}
     for target in named:
@@ -131,12 +135,29 @@ def _identity(path: str) -> tuple[int, int] | None:
     return (about.st_dev, about.st_ino) if os.path.isfile(path) else None
 
 
+def _is_manifest(path: str) -> bool:
+    """Whether a file lists the clips of a data set, which lie beside it."""
+    if not os.path.isfile(path) or not _is_parquet(path):
+        return False
+    from racctl.io.current import recorded_meta
+
+    return str(recorded_meta(path).get("schema", "")).startswith("racctl.manifest/")
+
+
+def _is_parquet(path: str) -> bool:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return sniff(file) == "parquet"
+    return False
+
+
 def _files(source: str) -> Iterator[str]:
     if source in ("", "-"):
         return
     if not os.path.isdir(source):
         yield source
-        return
+        if not _is_manifest(source):
+            return
+        source = os.path.dirname(source) or "."
     entered = set()
     for folder, folders, names in os.walk(source, followlinks=True):
         real = os.path.realpath(folder)

@@ -64,6 +64,9 @@ def read_labelled(
     wrong = set(need) - set(FILES)
     if wrong:
         raise UsageError(f"no such file of a clip: {quoted(sorted(wrong))}; expected one of {', '.join(FILES)}")
+    folders = dict(zip(FILES, (videos, masks, poses), strict=True))
+    if need and (idle := [kind for kind, folder in folders.items() if folder is not None and kind not in need]):
+        raise UsageError(f"'--{idle[0]}s' has no effect here: the model looks at no {idle[0]}; leave it out")
     source, where = str(path), display_name(str(path))
     clips = _read_folder(Path(source)) if source != "-" and Path(source).is_dir() else _read_file(source)
     if not clips:
@@ -72,7 +75,7 @@ def read_labelled(
         videos = source if Path(source).is_dir() else Path(source).parent
     for kind, folder in zip(FILES, (videos, masks, poses), strict=True):
         if folder is not None:
-            found = files_in(Path(folder), FILES[kind])
+            found = files_in(Path(folder), FILES[kind], kind)
             clips = [replace(clip, **{kind: found.get(clip.clip)}) for clip in clips]
         if kind in need and not lenient:
             _require(clips, kind, where, folder)

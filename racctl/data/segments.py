@@ -85,12 +85,18 @@ def _spans(table: TextTable) -> list[tuple[float | None, float | None, int | Non
     return list(zip(*times, *(table.whole(name) for name in frames), strict=True))
 
 
-def files_in(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Clip name -> file, of all files in a folder with one of these suffixes. DataError when it is no folder, or two
-    files are of one clip."""
+KINDS = ("pose", "mask", "features", "exemplars")  # as in `a.pose.npz`: what tools write into one folder
+
+
+def files_in(folder: Path, suffixes: Sequence[str], kind: str = "") -> dict[str, Path]:
+    """Clip name -> file, of all files in a folder with one of these suffixes. kind: "pose" or "mask", so that a file
+    whose name says another kind, `a.mask.npz`, is passed over. DataError when it is no folder, or two files are of one
+    clip."""
+    foreign = {f".{other}" for other in KINDS if kind in KINDS and other != kind}
     found: dict[str, Path] = {}
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+        paths = [path for path in paths if path.with_suffix("").suffix not in foreign]
     except OSError as error:
         raise DataError(f"cannot look for clips in '{folder}': {(error.strerror or str(error)).lower()}") from None
     for path in paths:

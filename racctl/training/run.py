@@ -213,15 +213,3 @@ def _digest(clips: list[StoredClip]) -> str:
     for clip in clips:
         total.update(f"{clip.name} {clip.split} {len(clip)} {' '.join(clip.labels)}".encode())
     return total.hexdigest()[:16]
-
-
-def read_range(text: str) -> tuple[float, float]:
-    """ "0.5-4" as two positive numbers in order; UsageError otherwise."""
-    try:
-        low, _, high = text.partition("-")
-        found = float(low), float(high or low)
-    except ValueError:
-        found = (0.0, 0.0)
-    if not 0 < found[0] <= found[1] < 100:
-        raise UsageError(f"'{text}' is no range; expected LOW-HIGH, for instance 0.5-4")
-    return found

@@ -16,9 +16,11 @@ THREADS ?= 0
 synth_paper := --clips 30 --seconds 369
 train_paper := --epochs 30
 synth_cpu   := --clips 40 --seconds 50 --size 152x200
-train_cpu   := --crop person --size 32 --epochs 8 --stride 16 --rate 6e-4 --precision bf16
+pictures_cpu := --crop person --size 32
+train_cpu   := --epochs 8 --stride 16 --rate 6e-4 --precision bf16
 synth_tiny  := --clips 2 --seconds 30 --size 76x100
-train_tiny  := --size 16 --epochs 1 --stride 64
+pictures_tiny := --size 16
+train_tiny  := --epochs 1 --stride 64
 
 # Name -> what sets it apart. Table 2: models and inputs; Table 3: fusions; Table 4: depth; then beyond the paper.
 BASELINES := mlp lstm tcn transformer vivit
@@ -59,7 +61,7 @@ splits = test $(if $(filter $(call name,$(1)),$(TEMPI)),$(OTHERS))
 # The paper's numbers are of its validation set, which is the fast one; nothing is chosen by it here.
 $(OUT)/runs/%/trained: $(SET)/manifest.parquet
 	$(RACCTL) train $(SET) -o $(@D) --cache $(OUT)/cache --val-split none --threads $(THREADS) \
-	    $(train_$(SCALE)) $(options_$(call name,$*)) --seed $(call seed,$*)
+	    $(train_$(SCALE)) $(if $(filter pose_%,$(call name,$*)),,$(pictures_$(SCALE))) $(options_$(call name,$*)) --seed $(call seed,$*)
 	touch $@
 
 $(OUT)/runs/%/scores: $(OUT)/runs/%/trained

@@ -1,0 +1,78 @@
+"""The words of a command line, looked at before anything is loaded: unknown values, options without effect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from racctl.cli.help import option_of
+from racctl.errors import UsageError
+
+
+def typed_options(context: Any) -> dict[str, Any]:
+    """The options and arguments that the command line names, with their values."""
+    found = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
+            found[parameter.opts[0]] = context.params.get(parameter.name)
+    return found
+
+
+def refuse_unknown_words(context: Any) -> None:
+    """UsageError for a value that an option does not have; what it may have stands in its metavar, `each|pair`.
+
+    `FILE` in there is any file that exists, `TRACK` a number, and another name in capitals anything."""
+    typed = typed_options(context)
+    for parameter in context.command.params:
+        value = typed.get(parameter.opts[0])
+        if isinstance(value, str) and value not in ("", "-"):
+            _refuse_unknown_word(parameter, value)
+
+
+def _refuse_unknown_word(parameter: Any, value: str) -> None:
+    words = option_of(parameter).values
+    free = [word for word in (parameter.metavar or "").split("|") if word != word.lower()]
+    files = [word for word in free if word.startswith("FILE")]
+    tracks = [word for word in free if word == "TRACK"]
+    option = parameter.opts[0]
+    word = value.partition(":")[0] if option == "--device" else value  # cuda:1
+    if not words or word in words or len(free) > len(files) + len(tracks):
+        return
+    if (files and os.path.exists(value)) or (tracks and value.isdecimal()):
+        return
+    more = [*(f"a {file.partition('.')[2] and '.' + file.partition('.')[2] + ' '}file" for file in files),
+            *("a track number" for _ in tracks)]  # fmt: skip
+    expected = " or ".join([", ".join(words), *more])
+    raise UsageError(f"'{option} {value}' means nothing; expected {'' if more else 'one of '}{expected}")
+
+
+def refuse_typed(context: Any, mode: object, options: Iterable[str], why: str) -> None:
+    """UsageError, for the reason `why`, when `mode` is on and one of these options is on the command line."""
+    if mode:
+        typed = typed_options(context)
+        for option in options:
+            if option in typed:
+                raise UsageError(f"'{option}' has no effect here: {why}; leave it out")
+
+
+def refuse_options_of_others(context: Any, model: str, owners: dict[str, tuple[str, ...]]) -> None:
+    """UsageError when the command line names an option that the chosen model does not have.
+
+    owners: option -> the models that have it; an option that is not in it belongs to all."""
+    for option in typed_options(context):
+        if model not in owners.get(option, (model,)):
+            raise UsageError(f"'--model {model}' has no option '{option}'; it belongs to {', '.join(owners[option])}")
+
+
+def read_range(text: str) -> tuple[float, float]:
+    """ "0.5-4" as two positive numbers in order; UsageError otherwise."""
+    try:
+        low, _, high = text.partition("-")
+        found = float(low), float(high or low)
+    except ValueError:
+        found = (0.0, 0.0)
+    if not 0 < found[0] <= found[1] < 100:
+        raise UsageError(f"'{text}' is no range; expected LOW-HIGH, for instance 0.5-4")
+    return found
