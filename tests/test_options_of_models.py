@@ -91,7 +91,7 @@ IDLE = [
     ("train segments.csv -o run --input pose --masks .", "--masks"),
     ("train segments.csv -o run --minmax 0.5", "--minmax"),
     ("train . -o run --model d2stx --features . --branches pose --guide video", "--guide"),
-    ("train . -o run --model d2stx --features . --branches video --joint", "--joint"),
+    ("train . -o run --model d2stx --features . --branches video --decision fixed", "--decision"),
 ]
 
 

@@ -205,7 +205,7 @@ def test_data_that_lacks_something(given, message, folder, tmp_path):
 
 
 def test_what_the_command_refuses(folder, tmp_path):
-    for words, message in ((["--tempo", "2-1"], "is no range"), (["--device", "tpu"], "no such device 'tpu'")):
+    for words, message in ((["--tempo", "2-1"], "is no range"), (["--device", "tpu"], "'--device tpu' means nothing")):
         assert message in one_line(racctl("train", folder, "-o", tmp_path / "run", *words), 2)
 
 

@@ -274,7 +274,7 @@ def train(
 def _refuse_idle(context: typer.Context, model: str, inputs: str, pose: bool, branches: str) -> None:
     """UsageError for an option that has no effect beside the others."""
     of_pictures = ["--size", "--crop", "--fusion", "--pose"]
-    of_fusion = ["--fusion", "--guide", "--decision", "--joint"]
+    of_fusion = ["--fusion", "--guide", "--decision"]
     refuse_typed(context, inputs == "pose", of_pictures, "'--input pose' looks at the joints alone")
     refuse_typed(context, model == "mcat" and inputs != "pose" and not pose, ["--minmax"], "there are no joints")
     refuse_typed(context, branches != "both", of_fusion, f"one branch, '{branches}', has nothing to be fused with")
