@@ -23,7 +23,6 @@ _racctl() {
     "encode --pose-model") words="full lite heavy" ;;
     "encode --layout") words="racctl escounts" ;;
     "encode --dataset") words="repcount countix ucfrep" ;;
-    "encode --split") words="train val test" ;;
     "encode --device") words="auto cpu cuda mps" ;;
     "info --format") words="text json" ;;
     "mask --model") words="blazepose selfie yolov8n-seg" ;;

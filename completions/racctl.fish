@@ -85,7 +85,7 @@ complete -c racctl -n '__fish_seen_subcommand_from encode' -l reps -r -d 'Encode
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l layout -x -a 'racctl escounts' -d 'Of the files in -o DIR/.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l dataset -x -a 'repcount countix ucfrep' -d 'Encode all of a published data set.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l root -r -d 'Of --dataset: its videos.'
-complete -c racctl -n '__fish_seen_subcommand_from encode' -l split -x -a 'train val test' -d 'Of --dataset.'
+complete -c racctl -n '__fish_seen_subcommand_from encode' -l split -r -d 'Of --dataset: train, val or test.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l annotations -r -d 'Of --dataset, if not under --root.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l exemplars -d 'Of --dataset: its repetitions, not windows.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l exclude-known-bad -d 'Of --dataset: leave out clips known as wrong.'

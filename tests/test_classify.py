@@ -151,7 +151,7 @@ def test_pictures_that_explain(model, clip, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--model", "nothing"], 2, "'--model nothing' means nothing"),
+        (["--model", "nothing"], 2, "invalid value 'nothing' for '--model'"),
         (["--windows", "--whole"], 2, "choose one"),
         (["--smooth", "nan"], 2, "--smooth"),
         (["--video", "CLIP"], 2, "a video or a pose itself"),

@@ -171,7 +171,7 @@ def test_refusals(untrained, tmp_path):
     pose, model = tmp_path / "p.npz", ["--model", untrained["pose"]]
     pose.write_bytes(pose_bytes(swinging_pose(90)))
     for words, code, said in (
-        (["--model", "nothing"], 2, "'--model nothing' means nothing"),
+        (["--model", "nothing"], 2, "invalid value 'nothing' for '--model'"),
         (["--model", pose], 1, "p.npz"),
         ([*model, "--alternating", "pair"], 2, "'--alternating pair' is an option of '--model periodicity'"),
         (["--shots", 1], 2, "options of '--model d2stx'"),

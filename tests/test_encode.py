@@ -312,16 +312,16 @@ def test_a_command_says_what_it_cannot_do(folder, given, tmp_path):
     (folder / "other.csv").write_text("type,name,count,L1,L2\nsquat,zzz.mp4,1,0,64\n")
     for words, code, message in (
         ([clip, "--encoder", "swin3d_t"], 2, "--random-weights"),
-        ([clip, "--encoder", "nothing"], 2, "'--encoder nothing' means nothing"),
+        ([clip, "--encoder", "nothing"], 2, "invalid value 'nothing' for '--encoder'"),
         ([clip, "--root", "x"], 2, "it is an option of '--dataset'"),
         (["--dataset", "repcount", "--root", tmp_path, "--split", "test", "-o", tmp_path], 1, "has no table"),
         (
             ["--dataset", "ucf", "--root", tmp_path, "--split", "test", "-o", tmp_path],
             2,
-            "'--dataset ucf' means nothing",
+            "invalid value 'ucf' for '--dataset'",
         ),
         ([clip, "--layout", "escounts"], 2, "name a directory"),
-        ([clip, "--layout", "other"], 2, "means nothing"),
+        ([clip, "--layout", "other"], 2, "invalid value 'other' for '--layout'"),
         ([clip, "--video", clip, "--random-weights"], 2, "the input is a video itself"),
         ([folder / "clip.pose.npz", "--pose", clip, "--encoder", "none"], 2, "is a pose itself"),
         ([clip, *given, "--reps", folder / "reps.parquet", "--stop", 1.5], 1, "repetitions after frame 44"),

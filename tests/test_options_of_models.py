@@ -9,11 +9,23 @@ from commands import in_process
 from poses import swinging_pose
 
 from racctl.cli import app
+from racctl.cli.choices import refuse_unknown_word
+from racctl.cli.streams import FORMATS
 from racctl.count import Options, count_pose
+from racctl.data.published import DATASETS, SPLITS
+from racctl.encode_set import LAYOUTS
+from racctl.encoders.pair import NONE, SILHOUETTE, VIDEO_ENCODERS
+from racctl.encoders.pose import POSE_ENCODERS
 from racctl.errors import UsageError
+from racctl.estimators import silhouettes, yolo
+from racctl.estimators.blazepose import BUNDLES
 from racctl.io.npz import pose_bytes
+from racctl.mask import PERSONS
 from racctl.models.catalog import MODELS
+from racctl.streams import CROPS
 from racctl.tools import train
+from racctl.training.count_run import PRESETS
+from racctl.training.encoders import OBJECTIVES
 
 VALUES = {  # of each option a value that its model takes
     "--input": "both", "--fusion": "cross", "--layers": "4", "--width": "256", "--objective": "both", "--crop": "frame",
@@ -116,3 +128,33 @@ def test_the_library_refuses_a_film_that_nothing_looks_at():
     for model in ("combined", "periodicity", "d2stx"):
         with pytest.raises(UsageError, match="looks at the pose alone"):
             count_pose(swinging_pose(60), Options(model=model, film="a.mp4"))
+
+
+ACCEPTED = {  # what the library takes, which the command line must let through
+    ("mask", "--model"): [*silhouettes.KINDS, "selfie", *yolo.WEIGHTS],
+    ("mask", "--person"): PERSONS,
+    ("mask", "--size"): ["full", "112x112"],
+    ("pose", "--model"): BUNDLES,
+    ("count", "--pose-model"): BUNDLES,
+    ("encode", "--encoder"): [SILHOUETTE, NONE, *VIDEO_ENCODERS],
+    ("encode", "--pose-encoder"): [NONE, *POSE_ENCODERS],
+    ("encode", "--layout"): LAYOUTS,
+    ("encode", "--dataset"): DATASETS,
+    ("encode", "--split"): [name for names in SPLITS.values() for name in names],
+    ("encode", "--mask-model"): [*silhouettes.KINDS, "selfie"],
+    ("train", "--model"): MODELS,
+    ("train", "--objective"): OBJECTIVES,
+    ("train", "--crop"): CROPS,
+    ("train", "--preset"): PRESETS,
+    ("train", "--device"): ["auto", "cpu", "cuda", "cuda:1", "mps"],
+    ("score", "--format"): FORMATS,
+}
+
+
+@pytest.mark.parametrize(("tool", "option"), ACCEPTED)
+def test_every_value_that_the_library_takes_is_let_through(tool, option):
+    function = app.load_tool(app.find_tools()[tool])
+    command = typer.main.get_command(app.build({tool: function})).commands[tool]
+    (parameter,) = [parameter for parameter in command.params if option in parameter.opts]
+    for value in ACCEPTED[tool, option]:
+        refuse_unknown_word(parameter, value)

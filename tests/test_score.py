@@ -274,7 +274,7 @@ def test_the_tool_reads_predictions_from_stdin(capsysbinary, monkeypatch):
     [
         (["missing"], 1, "'missing' does not exist"),
         (["truth", "truth"], 1, "names 4 clips"),
-        (["predicted", "--format", "xml"], 2, "no such format 'xml'"),
+        (["predicted", "--format", "xml"], 2, "invalid value 'xml' for '--format'"),
         (["predicted", "--resamples", "-1"], 2, "invalid value for '--resamples'"),
     ],
 )

@@ -205,7 +205,10 @@ def test_data_that_lacks_something(given, message, folder, tmp_path):
 
 
 def test_what_the_command_refuses(folder, tmp_path):
-    for words, message in ((["--tempo", "2-1"], "is no range"), (["--device", "tpu"], "'--device tpu' means nothing")):
+    for words, message in (
+        (["--tempo", "2-1"], "is no range"),
+        (["--device", "tpu"], "invalid value 'tpu' for '--device'"),
+    ):
         assert message in one_line(racctl("train", folder, "-o", tmp_path / "run", *words), 2)
 
 

@@ -266,7 +266,7 @@ def test_what_cannot_be_trained_is_one_line(a_set, tmp_path):
         (base, 2, "name their folder with '--features DIR'"),
         ([*base, "--features", tmp_path / "none"], 1, "does not exist"),
         ([*base, "--features", tmp_path], 1, "none of the 6 clips"),
-        ([*base, "--features", a_set / "features", "--preset", "huge"], 2, "'--preset huge' means nothing"),
+        ([*base, "--features", a_set / "features", "--preset", "huge"], 2, "invalid value 'huge' for '--preset'"),
         ([*base, "--features", a_set / "features", "--fusion", "cross"], 2, "one of decoupled, coupled"),
         ([*base, "--features", a_set / "features", "--val-split", "train"], 2, "is what is trained on"),
         (["train", a_set, "-o", tmp_path, "--features", a_set / "features"], 2, "has no option '--features'"),

@@ -85,7 +85,9 @@ Dataset = Annotated[
     ),
 ]
 Root = Annotated[str, typer.Option("--root", metavar="DIR", show_default=False, help="Of --dataset: its videos.")]
-Split = Annotated[str, typer.Option("--split", metavar="train|val|test", show_default=False, help="Of --dataset.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="NAME", show_default=False, help="Of --dataset: train, val or test.")
+]
 Table = Annotated[
     str, typer.Option("--annotations", metavar="FILE", show_default=False, help="Of --dataset, if not under --root.")
 ]

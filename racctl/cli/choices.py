@@ -28,10 +28,11 @@ def refuse_unknown_words(context: Any) -> None:
     for parameter in context.command.params:
         value = typed.get(parameter.opts[0])
         if isinstance(value, str) and value not in ("", "-"):
-            _refuse_unknown_word(parameter, value)
+            refuse_unknown_word(parameter, value)
 
 
-def _refuse_unknown_word(parameter: Any, value: str) -> None:
+def refuse_unknown_word(parameter: Any, value: str) -> None:
+    """UsageError when the metavar of a parameter tells that it does not take this value."""
     words = option_of(parameter).values
     free = [word for word in (parameter.metavar or "").split("|") if word != word.lower()]
     files = [word for word in free if word.startswith("FILE")]
@@ -45,7 +46,7 @@ def _refuse_unknown_word(parameter: Any, value: str) -> None:
     more = [*(f"a {file.partition('.')[2] and '.' + file.partition('.')[2] + ' '}file" for file in files),
             *("a track number" for _ in tracks)]  # fmt: skip
     expected = " or ".join([", ".join(words), *more])
-    raise UsageError(f"'{option} {value}' means nothing; expected {'' if more else 'one of '}{expected}")
+    raise UsageError(f"invalid value '{value}' for '{option}'; expected {'' if more else 'one of '}{expected}")
 
 
 def refuse_typed(context: Any, mode: object, options: Iterable[str], why: str) -> None:

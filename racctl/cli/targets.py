@@ -19,7 +19,7 @@ SUFFIXES = {"npz": (".npz",), "table": TABLES}
 UNFINISHED = (".tmp", ".part")  # what scripts call an output that they rename afterwards
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")  # unlike the end of a clip's name such as `9m9b5_0.00000_6.91525`
 PRECIOUS = {
-    "npz": ("video", "parquet", "safetensors", "npy", "text", "json"),
+    "npz": ("video", "parquet", "safetensors", "npy"),
     "table": ("video", "npz", "npy", "safetensors"),
 }  # what a file may already hold that this kind of output never replaces
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from racctl.contracts import Meta
-from racctl.video.index import Leap
+
+if TYPE_CHECKING:
+    from racctl.video.index import Leap
 
 SHOWN = 3  # places that the line names
 KEPT = 100  # places that a meta document keeps
