@@ -10,19 +10,17 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from racctl import __version__, density, motion, periodicity, streams, tokens
 from racctl.contracts import Features, Meta, Pose, step, with_step
+from racctl.count_lanes import COMBINED, PERIODICITY, Lane, Options, Trained
 from racctl.counted import Counted, agreed, counts_table, placed, reps_table
 from racctl.errors import DataError, UsageError
-from racctl.estimators.blazepose import model_file
-from racctl.estimators.workers import Workers
 from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_pose
@@ -31,150 +29,40 @@ from racctl.io.parquet import write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.periodicity import count_repetitions
-from racctl.pose import check_part, estimate_pose, pose_lanes, pose_step
+from racctl.pose import estimate_pose
 from racctl.progress import Report, silent
 from racctl.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 
 if TYPE_CHECKING:
     from racctl.count_trained import TrainedCounter
-    from racctl.estimation import Estimators
 
-COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
 UNSURE_BELOW = 0.5  # share of the motion explained; below it the count is averaged with the trained counter's
 MIN_VISIBLE = 0.5  # share of someone's frames that show them; below it the trained counter counts alone
 MIN_VISIBLE_IF_NOTHING = 0.7  # ... the same where the counter without weights finds nothing
 MIN_TO_COUNT = 0.2  # ... but with fewer than these there is too little for the trained counter too
 EXPECTED = "racctl.pose/1 or a video"
-MOST_SHOTS = 8
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to count.
+def count_step(options: Options, trained: TrainedCounter | None = None) -> Meta:
+    """Return the step that makes counts of a pose. trained: the counter with weights that has a say in them."""
+    choices = {"model": Path(options.model).name, "person": options.person}
+    span = {"start": options.start, "stop": options.stop, "stride": options.stride}
+    shown = {"alternating": options.alternating}
+    if options.names_trained:
+        shown = {
+            "exemplars": [list(shot) for shot in options.exemplars],
+            "shots": options.shots,
+            "film": bool(options.film),
+        }
+    entry = step("count", __version__, **choices, **shown, **span)
+    modules = [sys.modules[__name__], periodicity, motion]
+    if trained is None:
+        return {**entry, "constants": constants_digest(*modules)}
+    from racctl import count_trained, counter
 
-    model: "combined", "periodicity", "d2stx" or a file of `racctl train --model d2stx`.  alternating: "each" side or
-    the "pair" counts.  person: "main", "all" or a track number.  start, stop: seconds, the video's own timestamps.
-    pose_model, download: as for `racctl pose`.  film: the video of a pose.  exemplars: (start, stop) in seconds of
-    repetitions to count the likes of.  shots: of the repetitions found, so many are exemplars in a second reading.
-    explain: a folder for pictures of what a trained counter looks at.
-    """
-
-    model: str = COMBINED
-    alternating: str = "each"
-    person: str = "main"
-    start: float | None = None
-    stop: float | None = None
-    stride: int = 1
-    pose_model: str = "full"
-    download: bool = False
-    film: str = ""
-    exemplars: tuple[tuple[float, float], ...] = ()
-    shots: int = 0
-    explain: str = ""
-
-    def check(self) -> Options:
-        """UsageError for a value that means nothing; returns self."""
-        if self.alternating not in ("each", "pair"):
-            raise UsageError(f"'--alternating {self.alternating}' means nothing; expected each or pair")
-        if self.person not in ("main", "all") and not self.person.isdecimal():
-            raise UsageError(f"'--person {self.person}' means nothing; expected main, all or a track number")
-        check_part(self.start, self.stop)
-        if any(not 0 <= start < stop for start, stop in self.exemplars) or len(self.exemplars) > MOST_SHOTS:
-            raise UsageError(f"'--exemplar' is START-STOP, in seconds, at most {MOST_SHOTS} times")
-        if self.exemplars and self.shots:
-            raise UsageError("'--shots' chooses exemplars itself; leave it out where '--exemplar' names them")
-        weightless = self.model in (COMBINED, PERIODICITY)
-        if weightless and (self.exemplars or self.shots or self.explain):
-            raise UsageError("'--exemplar', '--shots' and '--explain' are options of '--model d2stx'")
-        if not weightless and self.alternating == "pair":
-            raise UsageError("'--alternating pair' is an option of '--model periodicity'")
-        return self
-
-    def pose_step(self) -> Meta:
-        """Return the step that makes a pose of a video."""
-        return pose_step(model_file(self.pose_model, self.download), 1, self.start, self.stop, self.stride)
-
-    def count_step(self, trained: TrainedCounter | None = None) -> Meta:
-        """Return the step that makes counts of a pose. trained: the counter with weights that has a say in them."""
-        choices = {"model": Path(self.model).name, "person": self.person}
-        span = {"start": self.start, "stop": self.stop, "stride": self.stride}
-        shown = {"alternating": self.alternating}
-        if self.model not in (COMBINED, PERIODICITY):
-            shown = {"exemplars": [list(shot) for shot in self.exemplars], "shots": self.shots, "film": bool(self.film)}
-        entry = step("count", __version__, **choices, **shown, **span)
-        modules = [sys.modules[__name__], periodicity, motion]
-        if trained is None:
-            return {**entry, "constants": constants_digest(*modules)}
-        from racctl import count_trained, counter
-
-        entry["constants"] = constants_digest(*modules, count_trained, counter, density, tokens, streams)
-        return {**entry, "weights": trained.records, "shares": trained.counter.shares}
-
-
-class Trained:
-    """The trained counter that some options name, loaded when it is first needed: PyTorch takes seconds to import."""
-
-    def __init__(self, options: Options, device: str = "auto", threads: int = 0) -> None:
-        """device: as `pick_device` takes it.  threads: of PyTorch, 0 to leave them as they are."""
-        self._options = options
-        self._device = device
-        self._threads = threads
-        self._lock = Lock()
-        self._counter: TrainedCounter | None = None
-
-    @property
-    def counter(self) -> TrainedCounter:
-        """Raises as `TrainedCounter` does, at the first use."""
-        with self._lock:
-            if self._counter is None:
-                self._counter = self._load()
-        return self._counter
-
-    def _load(self) -> TrainedCounter:
-        from racctl.count_trained import TrainedCounter
-        from racctl.training.loop import pick_device, set_threads
-
-        if self._threads:
-            set_threads(self._threads)
-        options = self._options
-        name = TRAINED if options.model == COMBINED else options.model
-        counter = TrainedCounter(
-            name, pick_device(self._device), options.exemplars, options.shots, options.start, options.stop
-        )
-        if options.explain:
-            from racctl.counter_explain import check_explain_count
-
-            check_explain_count(counter.counter.network.config, options.explain)
-        return counter
-
-
-@dataclass(frozen=True)
-class Lane:
-    """What counts one clip after the other. poses: processes that estimate them.  trained: the counter with weights.
-    masks: of the videos that it looks at."""
-
-    poses: Workers | None
-    trained: Trained
-    masks: Estimators | None = None
-
-    def abort(self) -> None:
-        for workers in (self.poses, self.masks):
-            if workers:
-                workers.abort()
-
-
-@contextmanager
-def count_lanes(options: Options, trained: Trained, lanes: int, each: int) -> Iterator[list[Lane]]:
-    """Yield `lanes` lanes of `each` worker processes. A counter that the options name is loaded now; the one that
-    "combined" may ask is not."""
-    with ExitStack() as stack:
-        poses = stack.enter_context(pose_lanes(options.pose_model, 1, lanes, each))
-        if options.model in (COMBINED, PERIODICITY) or not trained.counter.sees_video:
-            yield [Lane(workers, trained) for workers in poses]
-        else:
-            masks = stack.enter_context(trained.counter.mask_lanes(lanes, each))
-            yield [Lane(workers, trained, estimators) for workers, estimators in zip(poses, masks, strict=True)]
+    entry["constants"] = constants_digest(*modules, count_trained, counter, density, tokens, streams)
+    return {**entry, "weights": trained.records, "shares": trained.counter.shares}
 
 
 def count_pose(pose: Pose, options: Options | None = None, trained: Trained | None = None) -> list[Counted]:
@@ -191,13 +79,13 @@ def count_pose(pose: Pose, options: Options | None = None, trained: Trained | No
 
 def refuse_idle_film(options: Options, lane: Lane) -> None:
     """UsageError where the options name the pose's video and the counter does not look at it."""
-    if options.model in (COMBINED, PERIODICITY) or not lane.trained.counter.sees_video:
+    if not lane.trained.sees_video:
         raise UsageError(f"'--video' has no effect here: '{options.model}' looks at the pose alone; leave it out")
 
 
 def _count_cut(pose: Pose, options: Options, lane: Lane, report: Report) -> list[Counted]:
     """Count a pose of which nothing has to be cut off any more, with its video where the options name one."""
-    if not options.film or options.model in (COMBINED, PERIODICITY) or not lane.trained.counter.sees_video:
+    if not options.film or not lane.trained.sees_video:
         return count_people(pose, options, lane, None, report)
     from racctl.estimation import refuse_other_clip
 
@@ -227,7 +115,7 @@ def count_periodicity(pose: Pose, options: Options) -> list[Counted]:
     topology = topology_of(pose)
     _refuse_empty(pose)
     pairs = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
-    meta = _noted(pose, options.count_step())
+    meta = _noted(pose, count_step(options))
     counted = []
     for m in pose.chosen(options.person):
         found = count_repetitions(pose.xyz[:, m], pose.score[:, m], pose.time, pairs, alternating=options.alternating)
@@ -257,7 +145,7 @@ def count_trained(
     film = film if trained.sees_video else None
     if film and options.person != "main":
         raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
-    meta, counted = _noted(pose, options.count_step(trained)), []
+    meta, counted = _noted(pose, count_step(options, trained)), []
     for m in pose.chosen(options.person) if people is None else people:
         clip = trained.open_video(*film, pose, m, lane.masks, report) if film else trained.open_pose(pose, m)
         features = trained.encode(clip, report)
@@ -321,7 +209,7 @@ def count_file(
     if kind in ("video", "unknown"):
         if options.film:
             raise UsageError(f"'--video' names the clip of a pose, and '{where}' is a video itself; leave it out")
-        if options.model not in (COMBINED, PERIODICITY):
+        if options.names_trained:
             lane.trained.counter.refuse_unknown_encoders()  # before the pose, which takes long
         pose = estimate_pose(file, source, lane.poses, options.pose_step(), report)
         return pose, count_people(pose, options, lane, (file, source), report)
@@ -339,7 +227,7 @@ def count_file(
 
 def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) -> Counted:
     where = display_name(source)
-    if options.model in (COMBINED, PERIODICITY):
+    if not options.names_trained:
         raise DataError(
             f"'{where}' holds features; the counter '{options.model}' reads poses, '--model d2stx' features"
         )
@@ -358,7 +246,7 @@ def _count_features(file: IO[bytes], source: str, options: Options, lane: Lane) 
     trained = lane.trained.counter
     if options.explain:
         trained.explain(features, options.explain, clip, film=options.film)
-    return trained.count(features, clip, 0, with_step(meta, options.count_step(trained)))
+    return trained.count(features, clip, 0, with_step(meta, count_step(options, trained)))
 
 
 def count_source(source: str, options: Options, lane: Lane, report: Report, overlay: str = "") -> list[Counted]:
@@ -420,7 +308,7 @@ def _is_counted(target: Path, file: IO[bytes], options: Options, lane: Lane) -> 
     """Whether `target` holds the count of these very bytes, by these options, thresholds and weights."""
     recorded = recorded_meta(target)
     steps = recorded.get("steps") or [{}]
-    last = options.count_step(lane.trained.counter if "weights" in steps[-1] else None)
+    last = count_step(options, lane.trained.counter if "weights" in steps[-1] else None)
     if sniff(file) != "npz":
         expected = [options.pose_step(), last]
         return recorded.get("source", {}).get("sha256") == sha256(file) and steps == expected

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
@@ -38,7 +37,7 @@ from racctl.io.current import constants_digest, recorded_meta
 from racctl.io.escounts import holds_tokens, import_tokens
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.sniff import sniff
-from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.io.spool import ArraySpool, clip_name, display_name, file_digest, open_input, sha256
 from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
 from racctl.streams import Cut, at_or_before, refuse_other_part, tell_gaps
@@ -132,30 +131,6 @@ class Clip:
         return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, found))
 
 
-class Spool:
-    """Arrays of one shape that are too many for memory, one after the other in a temporary file."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="racctl-")  # noqa: SIM115 (closed on leaving)
-        self._shape, self._count = None, 0
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.close()
-
-    def add(self, rows: np.ndarray) -> None:
-        self._shape = rows.shape[1:]
-        self._file.write(np.ascontiguousarray(rows).tobytes())
-        self._count += len(rows)
-
-    def array(self) -> np.ndarray:
-        """All of them, float16, as a memory map, which outlives the file."""
-        self._file.flush()
-        return np.memmap(self._file, np.float16, "r", shape=(self._count, *self._shape))
-
-
 def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report = silent) -> Features:
     """Tokens of every window of a clip, or of every repetition in `clip.part`.
 
@@ -242,7 +217,7 @@ def _encode_video(
     prepare = _prepare(clip, encoder)
     blank = encoder.look.blank() if options.zeros else None
     windows = cut(ticks, shots, prepare, clock, blank)
-    with Spool() as spool:
+    with ArraySpool() as spool:
         for batch in ahead(batched(windows, options.batch or _fastest(encoder)), 2):
             spool.add(_halved(encoder(torch.from_numpy(batch)), clip, "video"))
         _refuse_beyond(clip, shots.cycles, clock)
@@ -278,7 +253,7 @@ def _encode_pose(
 ) -> np.ndarray:
     """(S, C, T', V, 1) float16. seen: what the encoder is shown of each frame of the pose."""
     frame = np.array(clock.frame)
-    with Spool() as spool:
+    with ArraySpool() as spool:
         for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
             ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
             joints = seen[at_or_before(clip.pose.frame, frame[ticks.clip(0, len(frame) - 1)])]
@@ -414,14 +389,6 @@ def is_encoded(source: str, target: Path, encoders: Encoders, options: Options, 
         film = file_digest(options.video) if given else sha256(file)
     known = meta.get("source", {}).get("sha256")
     return meta["steps"][-1] == made_by(encoders, options, part, given) and film in (None, known)
-
-
-def file_digest(path: str) -> str | None:
-    """sha256 of a file's bytes; None for no file."""
-    if not path:
-        return None
-    with open_input(path) as file:
-        return sha256(file)
 
 
 def short_digest(raw: bytes) -> str:

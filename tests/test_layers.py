@@ -25,6 +25,7 @@ ROWS = (
     {"estimation"},  # pose and mask where another tool needs them
     {"encode", "classify", "classification_score", "counter_explain"},  # what stands on other pipelines
     {"explain", "encode_set", "count_trained"},
+    {"count_lanes"},
     {"count"},
     {"tools"},
 )

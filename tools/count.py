@@ -184,7 +184,8 @@ def count(
     check_writable(overlay)
     if not folder:
         refuse_same_clips(sources)
-    from racctl.count import Options, Trained, count_lanes, count_source, save_count
+    from racctl.count import count_source, save_count
+    from racctl.count_lanes import Options, Trained, count_lanes
     from racctl.counted import counts_table, reps_table
     from racctl.video.overlay import check_target
 

@@ -182,11 +182,8 @@ def encode(
     from racctl.video.part import check_part
 
     check_part(start, stop)
-    from racctl.encode_set import LAYOUTS, file_jobs, open_set, set_jobs
+    from racctl.encode_set import file_jobs, open_set, set_jobs
     from racctl.encoders.pair import Options
-
-    if layout not in LAYOUTS:
-        raise UsageError(f"no such layout '{layout}'; expected one of {', '.join(LAYOUTS)}")
 
     escounts = layout == "escounts"
     options = Options(

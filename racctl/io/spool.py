@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+import numpy as np
+
 from racctl.contracts import clip_stem
 from racctl.errors import DataError, UsageError
 
@@ -72,6 +74,14 @@ def sha256(file: IO[bytes]) -> str:
     return digest
 
 
+def file_digest(path: str) -> str | None:
+    """sha256 of a file's bytes; None for no file."""
+    if not path:
+        return None
+    with open_input(path) as file:
+        return sha256(file)
+
+
 def display_name(source: str) -> str:
     """How messages name an input."""
     return "stdin" if source == "-" else source
@@ -80,3 +90,27 @@ def display_name(source: str) -> str:
 def clip_name(source: str) -> str:
     """The clip's name in tables: `runs/a.pose.npz` and `a.mp4` are both `a`; stdin is `stdin`."""
     return "stdin" if source == "-" else clip_stem(source)
+
+
+class ArraySpool:
+    """Arrays of one shape that are too many for memory, one after the other in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="racctl-")  # noqa: SIM115 (closed on leaving)
+        self._shape, self._count = None, 0
+
+    def __enter__(self) -> ArraySpool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def add(self, rows: np.ndarray) -> None:
+        self._shape = rows.shape[1:]
+        self._file.write(np.ascontiguousarray(rows).tobytes())
+        self._count += len(rows)
+
+    def array(self) -> np.ndarray:
+        """All of them, float16, as a memory map, which outlives the file."""
+        self._file.flush()
+        return np.memmap(self._file, np.float16, "r", shape=(self._count, *self._shape))

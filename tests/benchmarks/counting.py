@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from racctl.contracts import Pose
-from racctl.count import COMBINED, PERIODICITY, TRAINED, Lane, Options, Trained, count_people
+from racctl.count import count_people
+from racctl.count_lanes import COMBINED, PERIODICITY, TRAINED, Lane, Options, Trained
 from racctl.counted import Counted, counts_table
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
