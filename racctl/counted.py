@@ -14,8 +14,8 @@ from racctl.contracts import Meta
 from racctl.density import repetitions
 from racctl.errors import DataError
 from racctl.io.parquet import table_from_rows
-from racctl.metrics import round_half_up
 from racctl.periodicity import Repetitions
+from racctl.scoring.count_metrics import round_half_up
 
 if TYPE_CHECKING:
     from racctl.plot import Curve

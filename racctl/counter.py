@@ -13,8 +13,8 @@ from torch import Tensor
 from racctl.contracts import Features, Meta
 from racctl.density import repetitions
 from racctl.errors import DataError, UsageError
-from racctl.metrics import round_half_up
 from racctl.models.d2stx import D2STX, SCALE
+from racctl.scoring.count_metrics import round_half_up
 from racctl.tokens import Tokens, fed_by, sequence, shown
 from racctl.trained import load_trained
 from racctl.weights import embedded

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
-from racctl import classification
-from racctl.classification import Items, aucs, better_clips, compare, interval, overall, per_class, resample
+from racctl.scoring import label_metrics as classification
+from racctl.scoring.label_metrics import Items, aucs, better_clips, compare, interval, overall, per_class, resample
 
 NAMES = ["background", "lunge", "squat", "plank"]
 

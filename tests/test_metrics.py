@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from racctl import metrics
 from racctl.errors import DataError
-from racctl.metrics import (
+from racctl.scoring import count_metrics as metrics
+from racctl.scoring.count_metrics import (
     TERMS,
     bootstrap_interval,
     mae,

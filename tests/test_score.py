@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from racctl import metrics
 from racctl.cli.app import run as racctl
 from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import read_table, table_from_rows, write_table
-from racctl.score import Options, score_files
+from racctl.scoring import count_metrics as metrics
+from racctl.scoring.counts import Options, score_files
 
 QUICK = Options(resamples=50)
 

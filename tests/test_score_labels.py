@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from racctl.classification_plot import confusion
-from racctl.classification_score import LabelOptions, score_labels
 from racctl.cli.app import run as racctl
 from racctl.data.predictions import read_predictions
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import read_table, table_from_rows, write_table
-from racctl.score import score_files
+from racctl.scoring.confusion import confusion
+from racctl.scoring.counts import score_files
+from racctl.scoring.labels import LabelOptions, score_labels
 
 CLASSES = ["background", "lunge", "squat", "plank"]
 QUICK = LabelOptions(resamples=40)

@@ -109,7 +109,7 @@ def score(
     check_writable(confusion)
     check_there(truth, against, *sources)
     from racctl.data.predictions import read_predictions
-    from racctl.score import Options, check_streams, refuse_options, score_counts
+    from racctl.scoring.counts import Options, check_streams, refuse_options, score_counts
 
     refuse_overwriting([truth, against, *sources], output, confusion)
     check_streams(truth, sources, against)
@@ -121,8 +121,8 @@ def score(
         asked = Options(per_class, rounding is not False, exclude_known_bad, resamples, seed)
         scores = score_counts(truth, predictions, other, asked)
     else:
-        from racctl.classification_plot import confusion_kind, plot_confusion
-        from racctl.classification_score import LabelOptions, score_labels
+        from racctl.scoring.confusion import confusion_kind, plot_confusion
+        from racctl.scoring.labels import LabelOptions, score_labels
 
         refuse_options("labels", {"--round": rounding is not None, "--exclude-known-bad": exclude_known_bad})
         if confusion:

@@ -16,9 +16,9 @@ from racctl import __version__
 from racctl.contracts import Meta, step
 from racctl.density import density
 from racctl.errors import DataError
-from racctl.metrics import exact, mae, round_half_up, within_one
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities, counted
+from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
 from racctl.tokens import shown
 from racctl.training.loop import Batch, shares_of, steps_of
 

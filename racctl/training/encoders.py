@@ -16,12 +16,12 @@ from einops import rearrange
 from torch import Tensor
 
 from racctl import __version__
-from racctl.classification import Items, overall
 from racctl.contracts import Meta, step
 from racctl.density import density
 from racctl.errors import DataError, UsageError
 from racctl.models.catalog import Config, as_dict, built, configured
 from racctl.models.silhouette import SAMPLED
+from racctl.scoring.label_metrics import Items, overall
 from racctl.streams import Look
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Batch, steps_of

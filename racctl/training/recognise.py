@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from racctl import __version__
-from racctl.classification import Items, overall
 from racctl.contracts import Meta, step
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict, built
+from racctl.scoring.label_metrics import Items, overall
 from racctl.streams import Look
 from racctl.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation

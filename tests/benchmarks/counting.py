@@ -29,8 +29,8 @@ from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.pose_formats import load_pose
 from racctl.plot import plot_counts
-from racctl.score import Options as ScoreOptions
-from racctl.score import score_files
+from racctl.scoring.counts import Options as ScoreOptions
+from racctl.scoring.counts import score_files
 
 
 def truth_of(table: Path) -> dict[str, tuple[int, str]]:

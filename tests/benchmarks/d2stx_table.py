@@ -31,8 +31,8 @@ from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.pair import Options as EncodeOptions
 from racctl.io.npz import read_features, read_pose
 from racctl.io.pose_formats import load_pose
-from racctl.metrics import TERMS, bootstrap_interval, round_half_up, value
 from racctl.models.d2stx import parameters
+from racctl.scoring.count_metrics import TERMS, bootstrap_interval, round_half_up, value
 
 NAMES = {
     "weight-free": "counter without weights", "pose": "pose branch", "video": "video branch",

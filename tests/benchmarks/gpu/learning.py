@@ -15,11 +15,11 @@ from studio import Shelf
 from torch import Tensor
 
 from racctl import __version__
-from racctl.classification import Items, overall
 from racctl.contracts import step
 from racctl.io.checkpoint import read_model, write_model
 from racctl.models.catalog import as_dict, built, configured
 from racctl.models.layers import FrameEncoder
+from racctl.scoring.label_metrics import Items, overall
 from racctl.streams import Look
 from racctl.training.augment import Augmentation
 from racctl.training.recognise import Objective, class_weights

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from racctl.metrics import BLOCK, bootstrap_p, mcnemar_exact, percentiles
+from racctl.scoring.count_metrics import BLOCK, bootstrap_p, mcnemar_exact, percentiles
 
 TOP = 3
 BINS = 128, 1024  # of a class's probability, fewest and most, in an AUC's interval: at worst 1 / (2 bins) away

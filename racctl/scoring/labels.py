@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from racctl import __version__
-from racctl.classification import (
+from racctl.contracts import Meta, step
+from racctl.data.clips import quoted
+from racctl.data.labelled import LabelledClip, read_labelled
+from racctl.data.labels import BACKGROUND, exercise
+from racctl.data.predictions import PredictedLabels, Predictions
+from racctl.errors import DataError
+from racctl.io.spool import display_name
+from racctl.scoring.align import pair_labels, uncovered, with_null
+from racctl.scoring.counts import Row, Scores, metric_row, same_clips, shown
+from racctl.scoring.label_metrics import (
     PER_CLASS,
     Items,
     Resampled,
@@ -24,15 +33,6 @@ from racctl.classification import (
     per_class,
     resample,
 )
-from racctl.classification_items import pair_labels, uncovered, with_null
-from racctl.contracts import Meta, step
-from racctl.data.clips import quoted
-from racctl.data.labelled import LabelledClip, read_labelled
-from racctl.data.labels import BACKGROUND, exercise
-from racctl.data.predictions import PredictedLabels, Predictions
-from racctl.errors import DataError
-from racctl.io.spool import display_name
-from racctl.score import Row, Scores, metric_row, same_clips, shown
 
 ITEMS = {
     "window": "windows, the truth being the label at the middle frame",

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from racctl.classification import Items
 from racctl.data.intervals import SLACK, LabelledClip, class_names, labels_at, main_label
 from racctl.data.labels import BACKGROUND
 from racctl.data.predictions import PredictedLabels
 from racctl.errors import DataError, UsageError
+from racctl.scoring.label_metrics import Items
 
 NOWHERE = -1  # the row of a piece that no segment covers
 

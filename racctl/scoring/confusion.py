@@ -13,9 +13,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from racctl.classification import Items
 from racctl.errors import UsageError
 from racctl.io.output import write_file
+from racctl.scoring.label_metrics import Items
 
 KINDS = (".png", ".svg")
 DPI = 144

@@ -22,7 +22,15 @@ from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
-from racctl.metrics import MOST, TERMS, bootstrap_interval, mcnemar_exact, paired_bootstrap, round_half_up, value
+from racctl.scoring.count_metrics import (
+    MOST,
+    TERMS,
+    bootstrap_interval,
+    mcnemar_exact,
+    paired_bootstrap,
+    round_half_up,
+    value,
+)
 
 Row = dict[str, str | int | float | None]
 
