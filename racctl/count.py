@@ -31,7 +31,7 @@ from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.periodicity import count_repetitions
 from racctl.pose import estimate_pose
 from racctl.progress import Report, silent
-from racctl.remap import topology_of
+from racctl.skeleton.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 
 if TYPE_CHECKING:

@@ -28,10 +28,10 @@ from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import display_name, open_input
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities
-from racctl.remap import remap
+from racctl.skeleton.remap import remap
+from racctl.skeleton.topology import Topology, topology_named
 from racctl.streams import at_or_before
 from racctl.tokens import Tokens
-from racctl.topology import Topology, topology_named
 from racctl.video.decode import Video, frames, probe, upright
 from racctl.video.overlay import resized
 

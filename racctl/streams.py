@@ -19,8 +19,8 @@ from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.io.npz import Frames
 from racctl.progress import Report, silent, tell
-from racctl.remap import remap, unknown_joints
-from racctl.topology import topology_named
+from racctl.skeleton.remap import remap, unknown_joints
+from racctl.skeleton.topology import topology_named
 from racctl.video.losses import Losses
 from racctl.windows import MAX_GAP, RATE, Windows, apart, resampled, shown_for
 

@@ -25,8 +25,8 @@ from racctl.counter_explain import (
 from racctl.density import density
 from racctl.errors import DataError, UsageError
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig
+from racctl.skeleton.topology import D2STX25
 from racctl.tokens import Tokens
-from racctl.topology import D2STX25
 
 TINY = D2STXConfig(video=12, pose=8, grid=2, width=16, heads=4, shot_tokens=3, window=(4, 3, 3))
 PARTS = dataclasses.replace(TINY, parts="d2stx25")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, SpatialConvolution, one_person, partition
-from racctl.topology import D2STX25, NTU25, Topology
+from racctl.skeleton.topology import D2STX25, NTU25, Topology
 
 SMALL = {"people": 1, "base": 8}
 

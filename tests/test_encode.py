@@ -19,7 +19,7 @@ from racctl.io.escounts import read_tokens
 from racctl.io.npz import read_features, write_features, write_mask, write_npz, write_pose
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
-from racctl.topology import NTU25
+from racctl.skeleton.topology import NTU25
 
 CPU = torch.device("cpu")
 FRAMES = 90

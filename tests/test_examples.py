@@ -16,7 +16,7 @@ from poses import standing_body, swinging_pose
 
 from racctl.cli import docs
 from racctl.io.npz import write_pose
-from racctl.topology import TOPOLOGIES
+from racctl.skeleton.topology import TOPOLOGIES
 
 pytest.importorskip("anny", reason="the clips are drawn; needs racctl[synth]")
 

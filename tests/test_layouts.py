@@ -11,7 +11,7 @@ from poses import standing_body
 from racctl.errors import DataError
 from racctl.io.layouts import BODY_25B_JOINTS
 from racctl.io.pose_formats import load_pose
-from racctl.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25
+from racctl.skeleton.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25
 
 
 def clip(joints, frames=12, third=0.9, seed=0):

@@ -7,8 +7,8 @@ from racctl.data.labelled import BACKGROUND, Interval, labels_at, read_labelled
 from racctl.data.mmfit import ACTIVITIES, CLASSES, SPLITS, mmfit_pose
 from racctl.errors import DataError
 from racctl.io.npz import pose_bytes
-from racctl.remap import remap
-from racctl.topology import NTU25, OPENPOSE18
+from racctl.skeleton.remap import remap
+from racctl.skeleton.topology import NTU25, OPENPOSE18
 
 
 def mmfit(root, name="w01", rows="100,400,10,squats\n600,700,5,jumping_jacks\n", pose=None):

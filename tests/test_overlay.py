@@ -13,7 +13,7 @@ from clips import plain, write_clip
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, UsageError
-from racctl.topology import COCO17, TOPOLOGIES
+from racctl.skeleton.topology import COCO17, TOPOLOGIES
 from racctl.video.decode import frames, probe
 from racctl.video.draw import CountRing, TimeLine, ink, yuv_matrix
 from racctl.video.overlay import Scene, write_overlay

@@ -10,7 +10,7 @@ from commands import in_process
 from poses import swinging_pose
 
 from racctl.io.npz import write_pose
-from racctl.remap import minmax, remap
+from racctl.skeleton.remap import minmax, remap
 
 
 def saved(tmp_path, pose):

@@ -15,8 +15,8 @@ from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.csv_columns import words
 from racctl.io.pose_formats import load_pose
-from racctl.remap import unknown_joints
-from racctl.topology import BLAZEPOSE33
+from racctl.skeleton.remap import unknown_joints
+from racctl.skeleton.topology import BLAZEPOSE33
 
 JOINTS = BLAZEPOSE33.joints
 VALUES = np.random.default_rng(5).uniform(0.2, 0.8, (4, 33, 4)).round(4)  # x, y, z, visibility in fractions

@@ -20,8 +20,8 @@ from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.landmarks import scale_of
 from racctl.io.npz import pose_bytes, read_pose, write_npz
 from racctl.io.pose_formats import FORMATS, load_pose, picture_size
-from racctl.remap import remap
-from racctl.topology import BLAZEPOSE33, D2STX25, NTU25, TOPOLOGIES
+from racctl.skeleton.remap import remap
+from racctl.skeleton.topology import BLAZEPOSE33, D2STX25, NTU25, TOPOLOGIES
 
 
 def minmax(frames: int = 5, seed: int = 0) -> np.ndarray:

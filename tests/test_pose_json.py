@@ -15,8 +15,8 @@ from poses import standing_body
 from racctl.errors import DataError, RacctlError
 from racctl.io.people import MOST_PEOPLE, follow
 from racctl.io.pose_formats import load_pose
-from racctl.remap import remap
-from racctl.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
+from racctl.skeleton.remap import remap
+from racctl.skeleton.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
 
 
 def body(topology: Topology, x: float, seed: int = 0) -> np.ndarray:

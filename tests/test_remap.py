@@ -12,8 +12,8 @@ from poses import swinging_pose
 from racctl.contracts import Pose
 from racctl.errors import DataError, UsageError
 from racctl.io.npz import pose_bytes
-from racctl.remap import FORMULAS, formulas, minmax, remap, topology_of, unknown_joints
-from racctl.topology import TOPOLOGIES
+from racctl.skeleton.remap import FORMULAS, formulas, minmax, remap, topology_of, unknown_joints
+from racctl.skeleton.topology import TOPOLOGIES
 
 ALL_PAIRS = [(a, b) for a in TOPOLOGIES for b in TOPOLOGIES]
 LIMBS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")

@@ -19,6 +19,7 @@ if importlib.util.find_spec("anny") is None:
 from racctl.errors import UsageError
 from racctl.io.npz import read_npz, read_pose
 from racctl.io.parquet import read_table
+from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.ask import parse_split, read_request
 from racctl.synth.body import make_body
 from racctl.synth.channels import INDEX
@@ -33,7 +34,6 @@ from racctl.synth.protocol import CLASSES, divergence, protocol_jobs, shares
 from racctl.synth.render import PERSON, actor, shots
 from racctl.synth.sequence import pose_clip, sequences
 from racctl.synth.styles import ARM, AS_WRITTEN, arm_styles, draw_lean, draw_reach, draw_style, key_poses
-from racctl.topology import BLAZEPOSE33
 from racctl.video.decode import probe
 
 SIZE = {"size": (96, 96), "fps": 10.0, "repetitions": (2, 2)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from racctl.errors import UsageError
-from racctl.topology import (
+from racctl.skeleton.topology import (
     BLAZEPOSE33,
     COCO17,
     D2STX25,

@@ -16,7 +16,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest, model_meta, read_model
 from racctl.io.parquet import table_from_rows
 from racctl.models.catalog import built, configured
-from racctl.topology import D2STX25
+from racctl.skeleton.topology import D2STX25
 from racctl.training.augment import Augmentation
 from racctl.training.encoders import (
     EncoderTraining,

@@ -20,7 +20,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.ahead import ahead
 from racctl.io.checkpoint import read_model
 from racctl.models.catalog import configured
-from racctl.remap import minmax, remap
+from racctl.skeleton.remap import minmax, remap
 from racctl.streams import joint_tokens
 from racctl.training.augment import Augmentation, minmaxed
 from racctl.training.loop import Place, Recipe, fit, pick_device, shares_of

@@ -62,9 +62,9 @@ def remap_joints(
     from racctl.io.current import holds
     from racctl.io.npz import pose_bytes, write_pose
     from racctl.io.pose_formats import load_pose, picture_size
-    from racctl.remap import minmax as scaled
-    from racctl.remap import remap, unknown_joints
-    from racctl.topology import topology_named
+    from racctl.skeleton.remap import minmax as scaled
+    from racctl.skeleton.remap import remap, unknown_joints
+    from racctl.skeleton.topology import topology_named
 
     topology_named(to)  # a wrong name is said before the input is read
     shape = None if size is None else picture_size(size)

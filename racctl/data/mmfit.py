@@ -20,7 +20,7 @@ from racctl.data.tables import read_text
 from racctl.errors import DataError
 from racctl.io.npz import read_npy
 from racctl.io.spool import open_input
-from racctl.topology import NTU25, OPENPOSE18, Topology
+from racctl.skeleton.topology import NTU25, OPENPOSE18, Topology
 
 FPS = 30.0
 WORKOUT = re.compile(r"w\d\d")

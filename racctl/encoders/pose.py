@@ -20,9 +20,9 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, one_person
-from racctl.remap import remap
+from racctl.skeleton.remap import remap
+from racctl.skeleton.topology import topology_named
 from racctl.streams import joint_tokens, tell_missing_joints
-from racctl.topology import topology_named
 from racctl.trained import load_trained
 from racctl.weights import embedded
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch, weights_record
-from racctl.topology import TOPOLOGIES
+from racctl.skeleton.topology import TOPOLOGIES
 
 JOINTS = len(TOPOLOGIES["blazepose33"].joints)
 LICENCE = "Apache-2.0"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from racctl.errors import DataError
-from racctl.topology import BLAZEPOSE33
+from racctl.skeleton.topology import BLAZEPOSE33
 
 HOLISTIC = (33, 501, 543)  # joints in a row: the body alone, with the face, with face and hands; the body is first
 

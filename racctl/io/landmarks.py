@@ -12,7 +12,7 @@ from racctl import __version__
 from racctl.contracts import Meta, Pose, step, with_step
 from racctl.errors import DataError, UsageError
 from racctl.io.spool import clip_name
-from racctl.topology import Topology
+from racctl.skeleton.topology import Topology
 
 Note = Callable[[str], None]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from racctl.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25, Topology
+from racctl.skeleton.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25, Topology
 
 FEWEST_BONES = 4  # known in a frame for it to count, and half as many as are in the frame that shows most
 SHARE_TO_REFUSE = 0.5  # of a layout's bones: who shows fewer, the legs or a side, can have any share of long bones

@@ -24,7 +24,7 @@ from racctl.io.layouts import (
     told_by_bones,
 )
 from racctl.io.npz import read_arrays, read_npy
-from racctl.topology import NTU25
+from racctl.skeleton.topology import NTU25
 
 FLAT = {99: (33, 3), 132: (33, 4), 75: (25, 3)}  # numbers in a row -> joints, numbers per joint
 NAMED_FLAT = FLAT | {54: (18, 3), 51: (17, 3)}  # with '--from', which says what they are

@@ -22,7 +22,7 @@ from racctl.io.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, wi
 from racctl.io.landmarks import Landmarks, Note, scale_of
 from racctl.io.layouts import POSERAC, is_planar, shows_bones, told_by_bones
 from racctl.io.text import read_cells
-from racctl.topology import BLAZEPOSE33
+from racctl.skeleton.topology import BLAZEPOSE33
 
 FRAME_SECONDS = (1 / 1000, 5.0)  # of a frame: no camera is faster, no count is possible in slower ones
 LARGEST = 1e20  # nanoseconds since 1970 are 2e18

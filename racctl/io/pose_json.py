@@ -17,7 +17,7 @@ from racctl.io.layouts import BODY_18, BODY_25, BODY_25B, COCO, Layout, shows_bo
 from racctl.io.people import follow, stack
 from racctl.io.sniff import sniff
 from racctl.io.spool import open_input
-from racctl.topology import COCO17
+from racctl.skeleton.topology import COCO17
 
 OPENPOSE_LAYOUTS = {75: (BODY_25, BODY_25B), 54: (BODY_18,)}  # numbers per person -> what they may be
 PARTIAL_VIEW = 1.35  # bones of people that are not seen whole take more of what is seen

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from racctl.topology import Topology, topology_named
+from racctl.skeleton.topology import Topology, topology_named
 
 SUBSETS = 3  # of the graph: each joint itself, edges towards the trunk, edges away from it
 REDUCTION = 8  # of the channels that two joints are compared in

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from racctl.models.branch import Branch, BranchConfig
 from racctl.models.fusion import Fusion
-from racctl.topology import Topology, topology_named
+from racctl.skeleton.topology import Topology, topology_named
 
 BRANCHES = ("both", "video", "pose")
 GUIDES = ("both", "pose", "video")

@@ -13,9 +13,9 @@ from functools import cache
 
 import numpy as np
 
+from racctl.synth.bones import AT, LIMBS, SEGMENTS, Bones
 from racctl.synth.kernels import skin_clip
 from racctl.synth.rotate import Z, about, between
-from racctl.synth.skeleton import AT, LIMBS, SEGMENTS, Bones
 
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 CORNERS = 4  # bones that move one vertex, at most

@@ -11,6 +11,7 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step
+from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.body import Body, landmarks, make_body
 from racctl.synth.camera import View, hip_centred, set_up
 from racctl.synth.ground import Placed, stand
@@ -18,7 +19,6 @@ from racctl.synth.motion import Bout, Timeline, timeline
 from racctl.synth.plan import Person, Plan, generator
 from racctl.synth.render import OTHER, PERSON, actor, shots
 from racctl.synth.rotate import about, apply
-from racctl.topology import BLAZEPOSE33
 
 TICKS = 90000  # per second, of the video's clock
 STEADY = "mbtree=0:rc-lookahead=0"  # with its AVX2 code x264's macroblock tree gives other bytes every time

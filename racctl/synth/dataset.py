@@ -27,7 +27,7 @@ from racctl.errors import DataError
 from racctl.io.npz import write_mask, write_pose
 from racctl.io.output import make_folder, write_file
 from racctl.io.parquet import table_from_rows, write_table
-from racctl.remap import remap
+from racctl.skeleton.remap import remap
 from racctl.synth.movements import BACKGROUND, INVENTED, movement_named
 from racctl.synth.plan import Plan, generator, plan_clip
 from racctl.synth.styles import arms_named

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from racctl.synth.body import Body
+from racctl.synth.bones import AT, bone_places, bone_rotations, part, reach, segment_rotations
 from racctl.synth.channels import INDEX
 from racctl.synth.kernels import skin_clip
 from racctl.synth.movements import GROUPS, sides
 from racctl.synth.rotate import X, Y, Z, about, apply
-from racctl.synth.skeleton import AT, bone_places, bone_rotations, part, reach, segment_rotations
 
 HEIGHT = {"toes": 0.03, "hand": 0.05, "elbow": 0.045, "knee": 0.06}  # m from the joint to what it rests on
 SEGMENT = {"foot": "foot", "toes": "toes", "hand": "hand", "elbow": "forearm", "knee": "shin", "grip": "fingers"}

@@ -13,7 +13,7 @@ from scipy.signal import lfilter
 
 from racctl import __version__
 from racctl.contracts import Pose, step, with_step
-from racctl.topology import BLAZEPOSE33
+from racctl.skeleton.topology import BLAZEPOSE33
 
 ERRORS = ("blazepose", "varied", "none")
 GROUPS = {

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.body import Body, make_body
 from racctl.synth.clip import HIDDEN, Clip, camera_record, play, rows, truth
 from racctl.synth.movements import BACKGROUND
 from racctl.synth.plan import Plan, draw_person, generator, plan_clip
-from racctl.topology import BLAZEPOSE33
 
 TRUNK = 0.11  # m, half the depth of a trunk
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from racctl.synth.body import Body
+from racctl.synth.bones import AT
 from racctl.synth.plan import Person
 from racctl.synth.raster import normals
-from racctl.synth.skeleton import AT
 
 LIPS, WHITE, IRIS = (0.72, 0.36, 0.34), (0.93, 0.93, 0.92), (0.16, 0.11, 0.08)
 HAIR = 0.018  # m that hair stands off the head

@@ -19,8 +19,8 @@ from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict, built
 from racctl.scoring.label_metrics import Items, overall
+from racctl.skeleton.topology import TOPOLOGIES
 from racctl.streams import Look
-from racctl.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Batch, shares_of, steps_of
 from racctl.training.store import StoredClip

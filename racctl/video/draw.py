@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from racctl.topology import Topology
+from racctl.skeleton.topology import Topology
 from racctl.video.encode import Planes
 
 Matrix = tuple[float, ...]

@@ -15,7 +15,7 @@ from racctl.contracts import Pose
 from racctl.errors import DataError, UsageError
 from racctl.io.output import write_file
 from racctl.progress import Report, silent
-from racctl.topology import topology_named
+from racctl.skeleton.topology import topology_named
 from racctl.video.decode import Video, frames, probe
 from racctl.video.draw import CountRing, Planes, Skeleton, TimeLine, yuv_matrix
 from racctl.video.encode import Picture, mp4, pixel_shape, sound_of

@@ -15,9 +15,9 @@ import numpy as np
 
 from racctl.contracts import Pose
 from racctl.io.npz import read_pose
+from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.noise import BLAZEPOSE, GROUPS, VISIBLE, Errors, _late, estimate, group_of, torso
 from racctl.synth.plan import generator
-from racctl.topology import BLAZEPOSE33
 
 GROUP = np.array([group_of(joint) for joint in BLAZEPOSE33.joints])
 PARTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")

@@ -18,7 +18,7 @@ import numpy as np
 
 from racctl.contracts import Pose
 from racctl.io.npz import read_pose
-from racctl.topology import BLAZEPOSE33
+from racctl.skeleton.topology import BLAZEPOSE33
 
 IN_VIEW = 0.8  # share of the landmarks that must be visible or hidden by the own body only
 BODY = [

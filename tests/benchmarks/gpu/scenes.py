@@ -13,17 +13,17 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from racctl.remap import remap
+from racctl.skeleton.remap import remap
 from racctl.streams import joint_tokens, person_boxes
 from racctl.synth import kernels
 from racctl.synth.body import Body
+from racctl.synth.bones import AT
 from racctl.synth.clip import Played, play, truth
 from racctl.synth.noise import with_errors
 from racctl.synth.plan import Plan, generator, plan_clip
 from racctl.synth.render import _Stage
 from racctl.synth.scene import Gear, furnish
 from racctl.synth.sequence import unhidden
-from racctl.synth.skeleton import AT
 from racctl.synth.wardrobe import dress
 
 POINTS = 56_000  # on a body

@@ -17,7 +17,7 @@ import numpy as np
 from racctl import __version__
 from racctl.contracts import Pose, step, with_step
 from racctl.errors import DataError
-from racctl.topology import TOPOLOGIES, Topology, topology_named
+from racctl.skeleton.topology import TOPOLOGIES, Topology, topology_named
 
 Formula = dict[str, float]
 

@@ -1,0 +1,1 @@
+"""Joints by name: topologies, remapping between them, normalisation."""
