@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from racctl import __version__, density, motion, periodicity, streams, tokens
+from racctl import __version__, density, motion, periodicity, tokens
 from racctl.contracts import Features, Meta, Pose, step, with_step
 from racctl.count_lanes import COMBINED, PERIODICITY, Lane, Options, Trained
 from racctl.counted import Counted, agreed, counts_table, placed, reps_table
@@ -31,6 +31,7 @@ from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.periodicity import count_repetitions
 from racctl.pose import estimate_pose
 from racctl.progress import Report, silent
+from racctl.recognisers import inputs as streams
 from racctl.skeleton.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 

@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 import torch
 
-from racctl import __version__, streams
+from racctl import __version__
 from racctl import windows as windows_module
 from racctl.contracts import Features, Mask, Meta, Pose, step
 from racctl.encoders import pose as pose_tokens
@@ -40,7 +40,8 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import ArraySpool, clip_name, display_name, file_digest, open_input, sha256
 from racctl.mask import MaskFilm
 from racctl.progress import Report, silent
-from racctl.streams import Cut, at_or_before, refuse_other_part, tell_gaps
+from racctl.recognisers import inputs as streams
+from racctl.recognisers.inputs import Cut, at_or_before, refuse_other_part, tell_gaps
 from racctl.video import ticks
 from racctl.video.decode import Frame, Video, frames, probe, upright
 from racctl.video.losses import Losses

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from racctl.streams import Look
-from racctl.training.store import StoredClip
+from racctl.recognisers.cache import StoredClip
+from racctl.recognisers.inputs import Look
 
 LOOK = Look(size=16)
 

@@ -14,13 +14,13 @@ from commands import one_line, racctl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from racctl.classify import Classified, Options, table_of
 from racctl.errors import DataError
 from racctl.io.checkpoint import digest, model_meta, read_model, write_model
 from racctl.io.parquet import read_table
 from racctl.models.catalog import as_dict, built, configured
-from racctl.streams import Look, Streams
-from racctl.timeline import segments, smoothed, whole
+from racctl.recognisers.classify_clip import Classified, Options, table_of
+from racctl.recognisers.inputs import Look, Streams
+from racctl.recognisers.timeline import segments, smoothed, whole
 from racctl.windows import resampled
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from poses import swinging_pose
 
 from racctl.io.npz import pose_bytes
-from racctl.streams import Look, gather_joints
+from racctl.recognisers.inputs import Look, gather_joints
 from racctl.video.decode import Frame
 from racctl.video.ticks import on_clock
 from racctl.windows import MAX_GAP, resampled

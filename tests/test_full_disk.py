@@ -17,8 +17,8 @@ from racctl.errors import DataError, DiskFullError
 from racctl.io import output
 from racctl.io.npz import pose_bytes, write_arrays
 from racctl.io.output import make_folder, write_file
-from racctl.streams import Look
-from racctl.training import store as cache
+from racctl.recognisers import cache as cache
+from racctl.recognisers.inputs import Look
 
 
 class Full:

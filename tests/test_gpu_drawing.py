@@ -18,9 +18,9 @@ if importlib.util.find_spec("anny") is None:
 
 import torch
 
-from racctl.classify import Recogniser
 from racctl.models.layers import FrameEncoder
-from racctl.streams import Look
+from racctl.recognisers.classify_clip import Recogniser
+from racctl.recognisers.inputs import Look
 from racctl.synth.clip import play
 from racctl.synth.plan import plan_clip
 from racctl.synth.render import PERSON, actor, shots

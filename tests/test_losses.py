@@ -17,7 +17,7 @@ from racctl.contracts import Mask
 from racctl.errors import DataError
 from racctl.io.npz import read_pose
 from racctl.progress import LOG
-from racctl.streams import Look, gather
+from racctl.recognisers.inputs import Look, gather
 from racctl.video.decode import frames, probe
 from racctl.video.losses import Losses
 from racctl.video.part import part_of

@@ -22,7 +22,7 @@ from racctl.estimators.blazepose import BUNDLES
 from racctl.io.npz import pose_bytes
 from racctl.mask import PERSONS
 from racctl.models.catalog import MODELS
-from racctl.streams import CROPS
+from racctl.recognisers.inputs import CROPS
 from racctl.tools import train
 from racctl.training.count_run import PRESETS
 from racctl.training.encoders import OBJECTIVES

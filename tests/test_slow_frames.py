@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from racctl.classify import Classified, Options, table_of
-from racctl.streams import Look, Streams
+from racctl.recognisers.classify_clip import Classified, Options, table_of
+from racctl.recognisers.inputs import Look, Streams
 from racctl.windows import resampled
 
 

@@ -18,7 +18,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import model_meta
 from racctl.io.npz import write_mask
 from racctl.io.output import write_file
-from racctl.streams import Look
+from racctl.recognisers.inputs import Look
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Recipe
 from racctl.training.run import Wanted, train_model

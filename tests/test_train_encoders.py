@@ -16,6 +16,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest, model_meta, read_model
 from racctl.io.parquet import table_from_rows
 from racctl.models.catalog import built, configured
+from racctl.recognisers.cache import StoredClip
 from racctl.skeleton.topology import D2STX25
 from racctl.training.augment import Augmentation
 from racctl.training.encoders import (
@@ -28,7 +29,6 @@ from racctl.training.encoders import (
 )
 from racctl.training.loop import Place, Recipe, fit
 from racctl.training.run import Wanted, begin_with, look_for
-from racctl.training.store import StoredClip
 
 CPU = Place(0, 1, torch.device("cpu"))
 CLASSES = ["bob", "sway"]

@@ -20,8 +20,8 @@ from racctl.errors import DataError, UsageError
 from racctl.io.ahead import ahead
 from racctl.io.checkpoint import read_model
 from racctl.models.catalog import configured
+from racctl.recognisers.inputs import joint_tokens
 from racctl.skeleton.remap import minmax, remap
-from racctl.streams import joint_tokens
 from racctl.training.augment import Augmentation, minmaxed
 from racctl.training.loop import Place, Recipe, fit, pick_device, shares_of
 from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures
@@ -189,7 +189,7 @@ def test_too_few_windows_for_all_processes(tmp_path):
 
 
 def test_many_clips_need_few_open_files(tmp_path):
-    from racctl.training.store import Rows
+    from racctl.recognisers.cache import Rows
 
     kept = []
     for k in range(300):

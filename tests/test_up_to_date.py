@@ -12,12 +12,13 @@ from clips import bouncing, write_clip
 from commands import in_process
 from poses import swinging_pose
 
-from racctl import periodicity, streams
+from racctl import periodicity
 from racctl.contracts import with_step
 from racctl.estimators import selfie, workers
 from racctl.io.current import constants_digest
 from racctl.io.npz import pose_bytes
 from racctl.pose import pose_step
+from racctl.recognisers import inputs as streams
 from racctl.weights import embedded
 
 

@@ -132,7 +132,7 @@ def classify(
     from racctl.video.part import check_part
 
     check_part(start, stop)
-    from racctl.classify import Options, Recogniser, classify_set, table_of
+    from racctl.recognisers.classify_clip import Options, Recogniser, classify_set, table_of
     from racctl.training.loop import pick_device, set_threads
 
     unit = "window" if windows else "clip" if whole else "segment"
@@ -151,7 +151,7 @@ def classify(
             emit_table(table_of(clips, options), output, format)
         return report_failures(failures, len(clips) + len(failures))
     if explain:
-        from racctl.explain import check_explain, explain_clip
+        from racctl.recognisers.explain import check_explain, explain_clip
 
         check_explain(recogniser, explain)
     found, failures = _run(sources, recogniser, options, folder, jobs)
@@ -164,9 +164,9 @@ def classify(
 
 def _run(sources: list[str], recogniser, options, folder, jobs: int) -> tuple[list, list]:
     """Classify every clip, several at a time, into the folder or to be returned, in their order; and what failed."""
-    from racctl.classify import classify_source, estimates, save_labels
     from racctl.cli.batch import any_video, lanes, run_batch
     from racctl.estimation import estimator_lanes
+    from racctl.recognisers.classify_clip import classify_source, estimates, save_labels
 
     width, each = lanes(jobs, len(sources))
     found = {}

@@ -17,7 +17,7 @@ from racctl.encoders.video import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
-from racctl.streams import Cut, at_or_before, picture
+from racctl.recognisers.inputs import Cut, at_or_before, picture
 from racctl.trained import load_trained
 from racctl.video.decode import Frame, Video, upright
 from racctl.weights import embedded
@@ -49,7 +49,7 @@ class SilhouetteLook:
 
 
 class Cutter:
-    """Cuts the person out of a clip's frames, steadily, as `racctl.streams` does it for training."""
+    """Cuts the person out of a clip's frames, steadily, as `racctl.recognisers.inputs` does it for training."""
 
     def __init__(self, masks: Frames, number: np.ndarray, video: Video, side: int = SIDE) -> None:
         """masks: (T, H, W), of the frames (T,) `number`."""

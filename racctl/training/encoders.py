@@ -21,8 +21,8 @@ from racctl.density import density
 from racctl.errors import DataError, UsageError
 from racctl.models.catalog import Config, as_dict, built, configured
 from racctl.models.silhouette import SAMPLED
+from racctl.recognisers.inputs import Look
 from racctl.scoring.label_metrics import Items, overall
-from racctl.streams import Look
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Batch, steps_of
 from racctl.training.recognise import Augmented, WindowSet, class_weights, drawn, pictures

@@ -18,12 +18,12 @@ from racctl.contracts import Meta, step
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict, built
+from racctl.recognisers.cache import StoredClip
+from racctl.recognisers.inputs import Look
 from racctl.scoring.label_metrics import Items, overall
 from racctl.skeleton.topology import TOPOLOGIES
-from racctl.streams import Look
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Batch, shares_of, steps_of
-from racctl.training.store import StoredClip
 from racctl.windows import retimed
 
 BETA = 0.999  # of the effective number of samples

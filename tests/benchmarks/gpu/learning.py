@@ -19,8 +19,8 @@ from racctl.contracts import step
 from racctl.io.checkpoint import read_model, write_model
 from racctl.models.catalog import as_dict, built, configured
 from racctl.models.layers import FrameEncoder
+from racctl.recognisers.inputs import Look
 from racctl.scoring.label_metrics import Items, overall
-from racctl.streams import Look
 from racctl.training.augment import Augmentation
 from racctl.training.recognise import Objective, class_weights
 

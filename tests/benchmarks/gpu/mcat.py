@@ -25,7 +25,7 @@ from studio import Producers, Shelf, Studio, read_or_make_bodies, stocked
 
 from racctl import __version__
 from racctl.data.labels import BACKGROUND
-from racctl.streams import Look
+from racctl.recognisers.inputs import Look
 from racctl.synth.movements import exercises
 from racctl.synth.protocol import CLASSES, SLOW, _sessions
 

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from racctl.recognisers.inputs import joint_tokens, person_boxes
 from racctl.skeleton.remap import remap
-from racctl.streams import joint_tokens, person_boxes
 from racctl.synth import kernels
 from racctl.synth.body import Body
 from racctl.synth.bones import AT
@@ -141,7 +141,7 @@ def _framing(played: Played, rows: np.ndarray, rng: np.random.Generator) -> tupl
 def _boxes(
     played: Played, body: Body, rows: np.ndarray, frame: tuple, hard: bool, rng: np.random.Generator
 ) -> np.ndarray:
-    """(K, 4) pixels: what `racctl.streams` cuts out about masks that fill the person's extent."""
+    """(K, 4) pixels: what `racctl.recognisers.inputs` cuts out about masks that fill the person's extent."""
     hull, bones = body.vertices[body.hull], body.bones
     placed = played.placed
     world = kernels.skin_clip(

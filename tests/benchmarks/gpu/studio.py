@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from racctl.streams import Look
+from racctl.recognisers.inputs import Look
 from racctl.windows import retimed
 
 AHEAD = 400  # scenes that wait to be drawn, at most
@@ -212,7 +212,7 @@ def blurred(pictures: Tensor, sigma: float) -> Tensor:
 
 
 def packed(gray: Tensor, mask: Tensor) -> Tensor:
-    """As `racctl.streams.Streams.packed`: (K, H, W + W / 8) uint8."""
+    """As `racctl.recognisers.inputs.Streams.packed`: (K, H, W + W / 8) uint8."""
     side = mask.shape[-1]
     bits = F.pad(mask.to(torch.uint8), (0, -side % 8)).unflatten(-1, (-1, 8))
     weight = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=mask.device)

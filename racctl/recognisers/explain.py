@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from racctl.classify import Classified, Recogniser
 from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.models.mcat import MCAT
+from racctl.recognisers.classify_clip import Classified, Recogniser
 
 SHOWN = 8  # frames of a window in a picture
 

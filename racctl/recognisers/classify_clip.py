@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from racctl import __version__, timeline, windows
-from racctl import streams as streams_module
+from racctl import __version__, windows
 from racctl.contracts import Mask, Meta, Pose, step, with_step
 from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
@@ -29,11 +28,21 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.models.catalog import RECOGNISERS
 from racctl.progress import Report, silent
-from racctl.streams import Look, Streams, gather, gather_joints, refuse_scaled, tell_gaps, tell_missing_joints
-from racctl.timeline import segments, smoothed, whole
+from racctl.recognisers import inputs as streams_module
+from racctl.recognisers import timeline
+from racctl.recognisers.cache import store
+from racctl.recognisers.inputs import (
+    Look,
+    Streams,
+    gather,
+    gather_joints,
+    refuse_scaled,
+    tell_gaps,
+    tell_missing_joints,
+)
+from racctl.recognisers.timeline import segments, smoothed, whole
 from racctl.trained import load_trained
 from racctl.training.recognise import pictures
-from racctl.training.store import store
 from racctl.video.part import check_part
 from racctl.weights import embedded, names
 

@@ -26,7 +26,7 @@ from racctl.io.npz import read_mask, read_pose, write_arrays
 from racctl.io.output import make_folder, write_file
 from racctl.io.sniff import sniff
 from racctl.progress import Report, silent
-from racctl.streams import Look, Streams, gather, gather_joints
+from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
 
 FORMAT = 2  # of the cache; another number makes everything again
 
