@@ -13,12 +13,20 @@ import pytest
 from commands import in_process, one_line, racctl
 from poses import swinging_pose
 
-from racctl import count as counting
-from racctl.count import Lane, Options, Trained, count_combined, count_periodicity, count_pose, count_trained
-from racctl.counted import Counted, agreed, counts_table, reps_table
+from racctl.counters import count_clip as counting
+from racctl.counters.count_clip import (
+    Lane,
+    Options,
+    Trained,
+    count_combined,
+    count_periodicity,
+    count_pose,
+    count_trained,
+)
+from racctl.counters.periodicity import Repetitions
+from racctl.counters.result import Counted, agreed, counts_table, reps_table
 from racctl.density import density
 from racctl.io.npz import pose_bytes
-from racctl.periodicity import Repetitions
 
 FRAMES = 400
 

@@ -13,9 +13,9 @@ from clips import bouncing, write_clip
 from commands import one_line, racctl
 from poses import swinging_pose
 
-from racctl import counter
-from racctl.count_trained import TrainedCounter
-from racctl.counter import CHUNK, SHARED, Counter, Densities, chunks, clearest, exemplars
+from racctl.counters import d2stx as counter
+from racctl.counters.d2stx import CHUNK, SHARED, Counter, Densities, chunks, clearest, exemplars
+from racctl.counters.trained_counter import TrainedCounter
 from racctl.density import density, repetitions
 from racctl.encoders.pair import Options, load_encoders
 from racctl.errors import DataError, UsageError

@@ -11,7 +11,7 @@ from clips import plain, write_clip
 from PIL import Image
 
 from racctl.contracts import Pose
-from racctl.counter_explain import (
+from racctl.counters.attribution import (
     COLUMN,
     DPI,
     Looks,

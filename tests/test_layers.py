@@ -36,7 +36,7 @@ HEAVY |= {"sklearn"}
 
 
 def part(path: Path) -> str:
-    """`racctl/io/npz.py` -> io, `racctl/count.py` -> count, `tools/pose.py` -> tools."""
+    """`racctl/io/npz.py` -> io, `racctl/counters/count_clip.py` -> count, `tools/pose.py` -> tools."""
     inside = path.relative_to(ROOT).with_suffix("").parts
     return inside[0] if inside[0] == "tools" else inside[1]
 

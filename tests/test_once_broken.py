@@ -19,7 +19,7 @@ from poses import swinging_pose
 from test_every_command import parquet, some_truth
 
 from racctl.contracts import Pose
-from racctl.count import Options, count_pose
+from racctl.counters.count_clip import Options, count_pose
 from racctl.errors import DataError
 from racctl.io.npz import pose_bytes
 

@@ -11,7 +11,7 @@ from poses import swinging_pose
 from racctl.cli import app
 from racctl.cli.choices import refuse_unknown_word
 from racctl.cli.streams import FORMATS
-from racctl.count import Options, count_pose
+from racctl.counters.count_clip import Options, count_pose
 from racctl.data.published import DATASETS, SPLITS
 from racctl.encode_set import LAYOUTS
 from racctl.encoders.pair import NONE, SILHOUETTE, VIDEO_ENCODERS

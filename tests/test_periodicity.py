@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from racctl.motion import LONGEST_GAP, motion
-from racctl.periodicity import count_repetitions
+from racctl.counters.periodicity import count_repetitions
+from racctl.counters.signals import LONGEST_GAP, motion
 
 # head, then shoulder, elbow, wrist, hip, knee, ankle of the left and of the right
 LEFT_RIGHT = tuple((joint, joint + 6) for joint in range(1, 7))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from racctl.counters.plot import BANDS, DPI, GAP, PANEL, WIDTH, Curve, clock, plot_count, plot_counts, summary
 from racctl.errors import DataError, UsageError
-from racctl.plot import BANDS, DPI, GAP, PANEL, WIDTH, Curve, clock, plot_count, plot_counts, summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -12,8 +12,8 @@ from clips import bouncing, write_clip
 from commands import in_process
 from poses import swinging_pose
 
-from racctl import periodicity
 from racctl.contracts import with_step
+from racctl.counters import periodicity
 from racctl.estimators import selfie, workers
 from racctl.io.current import constants_digest
 from racctl.io.npz import pose_bytes

@@ -184,16 +184,16 @@ def count(
     check_writable(overlay)
     if not folder:
         refuse_same_clips(sources)
-    from racctl.count import count_source, save_count
-    from racctl.count_lanes import Options, Trained, count_lanes
-    from racctl.counted import counts_table, reps_table
+    from racctl.counters.count_clip import count_source, save_count
+    from racctl.counters.lanes import Options, Trained, count_lanes
+    from racctl.counters.result import counts_table, reps_table
     from racctl.video.overlay import check_target
 
     options = Options(
         model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots, explain
     ).check()
     if plot:
-        from racctl.plot import plot_counts, plot_kind
+        from racctl.counters.plot import plot_counts, plot_kind
 
         plot_kind(plot)
     if overlay:

@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from racctl.contracts import Pose
-from racctl.count import count_people
-from racctl.count_lanes import COMBINED, PERIODICITY, TRAINED, Lane, Options, Trained
-from racctl.counted import Counted, counts_table
+from racctl.counters.count_clip import count_people
+from racctl.counters.lanes import COMBINED, PERIODICITY, TRAINED, Lane, Options, Trained
+from racctl.counters.plot import plot_counts
+from racctl.counters.result import Counted, counts_table
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.pose_formats import load_pose
-from racctl.plot import plot_counts
 from racctl.scoring.counts import Options as ScoreOptions
 from racctl.scoring.counts import score_files
 

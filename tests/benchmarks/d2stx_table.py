@@ -24,8 +24,8 @@ from counting import truth_of, without_half
 from d2stx_cost import gigaflops
 
 from racctl.contracts import Features, Pose
-from racctl.count import Options, count_pose
-from racctl.counter import Counter
+from racctl.counters.count_clip import Options, count_pose
+from racctl.counters.d2stx import Counter
 from racctl.encode import Clip, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.pair import Options as EncodeOptions

@@ -111,7 +111,7 @@ def report(summaries: list[dict], folder: Path) -> None:
 
 def hit(pose: Pose, count: float) -> float:
     """1.0 where the weight-free counter is at most one off."""
-    from racctl.periodicity import count_repetitions
+    from racctl.counters.periodicity import count_repetitions
 
     pairs = [tuple(BLAZEPOSE33.indices(pair)) for pair in BLAZEPOSE33.symmetries]
     found = count_repetitions(pose.xyz[:, 0], pose.score[:, 0], pose.time, pairs)

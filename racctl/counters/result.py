@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from racctl.contracts import Meta
+from racctl.counters.periodicity import Repetitions
 from racctl.density import repetitions
 from racctl.errors import DataError
 from racctl.io.parquet import table_from_rows
-from racctl.periodicity import Repetitions
 from racctl.scoring.count_metrics import round_half_up
 
 if TYPE_CHECKING:
-    from racctl.plot import Curve
+    from racctl.counters.plot import Curve
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Counted:
         return int(round_half_up(self.found.count))
 
     def curve(self) -> Curve:
-        """What `racctl.plot` draws."""
-        from racctl.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
+        """What `racctl.counters.plot` draws."""
+        from racctl.counters.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
 
         starts, stops = self.seconds()
         f = self.found

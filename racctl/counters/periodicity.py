@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.signal import find_peaks
 
-from racctl.motion import RATE, Motion, Pairs, View, motion, view, without_long_gaps
+from racctl.counters.signals import RATE, Motion, Pairs, View, motion, view, without_long_gaps
 
 VIEWS = ((0, 1, 2), (1,))  # the whole body; its vertical axis alone
 PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from racctl.contracts import Features, Meta, Pose
-from racctl.counted import Counted, whole
-from racctl.counter import Counter, Densities, chunks, clearest, exemplars
+from racctl.counters.d2stx import Counter, Densities, chunks, clearest, exemplars
+from racctl.counters.periodicity import Repetitions
+from racctl.counters.result import Counted, whole
 from racctl.density import repetitions
 from racctl.encode import Clip, cut_out, encode_clip, estimates, opened
 from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, estimator_lanes
 from racctl.io.spool import display_name
-from racctl.periodicity import Repetitions
 from racctl.progress import Report, silent
 from racctl.tokens import Tokens
 
@@ -110,8 +110,8 @@ class TrainedCounter:
         self, features: Features, folder: str, name: str, pose: Pose | None = None, film: str = "",
         clip: Clip | None = None,
     ) -> None:  # fmt: skip
-        """Pictures of what it looks at; see `racctl.counter_explain`. film: the clip's video, "" for none."""
-        from racctl.counter_explain import explain_count, joined, looks
+        """Pictures of what it looks at; see `racctl.counters.attribution`. film: the clip's video, "" for none."""
+        from racctl.counters.attribution import explain_count, joined, looks
 
         tokens = self.counter.tokens(features, name)
         if tokens.video is None or tokens.pose is None:

@@ -15,7 +15,7 @@ from racctl.estimators.workers import Workers
 from racctl.pose import check_part, pose_lanes, pose_step
 
 if TYPE_CHECKING:
-    from racctl.count_trained import TrainedCounter
+    from racctl.counters.trained_counter import TrainedCounter
     from racctl.estimation import Estimators
 
 COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
@@ -98,7 +98,7 @@ class Trained:
         return self._options.names_trained and self.counter.sees_video
 
     def _load(self) -> TrainedCounter:
-        from racctl.count_trained import TrainedCounter
+        from racctl.counters.trained_counter import TrainedCounter
         from racctl.training.loop import pick_device, set_threads
 
         if self._threads:
@@ -109,7 +109,7 @@ class Trained:
             name, pick_device(self._device), options.exemplars, options.shots, options.start, options.stop
         )
         if options.explain:
-            from racctl.counter_explain import check_explain_count
+            from racctl.counters.attribution import check_explain_count
 
             check_explain_count(counter.counter.network.config, options.explain)
         return counter

@@ -16,10 +16,13 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from racctl import __version__, density, motion, periodicity, tokens
+from racctl import __version__, density, tokens
 from racctl.contracts import Features, Meta, Pose, step, with_step
-from racctl.count_lanes import COMBINED, PERIODICITY, Lane, Options, Trained
-from racctl.counted import Counted, agreed, counts_table, placed, reps_table
+from racctl.counters import periodicity
+from racctl.counters import signals as motion
+from racctl.counters.lanes import COMBINED, PERIODICITY, Lane, Options, Trained
+from racctl.counters.periodicity import count_repetitions
+from racctl.counters.result import Counted, agreed, counts_table, placed, reps_table
 from racctl.errors import DataError, UsageError
 from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens
@@ -28,7 +31,6 @@ from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
-from racctl.periodicity import count_repetitions
 from racctl.pose import estimate_pose
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs as streams
@@ -36,7 +38,7 @@ from racctl.skeleton.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 
 if TYPE_CHECKING:
-    from racctl.count_trained import TrainedCounter
+    from racctl.counters.trained_counter import TrainedCounter
 
 UNSURE_BELOW = 0.5  # share of the motion explained; below it the count is averaged with the trained counter's
 MIN_VISIBLE = 0.5  # share of someone's frames that show them; below it the trained counter counts alone
@@ -60,7 +62,8 @@ def count_step(options: Options, trained: TrainedCounter | None = None) -> Meta:
     modules = [sys.modules[__name__], periodicity, motion]
     if trained is None:
         return {**entry, "constants": constants_digest(*modules)}
-    from racctl import count_trained, counter
+    from racctl.counters import d2stx as counter
+    from racctl.counters import trained_counter as count_trained
 
     entry["constants"] = constants_digest(*modules, count_trained, counter, density, tokens, streams)
     return {**entry, "weights": trained.records, "shares": trained.counter.shares}
