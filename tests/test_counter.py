@@ -18,13 +18,13 @@ from racctl.counters.d2stx import CHUNK, SHARED, Counter, Densities, chunks, cle
 from racctl.counters.trained_counter import TrainedCounter
 from racctl.density import density, repetitions
 from racctl.encoders.pair import Options, load_encoders
+from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
 from racctl.io.npz import pose_bytes
 from racctl.io.pose_formats import load_pose
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SMALL
-from racctl.tokens import Tokens
 
 CPU = torch.device("cpu")
 

@@ -23,10 +23,10 @@ from racctl.counters.attribution import (
     weights,
 )
 from racctl.density import density
+from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig
 from racctl.skeleton.topology import D2STX25
-from racctl.tokens import Tokens
 
 TINY = D2STXConfig(video=12, pose=8, grid=2, width=16, heads=4, shot_tokens=3, window=(4, 3, 3))
 PARTS = dataclasses.replace(TINY, parts="d2stx25")

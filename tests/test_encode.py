@@ -11,9 +11,9 @@ from clips import bouncing, plain, write_clip
 from commands import one_line, racctl
 
 from racctl.contracts import Mask, Pose
-from racctl.encode import Clip, Part, encode_clip
+from racctl.encoders.ctrgcn import SHOWN, centred, metres, pose_encoder
+from racctl.encoders.encode_clip import Clip, Part, encode_clip
 from racctl.encoders.pair import Encoders, Options, load_encoders
-from racctl.encoders.pose import SHOWN, centred, metres, pose_encoder
 from racctl.errors import DataError, UsageError
 from racctl.io.escounts import read_tokens
 from racctl.io.npz import read_features, write_features, write_mask, write_npz, write_pose

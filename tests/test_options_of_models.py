@@ -13,9 +13,9 @@ from racctl.cli.choices import refuse_unknown_word
 from racctl.cli.streams import FORMATS
 from racctl.counters.count_clip import Options, count_pose
 from racctl.data.published import DATASETS, SPLITS
-from racctl.encode_set import LAYOUTS
+from racctl.encoders.ctrgcn import POSE_ENCODERS
+from racctl.encoders.encode_set import LAYOUTS
 from racctl.encoders.pair import NONE, SILHOUETTE, VIDEO_ENCODERS
-from racctl.encoders.pose import POSE_ENCODERS
 from racctl.errors import UsageError
 from racctl.estimators import silhouettes, yolo
 from racctl.estimators.blazepose import BUNDLES

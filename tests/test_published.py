@@ -8,7 +8,7 @@ from test_data import mat
 from racctl.data.clips import KINDS
 from racctl.data.published import DATASETS, Countix, RepCount, UCFRep
 from racctl.data.videos import files_under, find_videos, look_at
-from racctl.encode_set import set_jobs
+from racctl.encoders.encode_set import set_jobs
 from racctl.errors import DataError, UsageError
 
 HEADER = "type,name,count,fps,num_frames,L1,L2,L3,L4"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from racctl.contracts import Features
+from racctl.encoders.tokens import sequence
 from racctl.errors import DataError
-from racctl.tokens import sequence
 
 
 def features(ticks: int, window: int = 64, stride: int = 16, video: int = 8, pose: int = 16) -> Features:

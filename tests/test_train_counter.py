@@ -12,13 +12,13 @@ from commands import one_line, racctl
 
 from racctl.contracts import Features
 from racctl.data.counted import read_counted
+from racctl.encoders.tokens import shown
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest, read_model, write_model
 from racctl.io.npz import write_features
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.catalog import built, configured
 from racctl.models.d2stx import D2STXConfig, counted
-from racctl.tokens import shown
 from racctl.training.count_run import CounterWanted, load_clips
 from racctl.training.counting import Counting, Teaching, TokenClip, batch_of, evaluated, joined, loss
 from racctl.training.loop import Place, Recipe, fit

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-from racctl.encoders import video
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, load, read_tensors, video_encoder
+from racctl.encoders import kinetics as video
+from racctl.encoders.kinetics import VIDEO_ENCODERS, VideoEncoder, load, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest

@@ -182,7 +182,7 @@ def encode(
     from racctl.video.part import check_part
 
     check_part(start, stop)
-    from racctl.encode_set import file_jobs, open_set, set_jobs
+    from racctl.encoders.encode_set import file_jobs, open_set, set_jobs
     from racctl.encoders.pair import Options
 
     escounts = layout == "escounts"
@@ -208,8 +208,8 @@ def _run(todo, options, folder, layout: str, dataset: str, output: str, machine:
     from racctl.cli.batch import any_video, cores, lanes, run_batch
     from racctl.cli.console import note
     from racctl.cli.streams import emit
-    from racctl.encode import estimates
-    from racctl.encode_set import encode_job, save_job
+    from racctl.encoders.encode_clip import estimates
+    from racctl.encoders.encode_set import encode_job, save_job
     from racctl.encoders.pair import load_encoders
     from racctl.estimation import estimator_lanes
     from racctl.io.npz import write_features

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from racctl.contracts import Pose
 from racctl.density import repetitions
+from racctl.encoders.tokens import Tokens
 from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import display_name, open_input
@@ -31,7 +32,6 @@ from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities
 from racctl.recognisers.inputs import at_or_before
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import Topology, topology_named
-from racctl.tokens import Tokens
 from racctl.video.decode import Video, frames, probe, upright
 from racctl.video.overlay import resized
 
@@ -214,7 +214,7 @@ def _title(tokens: Tokens, row: int, about: str) -> str:
 
 
 def _timeless(tokens: Tokens) -> bool:
-    """Whether only the tokens' frames are known, see `racctl.tokens.sequence`."""
+    """Whether only the tokens' frames are known, see `racctl.encoders.tokens.sequence`."""
     return np.array_equal(tokens.time, tokens.frame)
 
 

@@ -16,13 +16,14 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from racctl import __version__, density, tokens
+from racctl import __version__, density
 from racctl.contracts import Features, Meta, Pose, step, with_step
 from racctl.counters import periodicity
 from racctl.counters import signals as motion
 from racctl.counters.lanes import COMBINED, PERIODICITY, Lane, Options, Trained
 from racctl.counters.periodicity import count_repetitions
 from racctl.counters.result import Counted, agreed, counts_table, placed, reps_table
+from racctl.encoders import tokens
 from racctl.errors import DataError, UsageError
 from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens

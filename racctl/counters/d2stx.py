@@ -12,10 +12,10 @@ from torch import Tensor
 
 from racctl.contracts import Features, Meta
 from racctl.density import repetitions
+from racctl.encoders.tokens import Tokens, fed_by, sequence, shown
 from racctl.errors import DataError, UsageError
 from racctl.models.d2stx import D2STX, SCALE
 from racctl.scoring.count_metrics import round_half_up
-from racctl.tokens import Tokens, fed_by, sequence, shown
 from racctl.trained import load_trained
 from racctl.weights import embedded
 
@@ -44,7 +44,7 @@ class Densities:
 
 class Counter:
     """A trained D2-STX, ready to be fed. record: of its weights, for provenance.  fed: what its features must be made
-    by, see `racctl.tokens.fed_by`.  step: ticks for a token.  stride: of the windows that it was trained
+    by, see `racctl.encoders.tokens.fed_by`.  step: ticks for a token.  stride: of the windows that it was trained
     on, ticks."""
 
     def __init__(self, name: str, device: torch.device) -> None:

@@ -15,13 +15,13 @@ from racctl.counters.d2stx import Counter, Densities, chunks, clearest, exemplar
 from racctl.counters.periodicity import Repetitions
 from racctl.counters.result import Counted, whole
 from racctl.density import repetitions
-from racctl.encode import Clip, cut_out, encode_clip, estimates, opened
+from racctl.encoders.encode_clip import Clip, cut_out, encode_clip, estimates, opened
 from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
+from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, estimator_lanes
 from racctl.io.spool import display_name
 from racctl.progress import Report, silent
-from racctl.tokens import Tokens
 
 
 class TrainedCounter:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from racctl.encoders.pose import PoseEncoder, pose_encoder
+from racctl.encoders.ctrgcn import PoseEncoder, pose_encoder
+from racctl.encoders.kinetics import VIDEO_ENCODERS, VideoEncoder, video_encoder
 from racctl.encoders.silhouette import SILHOUETTE, silhouette_encoder
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, video_encoder
 from racctl.errors import UsageError
 from racctl.video.part import check_part
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
-from racctl.encoders.video import VideoEncoder
+from racctl.encoders.kinetics import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from racctl import __version__
 from racctl.contracts import Meta, step
 from racctl.density import density
+from racctl.encoders.tokens import shown
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities, counted
 from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
-from racctl.tokens import shown
 from racctl.training.loop import Batch, shares_of, steps_of
 
 KEPT = 0.8  # share of the tokens whose loss counts, drawn anew each time (ESCounts)

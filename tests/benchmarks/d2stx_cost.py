@@ -42,9 +42,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from d2stx_loops import LoopedFusion, by_head
 
-from racctl.encoders.pose import pose_encoder
+from racctl.encoders.ctrgcn import pose_encoder
+from racctl.encoders.kinetics import video_encoder
 from racctl.encoders.silhouette import silhouette_encoder
-from racctl.encoders.video import video_encoder
 from racctl.errors import UsageError
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
 from racctl.models.d2stx import D2STX, SMALL, D2STXConfig

@@ -26,7 +26,7 @@ from d2stx_cost import gigaflops
 from racctl.contracts import Features, Pose
 from racctl.counters.count_clip import Options, count_pose
 from racctl.counters.d2stx import Counter
-from racctl.encode import Clip, encode_clip
+from racctl.encoders.encode_clip import Clip, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.pair import Options as EncodeOptions
 from racctl.io.npz import read_features, read_pose

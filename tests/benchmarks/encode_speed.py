@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from racctl.encode import Clip, _prepare, encode_clip
+from racctl.encoders.encode_clip import Clip, _prepare, encode_clip
 from racctl.encoders.pair import Encoders, Options, load_encoders
 from racctl.encoders.silhouette import SILHOUETTE
 from racctl.estimation import Estimates, Estimators

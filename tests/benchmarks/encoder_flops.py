@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from racctl.encoders.video import VIDEO_ENCODERS, VideoEncoder, video_encoder
+from racctl.encoders.kinetics import VIDEO_ENCODERS, VideoEncoder, video_encoder
 
 
 def main() -> None:

@@ -24,12 +24,12 @@ import torch
 from racctl import __version__
 from racctl import windows as windows_module
 from racctl.contracts import Features, Mask, Meta, Pose, step
-from racctl.encoders import pose as pose_tokens
+from racctl.encoders import ctrgcn as pose_tokens
 from racctl.encoders import silhouette
+from racctl.encoders.ctrgcn import SHOWN, STEP, PoseEncoder
+from racctl.encoders.kinetics import VideoEncoder
 from racctl.encoders.pair import Encoders, Options
-from racctl.encoders.pose import SHOWN, STEP, PoseEncoder
 from racctl.encoders.silhouette import SILHOUETTE, Cutter
-from racctl.encoders.video import VideoEncoder
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
 from racctl.io.ahead import ahead

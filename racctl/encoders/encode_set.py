@@ -14,7 +14,7 @@ from racctl.data.labelled import FILES
 from racctl.data.published import DATASETS, Published
 from racctl.data.segments import files_in
 from racctl.data.truth import read_truth
-from racctl.encode import Part, encode_source, is_encoded
+from racctl.encoders.encode_clip import Part, encode_source, is_encoded
 from racctl.encoders.pair import Encoders, Options
 from racctl.errors import DataError, UsageError
 from racctl.estimation import Estimators
