@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from racctl.mask import MaskFilm, Options, mask_lanes, mask_source
+from racctl.estimators.mask import MaskFilm, Options, mask_lanes, mask_source
 
 
 def estimate(path, jobs=1, **asked) -> MaskFilm:

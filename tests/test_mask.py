@@ -15,10 +15,10 @@ from masks import estimate, written
 
 from racctl.contracts import Mask
 from racctl.errors import DataError, UsageError
+from racctl.estimators.mask import Options, mask_lanes, quality_line, save_mask
 from racctl.estimators.silhouettes import mask_model, nearest, pack, unpack
 from racctl.info import describe
 from racctl.io.npz import read_arrays, read_mask, write_frames, write_mask, write_npz
-from racctl.mask import Options, mask_lanes, quality_line, save_mask
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path
 
 
 def test_too_many_full_masks_are_refused_before_the_work(monkeypatch, clip):
-    monkeypatch.setattr("racctl.mask.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("racctl.estimators.mask.MAX_BYTES", 1 << 20)
     with pytest.raises(DataError, match="more than one file may hold; use '--size 112x112'"):
         estimate(clip, size="full")
 

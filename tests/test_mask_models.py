@@ -16,8 +16,8 @@ from masks import estimate, written
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators import selfie, yolo
+from racctl.estimators.mask import Options, follow, hold
 from racctl.estimators.silhouettes import MaskModel, Silhouettes, mask_model, nearest, pack, unpack
-from racctl.mask import Options, follow, hold
 
 TFLITE = Path(os.environ.get("RACCTL_TEST_DATA", ""), "weights", "yolov8n-seg_int8.tflite")
 needs_tflite = pytest.mark.skipif(

@@ -230,10 +230,10 @@ def test_an_interrupted_batch_ends_soon(tmp_path, number):
 
 def test_little_shared_memory_makes_short_rings(monkeypatch, clip):
     from racctl.estimators import workers
-    from racctl.pose import pose_step, pose_workers
+    from racctl.estimators.pose import pose_step, pose_workers
 
     def estimate():
-        from racctl.pose import estimate_pose
+        from racctl.estimators.pose import estimate_pose
 
         with pose_workers("full", 1, 2) as pool, open(clip, "rb") as file:
             return estimate_pose(file, "x", pool, pose_step("full", 1, None, None, 1)).xyz.tobytes()

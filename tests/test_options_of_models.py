@@ -19,8 +19,8 @@ from racctl.encoders.pair import NONE, SILHOUETTE, VIDEO_ENCODERS
 from racctl.errors import UsageError
 from racctl.estimators import silhouettes, yolo
 from racctl.estimators.blazepose import BUNDLES
+from racctl.estimators.mask import PERSONS
 from racctl.io.npz import pose_bytes
-from racctl.mask import PERSONS
 from racctl.models.catalog import MODELS
 from racctl.recognisers.inputs import CROPS
 from racctl.tools import train

@@ -12,7 +12,7 @@ from clips import bouncing, plain, portrait, write_clip
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators import blazepose, workers
-from racctl.pose import estimate_pose, pose_step, pose_workers, save_pose
+from racctl.estimators.pose import estimate_pose, pose_step, pose_workers, save_pose
 from racctl.skeleton.topology import TOPOLOGIES
 
 BLAZEPOSE = TOPOLOGIES["blazepose33"]

@@ -15,9 +15,9 @@ from poses import swinging_pose
 from racctl.contracts import with_step
 from racctl.counters import periodicity
 from racctl.estimators import selfie, workers
+from racctl.estimators.pose import pose_step
 from racctl.io.current import constants_digest
 from racctl.io.npz import pose_bytes
-from racctl.pose import pose_step
 from racctl.recognisers import inputs as streams
 from racctl.weights import embedded
 

@@ -165,7 +165,7 @@ def classify(
 def _run(sources: list[str], recogniser, options, folder, jobs: int) -> tuple[list, list]:
     """Classify every clip, several at a time, into the folder or to be returned, in their order; and what failed."""
     from racctl.cli.batch import any_video, lanes, run_batch
-    from racctl.estimation import estimator_lanes
+    from racctl.estimators.on_demand import estimator_lanes
     from racctl.recognisers.classify_clip import classify_source, estimates, save_labels
 
     width, each = lanes(jobs, len(sources))

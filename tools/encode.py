@@ -211,7 +211,7 @@ def _run(todo, options, folder, layout: str, dataset: str, output: str, machine:
     from racctl.encoders.encode_clip import estimates
     from racctl.encoders.encode_set import encode_job, save_job
     from racctl.encoders.pair import load_encoders
-    from racctl.estimation import estimator_lanes
+    from racctl.estimators.on_demand import estimator_lanes
     from racctl.io.npz import write_features
     from racctl.training.loop import pick_device, set_threads
 

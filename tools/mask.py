@@ -96,7 +96,7 @@ def mask(
     refuse_several(sources, folder, {"--overlay": overlay})
     check_writable(overlay)
     refuse_overwriting([*sources, model], *targets, overlay)
-    from racctl.mask import Options, mask_lanes, mask_source, quality_line, save_mask
+    from racctl.estimators.mask import Options, mask_lanes, mask_source, quality_line, save_mask
     from racctl.video.overlay import check_target
 
     if overlay:

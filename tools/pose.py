@@ -40,8 +40,8 @@ def pose(
     folder, targets = npz_targets(output, sources, ".pose.npz")
     refuse_overwriting([*sources, model], *targets)
     from racctl.estimators.blazepose import model_file
+    from racctl.estimators.pose import pose_lanes, pose_source, pose_step, save_pose
     from racctl.io.npz import write_pose
-    from racctl.pose import pose_lanes, pose_source, pose_step, save_pose
 
     made_by = pose_step(model_file(model, download), people, start, stop, stride)
     width, each = lanes(jobs, len(sources))

@@ -25,6 +25,7 @@ from racctl.counters.periodicity import count_repetitions
 from racctl.counters.result import Counted, agreed, counts_table, placed, reps_table
 from racctl.encoders import tokens
 from racctl.errors import DataError, UsageError
+from racctl.estimators.pose import estimate_pose
 from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_pose
@@ -32,7 +33,6 @@ from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
-from racctl.pose import estimate_pose
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs as streams
 from racctl.skeleton.remap import topology_of
@@ -92,7 +92,7 @@ def _count_cut(pose: Pose, options: Options, lane: Lane, report: Report) -> list
     """Count a pose of which nothing has to be cut off any more, with its video where the options name one."""
     if not options.film or not lane.trained.sees_video:
         return count_people(pose, options, lane, None, report)
-    from racctl.estimation import refuse_other_clip
+    from racctl.estimators.on_demand import refuse_other_clip
 
     with ExitStack() as stack:
         if lane.masks is None:

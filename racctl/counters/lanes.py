@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from racctl.contracts import Meta
 from racctl.errors import UsageError
 from racctl.estimators.blazepose import model_file
+from racctl.estimators.pose import check_part, pose_lanes, pose_step
 from racctl.estimators.workers import Workers
-from racctl.pose import check_part, pose_lanes, pose_step
 
 if TYPE_CHECKING:
     from racctl.counters.trained_counter import TrainedCounter
-    from racctl.estimation import Estimators
+    from racctl.estimators.on_demand import Estimators
 
 COMBINED, PERIODICITY, TRAINED = "combined", "periodicity", "d2stx"
 MOST_SHOTS = 8

@@ -19,7 +19,7 @@ from racctl.encoders.encode_clip import Clip, cut_out, encode_clip, estimates, o
 from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
-from racctl.estimation import Estimates, Estimators, estimator_lanes
+from racctl.estimators.on_demand import Estimates, Estimators, estimator_lanes
 from racctl.io.spool import display_name
 from racctl.progress import Report, silent
 

@@ -17,7 +17,7 @@ from racctl.data.truth import read_truth
 from racctl.encoders.encode_clip import Part, encode_source, is_encoded
 from racctl.encoders.pair import Encoders, Options
 from racctl.errors import DataError, UsageError
-from racctl.estimation import Estimators
+from racctl.estimators.on_demand import Estimators
 from racctl.io.current import holds
 from racctl.io.escounts import token_files, write_tokens
 from racctl.io.npz import write_features

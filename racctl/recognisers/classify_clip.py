@@ -19,7 +19,7 @@ from racctl.contracts import Mask, Meta, Pose, step, with_step
 from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
-from racctl.estimation import Estimates, Estimators, given_pose, refuse_other_clip
+from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip
 from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file

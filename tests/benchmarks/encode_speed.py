@@ -21,7 +21,7 @@ import torch
 from racctl.encoders.encode_clip import Clip, _prepare, encode_clip
 from racctl.encoders.pair import Encoders, Options, load_encoders
 from racctl.encoders.silhouette import SILHOUETTE
-from racctl.estimation import Estimates, Estimators
+from racctl.estimators.on_demand import Estimates, Estimators
 from racctl.video.decode import frames, probe
 
 

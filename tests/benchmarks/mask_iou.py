@@ -20,8 +20,8 @@ import numpy as np
 
 from racctl.cli.batch import cores
 from racctl.contracts import Mask
+from racctl.estimators.mask import Options, mask_lanes, mask_source
 from racctl.io.npz import read_mask
-from racctl.mask import Options, mask_lanes, mask_source
 
 CLASSES = (
     "squat", "push_up", "sit_up", "jump_jack", "lunge", "burpee", "bicep_curl", "pull_up", "glute_bridge", "deadlift",

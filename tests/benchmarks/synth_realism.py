@@ -54,7 +54,7 @@ def torso(pose: Pose) -> np.ndarray:
 
 def main() -> None:
     from racctl.estimators.blazepose import model_file
-    from racctl.pose import pose_lanes, pose_step, save_pose
+    from racctl.estimators.pose import pose_lanes, pose_step, save_pose
     from racctl.synth.dataset import generate, plans
     from racctl.synth.movements import exercises
 

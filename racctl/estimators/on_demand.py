@@ -11,12 +11,12 @@ from typing import IO
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.blazepose import model_file
+from racctl.estimators.mask import MaskFilm, estimate_mask, mask_lanes
+from racctl.estimators.mask import Options as MaskOptions
+from racctl.estimators.pose import estimate_pose, pose_lanes, pose_step
 from racctl.estimators.workers import Workers
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
-from racctl.mask import MaskFilm, estimate_mask, mask_lanes
-from racctl.mask import Options as MaskOptions
-from racctl.pose import estimate_pose, pose_lanes, pose_step
 from racctl.progress import Report, silent
 from racctl.video.decode import Video
 
