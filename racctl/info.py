@@ -10,11 +10,11 @@ import numpy as np
 from racctl.contracts import TABLES, Mask, Meta, load_meta
 from racctl.errors import DataError
 from racctl.io.bounds import json_memory, refuse_large
-from racctl.io.current import document
 from racctl.io.mask_outline import MaskOutline, outline_mask
 from racctl.io.npz import read_npz
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
+from racctl.io.up_to_date import document
 
 MAX_DECODED = 4 << 30  # pixels of a video that is decoded to see what is lost; some 20 s of work
 NOT_DECODED = "pictures that cannot be decoded are not looked for in a video as long as this"

@@ -22,7 +22,7 @@ from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
 from racctl.io.npz import pose_bytes
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
 from racctl.models.catalog import as_dict
 from racctl.models.d2stx import D2STX, SMALL
 

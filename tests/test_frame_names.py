@@ -10,8 +10,8 @@ import pytest
 from poses import standing_body
 
 from racctl.errors import DataError
-from racctl.io.frame_names import numbered_names
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
+from racctl.io.poses.frame_names import numbered_names
 from racctl.skeleton.topology import COCO17
 
 HASHES = [hashlib.md5(str(t).encode()).hexdigest() for t in range(40)]

@@ -13,11 +13,11 @@ from hypothesis.extra import numpy as hnp
 
 from racctl.contracts import TABLES, VIDEO_SUFFIXES, Pose, clip_stem, dump_meta, load_meta
 from racctl.errors import DataError
-from racctl.io.current import is_current
 from racctl.io.npz import pose_bytes, read_arrays, read_npz, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import read_table, table_from_rows, write_table
 from racctl.io.sniff import sniff
+from racctl.io.up_to_date import is_current
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 REAL = st.floats(-1e6, 1e6, width=32)

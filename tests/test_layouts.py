@@ -9,8 +9,8 @@ import pytest
 from poses import standing_body
 
 from racctl.errors import DataError
-from racctl.io.layouts import BODY_25B_JOINTS
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
+from racctl.io.poses.layouts import BODY_25B_JOINTS
 from racctl.skeleton.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25
 
 

@@ -24,9 +24,9 @@ from racctl.io.checkpoint import read_model, write_model
 from racctl.io.mask_outline import outline_mask
 from racctl.io.npz import read_arrays, read_mask, read_npz, write_frames
 from racctl.io.parquet import table_from_rows
-from racctl.io.pose_arrays import BYTES_PER_NUMBER
-from racctl.io.pose_csv import RECORD_BYTES
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.arrays import BYTES_PER_NUMBER
+from racctl.io.poses.csv_tables import RECORD_BYTES
+from racctl.io.poses.formats import load_pose
 
 HOUR = 108_000  # frames at 30 a second
 LIMIT = 3 << 30  # of address space, the libraries included
@@ -36,7 +36,7 @@ READ = """
 import resource, sys
 from racctl.errors import DataError
 from racctl.info import describe
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
 from racctl.data.truth import read_clips
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), -1))
 for reader, path in zip(sys.argv[2::2], sys.argv[3::2]):

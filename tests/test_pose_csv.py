@@ -13,8 +13,8 @@ from poses import standing_body
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
-from racctl.io.csv_columns import words
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.csv_columns import words
+from racctl.io.poses.formats import load_pose
 from racctl.skeleton.remap import unknown_joints
 from racctl.skeleton.topology import BLAZEPOSE33
 

@@ -17,9 +17,9 @@ from poses import standing_body
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
-from racctl.io.landmarks import scale_of
 from racctl.io.npz import pose_bytes, read_pose, write_npz
-from racctl.io.pose_formats import FORMATS, load_pose, picture_size
+from racctl.io.poses.formats import FORMATS, load_pose, picture_size
+from racctl.io.poses.landmarks import scale_of
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import BLAZEPOSE33, D2STX25, NTU25, TOPOLOGIES
 

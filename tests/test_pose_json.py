@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from poses import standing_body
 
 from racctl.errors import DataError, RacctlError
-from racctl.io.people import MOST_PEOPLE, follow
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
+from racctl.io.poses.people import MOST_PEOPLE, follow
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
 

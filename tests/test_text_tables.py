@@ -14,7 +14,7 @@ from racctl.data.tables import read_text
 from racctl.data.truth import read_clips
 from racctl.errors import DataError
 from racctl.info import describe
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
 from racctl.io.sniff import sniff
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]

@@ -17,8 +17,8 @@ from recognisers import LOOK, a_set, moving, unpacked
 
 from racctl.cli.choices import read_range
 from racctl.errors import DataError, UsageError
-from racctl.io.ahead import ahead
 from racctl.io.checkpoint import read_model
+from racctl.io.prefetch import ahead
 from racctl.models.catalog import configured
 from racctl.recognisers.inputs import joint_tokens
 from racctl.skeleton.remap import minmax, remap

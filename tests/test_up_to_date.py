@@ -16,8 +16,8 @@ from racctl.contracts import with_step
 from racctl.counters import periodicity
 from racctl.estimators import selfie, workers
 from racctl.estimators.pose import pose_step
-from racctl.io.current import constants_digest
 from racctl.io.npz import pose_bytes
+from racctl.io.up_to_date import constants_digest
 from racctl.recognisers import inputs as streams
 from racctl.weights import embedded
 

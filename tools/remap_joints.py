@@ -59,9 +59,9 @@ def remap_joints(
     sources = check_sources(sources)
     folder, targets = npz_targets(output, sources, ".pose.npz")
     refuse_overwriting(sources, *targets)
-    from racctl.io.current import holds
     from racctl.io.npz import pose_bytes, write_pose
-    from racctl.io.pose_formats import load_pose, picture_size
+    from racctl.io.poses.formats import load_pose, picture_size
+    from racctl.io.up_to_date import holds
     from racctl.skeleton.remap import minmax as scaled
     from racctl.skeleton.remap import remap, unknown_joints
     from racctl.skeleton.topology import topology_named

@@ -89,7 +89,7 @@ def refuse_same_clips(sources: list[str]) -> None:
     """DataError when two of the inputs say that they are the same clip: one table cannot tell them apart."""
     if len(sources) < 2:
         return
-    from racctl.io.current import recorded_meta
+    from racctl.io.up_to_date import recorded_meta
 
     names = []
     for source in sources:

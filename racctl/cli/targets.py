@@ -139,7 +139,7 @@ def _is_manifest(path: str) -> bool:
     """Whether a file lists the clips of a data set, which lie beside it."""
     if not os.path.isfile(path) or not _is_parquet(path):
         return False
-    from racctl.io.current import recorded_meta
+    from racctl.io.up_to_date import recorded_meta
 
     return str(recorded_meta(path).get("schema", "")).startswith("racctl.manifest/")
 

@@ -26,13 +26,13 @@ from racctl.counters.result import Counted, agreed, counts_table, placed, reps_t
 from racctl.encoders import tokens
 from racctl.errors import DataError, UsageError
 from racctl.estimators.pose import estimate_pose
-from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.io.up_to_date import constants_digest, document, recorded_meta
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs as streams
 from racctl.skeleton.remap import topology_of

@@ -33,12 +33,12 @@ from racctl.encoders.silhouette import SILHOUETTE, Cutter
 from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import MaskFilm
 from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
-from racctl.io.ahead import ahead
-from racctl.io.current import constants_digest, recorded_meta
 from racctl.io.escounts import holds_tokens, import_tokens
 from racctl.io.npz import read_mask, read_pose
+from racctl.io.prefetch import ahead
 from racctl.io.sniff import sniff
 from racctl.io.spool import ArraySpool, clip_name, display_name, file_digest, open_input, sha256
+from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs as streams
 from racctl.recognisers.inputs import Cut, at_or_before, refuse_other_part, tell_gaps

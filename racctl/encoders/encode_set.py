@@ -18,11 +18,11 @@ from racctl.encoders.encode_clip import Part, encode_source, is_encoded
 from racctl.encoders.pair import Encoders, Options
 from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimators
-from racctl.io.current import holds
 from racctl.io.escounts import token_files, write_tokens
 from racctl.io.npz import write_features
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import clip_name, display_name
+from racctl.io.up_to_date import holds
 from racctl.progress import Report, silent
 
 LAYOUTS = ("racctl", "escounts")

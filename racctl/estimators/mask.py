@@ -21,10 +21,10 @@ from racctl.estimators import workers as workers_module
 from racctl.estimators.silhouettes import MaskModel, Parcel, Size, mask_model, mask_workers, nearest, pack, unpack
 from racctl.estimators.workers import Workers
 from racctl.io.bounds import MAX_MEMORY as MAX_BYTES
-from racctl.io.current import constants_digest, is_current, recorded_meta
 from racctl.io.npz import write_frames
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.io.up_to_date import constants_digest, is_current, recorded_meta
 from racctl.progress import Report, silent
 from racctl.video.decode import probe
 from racctl.video.mask_overlay import write_mask_overlay

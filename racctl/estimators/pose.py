@@ -17,10 +17,10 @@ from racctl.estimators import blazepose
 from racctl.estimators import workers as workers_module
 from racctl.estimators.blazepose import BlazePose, model_record
 from racctl.estimators.workers import LONG_SIDE, Workers
-from racctl.io.current import constants_digest, is_current
 from racctl.io.npz import write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.io.up_to_date import constants_digest, is_current
 from racctl.progress import Report, silent
 from racctl.video.decode import Video, probe
 from racctl.video.part import check_part, part_of

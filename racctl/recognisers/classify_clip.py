@@ -20,12 +20,12 @@ from racctl.data.labelled import read_labelled
 from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip
-from racctl.io.current import constants_digest, document, recorded_meta
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.io.up_to_date import constants_digest, document, recorded_meta
 from racctl.models.catalog import RECOGNISERS
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs as streams_module

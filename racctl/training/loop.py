@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from racctl.contracts import Meta
 from racctl.errors import DataError, UsageError
-from racctl.io.ahead import ahead
 from racctl.io.checkpoint import write_model
 from racctl.io.output import make_folder, write_file
+from racctl.io.prefetch import ahead
 
 Batch = dict[str, Tensor]
 FINGERPRINT = ("model", "config", "classes", "input", "data", "training")

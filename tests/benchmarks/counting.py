@@ -28,7 +28,7 @@ from racctl.counters.plot import plot_counts
 from racctl.counters.result import Counted, counts_table
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
 from racctl.scoring.counts import Options as ScoreOptions
 from racctl.scoring.counts import score_files
 

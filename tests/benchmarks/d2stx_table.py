@@ -30,7 +30,7 @@ from racctl.encoders.encode_clip import Clip, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.pair import Options as EncodeOptions
 from racctl.io.npz import read_features, read_pose
-from racctl.io.pose_formats import load_pose
+from racctl.io.poses.formats import load_pose
 from racctl.models.d2stx import parameters
 from racctl.scoring.count_metrics import TERMS, bootstrap_interval, round_half_up, value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from racctl.errors import DataError
-from racctl.io.landmarks import Note
+from racctl.io.poses.landmarks import Note
 
 MOST_TRACKS = 1024  # in one clip, false detections included; beyond, matching takes longer than the clip is worth
 MOST_PEOPLE = 16  # kept of them, the most seen first

@@ -22,11 +22,11 @@ from typing import IO
 
 from racctl.contracts import Pose
 from racctl.errors import DataError, UsageError
-from racctl.io.landmarks import Landmarks, Note, to_pose
 from racctl.io.npz import read_pose
-from racctl.io.pose_arrays import read_array
-from racctl.io.pose_csv import read_csv
-from racctl.io.pose_json import load_json, read_coco, read_openpose, read_openpose_folder
+from racctl.io.poses.arrays import read_array
+from racctl.io.poses.csv_tables import read_csv
+from racctl.io.poses.json_documents import load_json, read_coco, read_openpose, read_openpose_folder
+from racctl.io.poses.landmarks import Landmarks, Note, to_pose
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
 

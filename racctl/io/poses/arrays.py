@@ -8,8 +8,9 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, refuse_large
-from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
-from racctl.io.layouts import (
+from racctl.io.npz import read_arrays, read_npy
+from racctl.io.poses.landmarks import Landmarks, Note, check_range, scale_of
+from racctl.io.poses.layouts import (
     BODY_18,
     BODY_25,
     BODY_25B,
@@ -23,7 +24,6 @@ from racctl.io.layouts import (
     shows_bones,
     told_by_bones,
 )
-from racctl.io.npz import read_arrays, read_npy
 from racctl.skeleton.topology import NTU25
 
 FLAT = {99: (33, 3), 132: (33, 4), 75: (25, 3)}  # numbers in a row -> joints, numbers per joint

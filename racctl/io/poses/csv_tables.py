@@ -18,9 +18,9 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.io.bounds import refuse_large
-from racctl.io.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
-from racctl.io.landmarks import Landmarks, Note, scale_of
-from racctl.io.layouts import POSERAC, is_planar, shows_bones, told_by_bones
+from racctl.io.poses.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
+from racctl.io.poses.landmarks import Landmarks, Note, scale_of
+from racctl.io.poses.layouts import POSERAC, is_planar, shows_bones, told_by_bones
 from racctl.io.text import read_cells
 from racctl.skeleton.topology import BLAZEPOSE33
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, json_memory, refuse_large
-from racctl.io.frame_names import numbered_names
-from racctl.io.landmarks import Landmarks, Note, check_range, scale_of
-from racctl.io.layouts import BODY_18, BODY_25, BODY_25B, COCO, Layout, shows_bones, told_by_bones
-from racctl.io.people import follow, stack
+from racctl.io.poses.frame_names import numbered_names
+from racctl.io.poses.landmarks import Landmarks, Note, check_range, scale_of
+from racctl.io.poses.layouts import BODY_18, BODY_25, BODY_25B, COCO, Layout, shows_bones, told_by_bones
+from racctl.io.poses.people import follow, stack
 from racctl.io.sniff import sniff
 from racctl.io.spool import open_input
 from racctl.skeleton.topology import COCO17

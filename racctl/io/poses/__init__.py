@@ -1,0 +1,1 @@
+"""Readers of the pose files that other programs write."""
