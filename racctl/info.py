@@ -117,7 +117,7 @@ def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
 
 def _video(file: IO[bytes], where: str) -> dict[str, Any]:
     from racctl.video.decode import probe
-    from racctl.video.part import losses_of
+    from racctl.video.span import losses_of
 
     video = probe(file, where)
     about = {key: value for key, value in video.source().items() if key not in ("name", "sha256")}

@@ -12,7 +12,7 @@ from poses import swinging_pose
 from racctl.io.npz import pose_bytes
 from racctl.recognisers.inputs import Look, gather_joints
 from racctl.video.decode import Frame
-from racctl.video.ticks import on_clock
+from racctl.video.sampling import on_clock
 from racctl.windows import MAX_GAP, resampled
 
 JUMP = 20_000.0

@@ -17,7 +17,7 @@ from racctl.data.clips import ClipTruth
 from racctl.data.videos import look_at
 from racctl.errors import DataError
 from racctl.video.decode import frames, probe
-from racctl.video.part import losses_of, part_of, refuse_cut_short
+from racctl.video.span import losses_of, part_of, refuse_cut_short
 
 COUNT = 40
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}

@@ -20,7 +20,7 @@ from racctl.progress import LOG
 from racctl.recognisers.inputs import Look, gather
 from racctl.video.decode import frames, probe
 from racctl.video.losses import Losses
-from racctl.video.part import part_of
+from racctl.video.span import part_of
 
 WHOLE = {"stride": 1}
 

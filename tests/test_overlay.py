@@ -89,8 +89,8 @@ def test_every_frame_keeps_its_time(tmp_path, suffix, codec, stamps):
 
 
 def test_without_h264_the_fallback_does(tmp_path, monkeypatch):
-    monkeypatch.setattr("racctl.video.encode.ENCODERS", {"no_such_encoder": {}, "mpeg4": {}})
-    monkeypatch.setattr("racctl.video.encode._clock", lambda image: Fraction(1, 90_000))  # too fine for MPEG-4
+    monkeypatch.setattr("racctl.video.mp4.ENCODERS", {"no_such_encoder": {}, "mpeg4": {}})
+    monkeypatch.setattr("racctl.video.mp4._clock", lambda image: Fraction(1, 90_000))  # too fine for MPEG-4
     clip = write_clip(tmp_path / "a.mkv", plain(12, 160, 120), UNEVEN)
     out = overlay(clip, pose_of(12))
     assert [float(t) for t in times(out)] == pytest.approx([float(t) for t in times(clip)], abs=1 / 65_535)

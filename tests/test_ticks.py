@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from racctl.video.decode import Frame
-from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
+from racctl.video.sampling import Clock, Shots, batched, cut, on_clock
 from racctl.windows import resampled
 
 

@@ -129,7 +129,7 @@ def classify(
     refuse_overwriting([*sources, video, pose, model, mask_model, dataset, videos, masks, poses], *targets)
     if not folder:
         refuse_same_clips(sources)
-    from racctl.video.part import check_part
+    from racctl.video.span import check_part
 
     check_part(start, stop)
     from racctl.recognisers.classify_clip import Options, Recogniser, classify_set, table_of

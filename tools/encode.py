@@ -179,7 +179,7 @@ def encode(
     refuse_several(sources, None, {"--video": video, **single})
     reads = [*sources, video, mask, pose, reps, weights, pose_weights, mask_model, pose_model, root, annotations]
     refuse_overwriting(reads, *targets, earlier=".features.npz")
-    from racctl.video.part import check_part
+    from racctl.video.span import check_part
 
     check_part(start, stop)
     from racctl.encoders.encode_set import file_jobs, open_set, set_jobs

@@ -15,7 +15,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.spool import open_input
 from racctl.video.decode import Video, probe
 from racctl.video.losses import Losses
-from racctl.video.part import losses_of
+from racctl.video.span import losses_of
 
 SLACK_FRAMES = 1  # readers of video differ by one in how they count the last frame
 SLACK_RATE = 0.02  # 29.97 and 30 frames/s are the same to a table

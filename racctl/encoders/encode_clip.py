@@ -42,11 +42,11 @@ from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs as streams
 from racctl.recognisers.inputs import Cut, at_or_before, refuse_other_part, tell_gaps
-from racctl.video import ticks
+from racctl.video import sampling as ticks
 from racctl.video.decode import Frame, Video, frames, probe, upright
 from racctl.video.losses import Losses
-from racctl.video.part import no_frame, refuse_cut_short, told
-from racctl.video.ticks import Clock, Shots, batched, cut, on_clock
+from racctl.video.sampling import Clock, Shots, batched, cut, on_clock
+from racctl.video.span import no_frame, refuse_cut_short, told
 from racctl.windows import RATE, apart, shown_for
 
 LARGEST = 65504.0  # of float16

@@ -10,7 +10,7 @@ from racctl.encoders.ctrgcn import PoseEncoder, pose_encoder
 from racctl.encoders.kinetics import VIDEO_ENCODERS, VideoEncoder, video_encoder
 from racctl.encoders.silhouette import SILHOUETTE, silhouette_encoder
 from racctl.errors import UsageError
-from racctl.video.part import check_part
+from racctl.video.span import check_part
 
 NONE = "none"
 

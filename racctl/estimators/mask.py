@@ -29,7 +29,7 @@ from racctl.progress import Report, silent
 from racctl.video.decode import probe
 from racctl.video.mask_overlay import write_mask_overlay
 from racctl.video.overlay import check_target
-from racctl.video.part import check_part, part_of
+from racctl.video.span import check_part, part_of
 
 PERSONS = ("tracked", "largest", "central")
 LOST = 1.0  # s without the person, after which the largest one is followed anew

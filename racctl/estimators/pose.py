@@ -23,7 +23,7 @@ from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.io.up_to_date import constants_digest, is_current
 from racctl.progress import Report, silent
 from racctl.video.decode import Video, probe
-from racctl.video.part import check_part, part_of
+from racctl.video.span import check_part, part_of
 
 
 def pose_workers(model: str, people: int, jobs: int) -> Workers:

@@ -43,7 +43,7 @@ from racctl.recognisers.inputs import (
 from racctl.recognisers.timeline import segments, smoothed, whole
 from racctl.trained import load_trained
 from racctl.training.recognise import pictures
-from racctl.video.part import check_part
+from racctl.video.span import check_part
 from racctl.weights import embedded, names
 
 CHUNK = 64  # windows in a batch

@@ -119,7 +119,7 @@ def gather(
     Raises DataError when there is no frame, or mask or pose belong to another clip or begin after it ends.
     """
     from racctl.video.decode import probe  # needs PyAV, which training on what is drawn does not
-    from racctl.video.part import refuse_cut_short
+    from racctl.video.span import refuse_cut_short
 
     if look.needs_mask and mask is None:
         raise DataError(f"'{where}' needs a mask; 'racctl mask' makes one")
@@ -200,7 +200,7 @@ def _pictures(
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:  # fmt: skip
     """Every frame as (size, size) uint8 luminance, upright, with its number and time, each (T,)."""
     from racctl.video.decode import frames, upright
-    from racctl.video.part import no_frame, told
+    from racctl.video.span import no_frame, told
 
     pictures, clock = [], []
     losses = Losses(remarks=video.ending.remarks)

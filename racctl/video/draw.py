@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from racctl.skeleton.topology import Topology
-from racctl.video.encode import Planes
+from racctl.video.mp4 import Planes
 
 Matrix = tuple[float, ...]
 Colour = tuple[int, int, int]

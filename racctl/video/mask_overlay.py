@@ -12,7 +12,7 @@ from racctl.io.npz import Frames
 from racctl.progress import Report, silent
 from racctl.video.decode import Video, probe
 from racctl.video.draw import LIGHT, PEOPLE, Layer, ink, yuv_matrix
-from racctl.video.encode import Picture, Planes
+from racctl.video.mp4 import Picture, Planes
 from racctl.video.overlay import check_target, write_scene
 
 TINT = 0.5  # opacity of the colour on the person

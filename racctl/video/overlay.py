@@ -18,7 +18,7 @@ from racctl.progress import Report, silent
 from racctl.skeleton.topology import topology_named
 from racctl.video.decode import Video, frames, probe
 from racctl.video.draw import CountRing, Planes, Skeleton, TimeLine, yuv_matrix
-from racctl.video.encode import Picture, mp4, pixel_shape, sound_of
+from racctl.video.mp4 import Picture, mp4, pixel_shape, sound_of
 from racctl.video.opening import LENIENT, Cursor
 
 SOUND_AHEAD = 1.0  # s that sound is written ahead of the picture
