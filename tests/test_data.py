@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from racctl.contracts import clip_stem
-from racctl.data.labels import exercise
+from racctl.data.class_names import exercise
 from racctl.data.tables import read_text
 from racctl.data.truth import read_clip_table, read_truth
 from racctl.errors import DataError

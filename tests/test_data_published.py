@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from racctl.data.check import check_labels
 from racctl.data.clips import KINDS
 from racctl.data.known_bad import KNOWN_BAD
 from racctl.data.published import DATASETS
 from racctl.data.truth import read_truth
 from racctl.errors import DataError
-from racctl.label_check import check_labels
 
 ROOT = Path(os.environ.get("RACCTL_TEST_DATA", "")).resolve() / "annotations"
 real = pytest.mark.skipif(

@@ -10,11 +10,11 @@ from clips import plain, write_clip
 from commands import on_a_terminal, one_line, racctl
 from test_data import mat
 
+from racctl.data.check import check_labels
 from racctl.data.clips import KINDS, Problem
 from racctl.data.known_bad import KNOWN_BAD
 from racctl.errors import DataError
 from racctl.io.parquet import read_table
-from racctl.label_check import check_labels
 
 HEADER = "name,count,fps,num_frames,L1,L2,L3,L4"
 

@@ -24,7 +24,7 @@ def test_the_classes_of_the_data_sets_are_there():
 
 
 def test_labels_are_those_of_the_project():
-    from racctl.data.labels import exercise
+    from racctl.data.class_names import exercise
 
     for movement in exercises().values():
         assert exercise(movement.kind) == movement.kind

@@ -57,7 +57,7 @@ def check_labels(
     table_format(output, form)
     from racctl.cli.batch import refuse_with
     from racctl.cli.targets import refuse_overwriting
-    from racctl.label_check import check_labels, known_bad_table
+    from racctl.data.check import check_labels, known_bad_table
 
     if known_bad:
         given = {

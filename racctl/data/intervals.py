@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from racctl.data.labels import BACKGROUND
+from racctl.data.class_names import BACKGROUND
 from racctl.errors import DataError, UsageError
 
 SLACK = 5e-4  # s; times in tables are rounded, mostly to milliseconds, and no frame is as short as that

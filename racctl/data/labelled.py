@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from racctl.contracts import VIDEO_SUFFIXES, Meta
+from racctl.data.class_names import BACKGROUND, exercise
 from racctl.data.clips import checked_stem, quoted
 from racctl.data.intervals import (
     Interval,
@@ -21,7 +22,6 @@ from racctl.data.intervals import (
     main_label,
     split_clips,
 )  # fmt: skip
-from racctl.data.labels import BACKGROUND, exercise
 from racctl.data.mmfit import is_mmfit, read_mmfit
 from racctl.data.segments import files_in, read_segments
 from racctl.data.tables import read_text

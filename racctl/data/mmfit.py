@@ -14,8 +14,8 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step
+from racctl.data.class_names import BACKGROUND, exercise
 from racctl.data.intervals import Interval, LabelledClip, Row, checked_intervals
-from racctl.data.labels import BACKGROUND, exercise
 from racctl.data.tables import read_text
 from racctl.errors import DataError
 from racctl.io.npz import read_npy

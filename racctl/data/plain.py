@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from racctl.contracts import Meta
+from racctl.data.class_names import exercise
 from racctl.data.clips import ClipTruth, as_cycles, checked_stem, count_problems, cycle_problems
-from racctl.data.labels import exercise
 from racctl.data.tables import TextTable
 from racctl.errors import DataError
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from racctl.contracts import Meta, clip_stem
+from racctl.data.class_names import exercise
 from racctl.data.clips import ClipTruth, checked_stem, quoted
 from racctl.data.intervals import LAST_FRAME
-from racctl.data.labels import exercise
 from racctl.data.plain import COUNT_NAMES, clips_of_table, column_like
 from racctl.data.segments import is_segment_table, read_segments
 from racctl.data.tables import MARK, TextTable, read_text

@@ -164,7 +164,7 @@ class Published:
 class RepCount(Published):
     """RepCount-A (TransRAC): videos of exercise, the frames of each repetition. Tables: TransRAC's own, ESCounts' with
     lengths and rates, DeTRC's, D2-STX's shorter splits; TransRAC's open-set split has to be named. Labels are
-    `racctl.data.labels`, so its 16 spellings are 10 exercises."""
+    `racctl.data.class_names`, so its 16 spellings are 10 exercises."""
 
     title = "RepCount-A"
     variants = ("RepCount", "RepCount with fps", "RepCount with total_frames")

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from racctl.data.class_names import exercise
 from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
-from racctl.data.labels import exercise
 from racctl.data.tables import TextTable
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from racctl.data.class_names import exercise
 from racctl.data.clips import checked_stem, quoted
 from racctl.data.intervals import Interval, LabelledClip, Row, checked_intervals
-from racctl.data.labels import exercise
 from racctl.data.plain import CLIP_NAMES, LABEL_NAMES, column_like
 from racctl.data.tables import TextTable
 from racctl.errors import DataError

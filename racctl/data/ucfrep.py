@@ -13,8 +13,8 @@ from typing import IO
 import numpy as np
 import scipy.io
 
+from racctl.data.class_names import exercise
 from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count_problems, cycle_problems
-from racctl.data.labels import exercise
 from racctl.data.repcount import pair_marks
 from racctl.data.tables import TextTable
 from racctl.errors import DataError

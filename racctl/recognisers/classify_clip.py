@@ -16,8 +16,8 @@ import torch
 
 from racctl import __version__, windows
 from racctl.contracts import Mask, Meta, Pose, step, with_step
+from racctl.data.class_names import BACKGROUND
 from racctl.data.labelled import read_labelled
-from racctl.data.labels import BACKGROUND
 from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip
 from racctl.io.npz import read_mask, read_pose

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from racctl.data.class_names import BACKGROUND
 from racctl.data.intervals import SLACK, LabelledClip, class_names, labels_at, main_label
-from racctl.data.labels import BACKGROUND
 from racctl.data.predictions import PredictedLabels
 from racctl.errors import DataError, UsageError
 from racctl.scoring.label_metrics import Items

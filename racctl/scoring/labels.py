@@ -13,9 +13,9 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Meta, step
+from racctl.data.class_names import BACKGROUND, exercise
 from racctl.data.clips import quoted
 from racctl.data.labelled import LabelledClip, read_labelled
-from racctl.data.labels import BACKGROUND, exercise
 from racctl.data.predictions import PredictedLabels, Predictions
 from racctl.errors import DataError
 from racctl.io.spool import display_name

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from racctl import __version__
 from racctl.contracts import Meta, step
-from racctl.data.labels import BACKGROUND
+from racctl.data.class_names import BACKGROUND
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict, built
 from racctl.recognisers.cache import StoredClip

@@ -24,7 +24,7 @@ from learning import Run, Teacher, quickest, weights_of
 from studio import Producers, Shelf, Studio, read_or_make_bodies, stocked
 
 from racctl import __version__
-from racctl.data.labels import BACKGROUND
+from racctl.data.class_names import BACKGROUND
 from racctl.recognisers.inputs import Look
 from racctl.synth.movements import exercises
 from racctl.synth.protocol import CLASSES, SLOW, _sessions
