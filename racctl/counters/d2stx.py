@@ -16,8 +16,8 @@ from racctl.encoders.tokens import Tokens, fed_by, sequence, shown
 from racctl.errors import DataError, UsageError
 from racctl.models.d2stx import D2STX, SCALE
 from racctl.scoring.count_metrics import round_half_up
-from racctl.trained import load_trained
 from racctl.weights import embedded
+from racctl.weights.load import load_trained
 
 CHUNK, SHARED = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
 BRANCHES = ("video", "pose")

@@ -23,8 +23,8 @@ from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, one_person
 from racctl.recognisers.inputs import joint_tokens, tell_missing_joints
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import topology_named
-from racctl.trained import load_trained
 from racctl.weights import embedded
+from racctl.weights.load import load_trained
 
 POSE_ENCODERS = ("ctrgcn",)
 SHOWN = 64  # frames that a window is shown in, whatever its length

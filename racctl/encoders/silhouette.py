@@ -18,9 +18,9 @@ from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
 from racctl.recognisers.inputs import Cut, at_or_before, picture
-from racctl.trained import load_trained
 from racctl.video.decode import Frame, Video, upright
 from racctl.weights import embedded
+from racctl.weights.load import load_trained
 
 SILHOUETTE = "silhouette"
 SIDE = 112  # pixels

@@ -41,10 +41,10 @@ from racctl.recognisers.inputs import (
     tell_missing_joints,
 )
 from racctl.recognisers.timeline import segments, smoothed, whole
-from racctl.trained import load_trained
 from racctl.training.recognise import pictures
 from racctl.video.span import check_part
 from racctl.weights import embedded, names
+from racctl.weights.load import load_trained
 
 CHUNK = 64  # windows in a batch
 

@@ -17,9 +17,9 @@ from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
 from racctl.models.d2stx import D2STX, SMALL, D2STXConfig, grouped, parameters, pooled
 from racctl.progress import Report, silent
-from racctl.trained import load_trained
 from racctl.training.counting import Counting, Teaching, TokenClip
 from racctl.training.loop import Recipe, fit, placed, set_threads
+from racctl.weights.load import load_trained
 
 PRESETS = {"small": SMALL, "paper": D2STXConfig()}
 STEPS = {"small": 4, "paper": 8}  # ticks for a token

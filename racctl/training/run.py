@@ -19,11 +19,11 @@ from racctl.models.catalog import ENCODERS, MODELS, Config, built, configured
 from racctl.progress import Report, silent
 from racctl.recognisers.cache import StoredClip, store
 from racctl.recognisers.inputs import CROPS, Look
-from racctl.trained import load_trained
 from racctl.training.augment import Augmentation
 from racctl.training.encoders import EncoderTraining, EncoderWindows, encoder_config, encoder_look
 from racctl.training.loop import Recipe, Task, fit, placed, set_threads
 from racctl.training.recognise import Recognition, WindowSet, class_list
+from racctl.weights.load import load_trained
 from racctl.windows import RATE
 
 Say = Callable[[str], None]
