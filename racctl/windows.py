@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from racctl.errors import DataError
+from racctl.progress import tell
 
 RATE = 30.0  # frames per second
 MOST = 1 << 25  # ticks of one clip: 12 days at 30 frames/s
@@ -83,3 +84,18 @@ def retimed(middle: np.ndarray, tempo: np.ndarray, length: int, frames: np.ndarr
     """
     offsets = (np.arange(length) - length // 2) * np.asarray(tempo)[:, None]
     return (np.asarray(middle)[:, None] + np.rint(offsets).astype(np.int64)).clip(0, np.asarray(frames)[:, None] - 1)
+
+
+def tell_gaps(clip: str, time: np.ndarray) -> None:
+    """Tell in one line where (T,) ascending seconds jump by more than MAX_GAP: nothing is looked at there."""
+    jumps = np.diff(time)
+    long = np.flatnonzero(jumps > MAX_GAP)
+    if len(long):
+        first = time[long[0]]
+        more = f", and {len(long) - 1} more gaps" if len(long) > 1 else ""
+        tell(f"the clock of clip '{clip}' jumps by {jumps[long[0]]:g} s at {first:.2f} s{more}; nothing lies between")
+
+
+def at_or_before(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Rows of `known` frames, the last at or before each wanted one."""
+    return (np.searchsorted(known, wanted, side="right") - 1).clip(0)

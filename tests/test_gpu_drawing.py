@@ -19,12 +19,11 @@ if importlib.util.find_spec("anny") is None:
 import torch
 
 from racctl.models.layers import FrameEncoder
-from racctl.recognisers.classify_clip import Recogniser
 from racctl.recognisers.inputs import Look
+from racctl.recognisers.recogniser import Recogniser, pictures
 from racctl.synth.clip import play
 from racctl.synth.plan import plan_clip
 from racctl.synth.render import PERSON, actor, shots
-from racctl.training.recognise import pictures
 
 FOLDER = Path(__file__).parent / "benchmarks" / "gpu"
 SIDE = 112

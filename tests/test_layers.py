@@ -1,10 +1,11 @@
-"""Who may import whom, read from the source with `ast`."""
+"""Which folder may import which, read from the source with `ast`."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -12,75 +13,85 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*(ROOT / "racctl").rglob("*.py"), *(ROOT / "tools").glob("*.py")])
 
-# Lowest first. A module imports its own package and what stands in a lower row.
-ROWS = (
-    {"errors", "progress", "weights"},
-    {"contracts", "topology", "metrics", "windows", "density", "timeline"},  # with numpy at most, as the row above
-    {"io"},
-    {"video", "models", "remap", "tokens"},
-    {"estimators", "data", "synth", "trained"},
-    {"motion", "classification", "streams"},
-    {"periodicity", "plot", "training", "encoders", "classification_items", "classification_plot"},
-    {"pose", "mask", "score", "info", "label_check", "counted", "counter"},  # one function for each tool
-    {"estimation"},  # pose and mask where another tool needs them
-    {"encode", "classify", "classification_score", "counter_explain"},  # what stands on other pipelines
-    {"explain", "encode_set", "count_trained"},
-    {"count_lanes"},
-    {"count"},
-    {"tools"},
-)
+# A folder, or a module of the ground, imports only from the rows below its own.
+ROWS = """
+tools
+training    counters
+encoders    recognisers  scoring
+estimators  data         info
+video       weights      synth
+models
+io
+skeleton
+contracts   windows      device
+errors      progress     density
+"""
+LEVEL = {name: -k for k, row in enumerate(ROWS.split("\n")) for name in row.split()}
 CLI_MAY = {"cli", "io", "errors", "progress"}
-LIGHT = {"numpy"}
+ONLY = {"models": {"torch", "einops", "numpy"}, "skeleton": {"numpy", "scipy"}}
+GROUND = {"errors": set(), "progress": set(), "density": {"numpy"}, "contracts": {"numpy"}, "windows": {"numpy"}}
 HEAVY = {"numpy", "scipy", "pyarrow", "av", "torch", "torchvision", "mediapipe", "ultralytics", "matplotlib", "PIL"}
 HEAVY |= {"sklearn"}
 
 
 def part(path: Path) -> str:
-    """`racctl/io/npz.py` -> io, `racctl/counters/count_clip.py` -> count, `tools/pose.py` -> tools."""
+    """Return the folder: `racctl/io/npz.py` -> io, `racctl/windows.py` -> windows, `tools/pose.py` -> tools."""
     inside = path.relative_to(ROOT).with_suffix("").parts
     return inside[0] if inside[0] == "tools" else inside[1]
 
 
 def imports(path: Path, top_level: bool = False) -> list[str]:
-    """Absolute names of all modules that a file imports, anywhere in it or at its top level only."""
+    """Return the absolute names of all that a file imports, anywhere in it or at its top level only."""
     tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level else ast.walk(tree)
-    found = []
-    for node in nodes:
+    names = []
+    for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} uses a relative import"
-            found += [f"{node.module}.{alias.name}" for alias in node.names]
-    return found
-
-
-def row(name: str) -> int:
-    return next(k for k, names in enumerate(ROWS) if name in names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_downwards(path):
-    own = part(path)
+    folder = part(path)
     for name in imports(path):
-        head, *rest = name.split(".")
+        head, *inner = name.split(".")
         if head in ("typer", "rich"):
-            assert own in ("cli", "tools"), f"{path} imports {name}"
-        if head != "racctl" or not rest or rest[0] in ("__version__", own):
+            assert folder in ("cli", "tools"), f"{path} imports {name}"
+        if head != "racctl" or inner[0] == "__version__" or inner[0] == folder:
             continue
-        assert rest[0] != "tools", f"{path} imports a tool"
-        if own == "cli":
-            assert rest[0] in CLI_MAY, f"{path} imports {name}"
-        elif rest[0] == "cli":
-            assert own == "tools", f"{path} imports {name}"
-        elif own != "__init__":
-            assert row(rest[0]) < row(own), f"{path} ({own}) imports {name}"
+        assert inner[0] != "tools", f"{path} imports a tool"
+        if folder == "cli":
+            assert inner[0] in CLI_MAY, f"{path} imports {name}"
+        elif inner[0] == "cli":
+            assert folder in ("tools", "__main__"), f"{path} imports {name}"
+        elif folder != "__init__":
+            assert LEVEL[inner[0]] < LEVEL[folder], f"{path} ({folder}) imports {name}"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if part(p) in ROWS[0] | ROWS[1]], ids=lambda p: p.name)
-def test_the_lowest_rows_need_numpy_and_the_standard_library_only(path):
-    heads = {name.split(".")[0] for name in imports(path)} - {"racctl"}
-    assert heads <= LIGHT | sys.stdlib_module_names
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_ground_and_the_models_need_few_packages(path):
+    allowed = {**GROUND, **ONLY}.get(part(path))
+    if allowed is not None:
+        assert {name.split(".")[0] for name in imports(path)} - {"racctl"} <= allowed | sys.stdlib_module_names
+
+
+def test_the_library_is_folders_and_the_ground():
+    at_top = {path.stem for path in (ROOT / "racctl").glob("*.py")} - {"__init__", "__main__"}
+    folders = {path.name for path in (ROOT / "racctl").iterdir() if (path / "__init__.py").is_file()}
+    assert at_top | folders == set(LEVEL) - {"tools"} | {"cli"}
+    assert at_top == {"contracts", "windows", "device", "errors", "progress", "density", "info"}
+
+
+def test_a_base_name_stands_for_one_thing():
+    """A model's name is that of its network and of what uses it; `base` is a folder's protocol."""
+    folders = defaultdict(set)
+    for path in (ROOT / "racctl").rglob("*.py"):
+        folders[path.stem].add(path.parent.name)
+    shared = {name for name, places in folders.items() if len(places - {"models"}) > 1}
+    assert shared <= {"__init__", "base"}
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if part(p) == "tools"], ids=lambda p: p.name)
@@ -91,16 +102,8 @@ def test_a_tool_imports_nothing_heavy_at_its_top(path):
         assert not name.startswith("racctl.tools"), f"{path} imports another tool"
 
 
-def test_every_source_belongs_to_a_row():
-    for path in SOURCES:
-        name = part(path)
-        assert name in ("cli", "__init__") or any(name in names for names in ROWS), path
-
-
-HELPED = (
-    "pose", "mask", "remap-joints", "encode", "count", "classify", "train", "score", "check-labels", "synth", "info",
-)  # fmt: skip
-HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in HELPED)]
+TOOLS = sorted(path.stem.replace("_", "-") for path in (ROOT / "tools").glob("[a-z]*.py"))
+HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in TOOLS)]
 
 
 @pytest.mark.parametrize("words", HELPS)

@@ -11,7 +11,9 @@ from recognisers import unpacked
 
 from racctl.contracts import Mask, Pose
 from racctl.errors import DataError
-from racctl.recognisers.inputs import Look, gather, joint_tokens, person_boxes
+from racctl.recognisers.inputs import Look, gather
+from racctl.skeleton.normalise import joint_tokens
+from racctl.video.crop import person_boxes
 from racctl.video.decode import Video
 
 W, H = 96, 64

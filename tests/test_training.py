@@ -16,15 +16,17 @@ from poses import swinging_pose
 from recognisers import LOOK, a_set, moving, unpacked
 
 from racctl.cli.choices import read_range
+from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import read_model
 from racctl.io.prefetch import ahead
 from racctl.models.catalog import configured
-from racctl.recognisers.inputs import joint_tokens
+from racctl.recognisers.recogniser import pictures
+from racctl.skeleton.normalise import joint_tokens
 from racctl.skeleton.remap import minmax, remap
 from racctl.training.augment import Augmentation, minmaxed
-from racctl.training.loop import Place, Recipe, fit, pick_device, shares_of
-from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights, pictures
+from racctl.training.loop import Place, Recipe, fit, shares_of
+from racctl.training.recognise import Recognition, WindowSet, class_list, class_weights
 
 CPU = Place(0, 1, torch.device("cpu"))
 

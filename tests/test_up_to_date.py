@@ -18,7 +18,7 @@ from racctl.estimators import selfie, workers
 from racctl.estimators.pose import pose_step
 from racctl.io.npz import pose_bytes
 from racctl.io.up_to_date import constants_digest
-from racctl.recognisers import inputs as streams
+from racctl.skeleton import normalise
 from racctl.weights import embedded
 
 
@@ -35,7 +35,7 @@ def pose(tmp_path):
 
 @pytest.mark.parametrize(
     ("tool", "module", "name"),
-    [("count", periodicity, "CHANCE"), ("count", periodicity, "PROMINENCES"), ("classify", streams, "GLITCH")],
+    [("count", periodicity, "CHANCE"), ("count", periodicity, "PROMINENCES"), ("classify", normalise, "GLITCH")],
 )
 def test_a_changed_threshold_is_seen(pose, tmp_path, capsys, monkeypatch, tool, module, name):
     words = (tool, pose, "-o", f"{tmp_path / 'out'}/")

@@ -132,8 +132,9 @@ def classify(
     from racctl.video.span import check_part
 
     check_part(start, stop)
-    from racctl.recognisers.classify_clip import Options, Recogniser, classify_set, table_of
-    from racctl.training.loop import pick_device, set_threads
+    from racctl.device import pick_device, set_threads
+    from racctl.recognisers.classify_clip import Options, classify_set, table_of
+    from racctl.recognisers.recogniser import Recogniser
 
     unit = "window" if windows else "clip" if whole else "segment"
     options = Options(unit, smooth, video, pose, start, stop, mask_model, download, bool(explain)).check()

@@ -208,12 +208,12 @@ def _run(todo, options, folder, layout: str, dataset: str, output: str, machine:
     from racctl.cli.batch import any_video, cores, lanes, run_batch
     from racctl.cli.console import note
     from racctl.cli.streams import emit
+    from racctl.device import pick_device, set_threads
     from racctl.encoders.encode_clip import estimates
     from racctl.encoders.encode_set import encode_job, save_job
     from racctl.encoders.pair import load_encoders
     from racctl.estimators.on_demand import estimator_lanes
     from racctl.io.npz import write_features
-    from racctl.training.loop import pick_device, set_threads
 
     jobs, threads, device = machine
     width, each = lanes(jobs, len(todo))

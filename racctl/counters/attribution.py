@@ -29,14 +29,14 @@ from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import display_name, open_input
 from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities
-from racctl.recognisers.inputs import at_or_before
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import Topology, topology_named
 from racctl.video.decode import Video, frames, probe, upright
 from racctl.video.overlay import resized
+from racctl.windows import at_or_before
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels
-Area = Callable[[int, tuple[int, ...]], Box]  # as `racctl.recognisers.inputs.Cut.box`
+Area = Callable[[int, tuple[int, ...]], Box]  # as `racctl.video.crop.Cut.box`
 
 DPI = 110
 COLUMN = 2.0  # inches, of a moment

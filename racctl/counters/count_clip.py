@@ -34,7 +34,7 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.io.up_to_date import constants_digest, document, recorded_meta
 from racctl.progress import Report, silent
-from racctl.recognisers import inputs as streams
+from racctl.skeleton import normalise
 from racctl.skeleton.remap import topology_of
 from racctl.video.overlay import check_target, write_overlay
 
@@ -66,7 +66,7 @@ def count_step(options: Options, trained: TrainedCounter | None = None) -> Meta:
     from racctl.counters import d2stx as counter
     from racctl.counters import trained_counter as count_trained
 
-    entry["constants"] = constants_digest(*modules, count_trained, counter, density, tokens, streams)
+    entry["constants"] = constants_digest(*modules, count_trained, counter, density, tokens, normalise)
     return {**entry, "weights": trained.records, "shares": trained.counter.shares}
 
 

@@ -99,7 +99,7 @@ class Trained:
 
     def _load(self) -> TrainedCounter:
         from racctl.counters.trained_counter import TrainedCounter
-        from racctl.training.loop import pick_device, set_threads
+        from racctl.device import pick_device, set_threads
 
         if self._threads:
             set_threads(self._threads)

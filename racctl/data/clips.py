@@ -38,7 +38,8 @@ class ClipTruth:
     """What a data set says about one clip.
 
     clip: its name without folder and media suffix.  name: the name as the file spells it.
-    count: repetitions; NaN where the file gives none.  label: exercise, see `racctl.data.class_names`; "" where unknown.
+    count: repetitions; NaN where the file gives none.
+    label: exercise, see `racctl.data.class_names`; "" where unknown.
     cycles: (N, 2) int64 first frame and the frame after the last of each repetition, counted from 0 in the clip's
     video; None where the file marks none.  segment: the part that the count is about, in the same frames, or None.
     fps: frames/s.  num_frames: of the whole video.  Both None where unknown.

@@ -1,7 +1,7 @@
 """Frozen pose encoders: the joints of a window to tokens.
 
-Two kinds of weights are fed differently. Those that racctl trained itself see `racctl.recognisers.inputs.joint_tokens`: x, y and z
-in units of the body, and the score, 25 joints in the order of D2-STX. Released CTR-GCN checkpoints were trained on NTU
+Two kinds of weights are fed differently. Those that racctl trained itself see
+`racctl.skeleton.normalise.joint_tokens`: x, y and z in units of the body, and the score, 25 joints in the order of D2-STX. Released CTR-GCN checkpoints were trained on NTU
 RGB+D: x, y and z in metres in the camera's space with y upwards, Kinect's order, and the middle of the spine in a
 window's first frame as the origin.
 """
@@ -20,7 +20,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig, one_person
-from racctl.recognisers.inputs import joint_tokens, tell_missing_joints
+from racctl.skeleton.normalise import joint_tokens, tell_missing_joints
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import topology_named
 from racctl.weights import embedded

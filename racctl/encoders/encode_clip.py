@@ -32,7 +32,14 @@ from racctl.encoders.pair import Encoders, Options
 from racctl.encoders.silhouette import SILHOUETTE, Cutter
 from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import MaskFilm
-from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
+from racctl.estimators.on_demand import (
+    Estimates,
+    Estimators,
+    given_pose,
+    refuse_other_clip,
+    refuse_other_part,
+    refuse_other_source,
+)
 from racctl.io.escounts import holds_tokens, import_tokens
 from racctl.io.npz import read_mask, read_pose
 from racctl.io.prefetch import ahead
@@ -40,14 +47,15 @@ from racctl.io.sniff import sniff
 from racctl.io.spool import ArraySpool, clip_name, display_name, file_digest, open_input, sha256
 from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report, silent
-from racctl.recognisers import inputs as streams
-from racctl.recognisers.inputs import Cut, at_or_before, refuse_other_part, tell_gaps
+from racctl.skeleton import normalise
+from racctl.video import crop
 from racctl.video import sampling as ticks
+from racctl.video.crop import Cut
 from racctl.video.decode import Frame, Video, frames, probe, upright
 from racctl.video.losses import Losses
 from racctl.video.sampling import Clock, Shots, batched, cut, on_clock
 from racctl.video.span import no_frame, refuse_cut_short, told
-from racctl.windows import RATE, apart, shown_for
+from racctl.windows import RATE, apart, at_or_before, shown_for, tell_gaps
 
 LARGEST = 65504.0  # of float16
 
@@ -87,7 +95,7 @@ def made_by(encoders: Encoders, options: Options, part: Part, pose: str = "") ->
         pose_model=options.pose_model if wanted.pose and not pose else None,
         mask=file_digest(options.mask), pose=pose or file_digest(options.pose),
     )  # fmt: skip
-    constants = constants_digest(sys.modules[__name__], pose_tokens, silhouette, streams, ticks, windows_module)
+    constants = constants_digest(sys.modules[__name__], pose_tokens, silhouette, crop, normalise, ticks, windows_module)
     weights = [branch.record for branch in (encoders.video, encoders.pose) if branch]
     return {**asked, "constants": constants, "weights": weights}
 

@@ -17,10 +17,11 @@ from racctl.encoders.kinetics import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
-from racctl.recognisers.inputs import Cut, at_or_before, picture
+from racctl.video.crop import Cut, picture
 from racctl.video.decode import Frame, Video, upright
 from racctl.weights import embedded
 from racctl.weights.load import load_trained
+from racctl.windows import at_or_before
 
 SILHOUETTE = "silhouette"
 SIDE = 112  # pixels
@@ -49,7 +50,7 @@ class SilhouetteLook:
 
 
 class Cutter:
-    """Cuts the person out of a clip's frames, steadily, as `racctl.recognisers.inputs` does it for training."""
+    """Cuts the person out of a clip's frames, steadily, as `racctl.video.crop` does it for training."""
 
     def __init__(self, masks: Frames, number: np.ndarray, video: Video, side: int = SIDE) -> None:
         """masks: (T, H, W), of the frames (T,) `number`."""

@@ -1,7 +1,8 @@
 """Frames to people's silhouettes, whichever model looks: the model's name, and its masks made small.
 
 A worker sends all the people of a frame, at the size asked for, as deflated bits; whose mask is taken is decided where
-the whole clip is seen in order (racctl/estimators/mask.py), so that it does not depend on how the clip was cut for the workers.
+the whole clip is seen in order (racctl/estimators/mask.py), so that it does not
+depend on how the clip was cut for the workers.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from racctl import __version__, windows
 from racctl.contracts import Mask, Meta, Pose, step, with_step
@@ -26,27 +25,18 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.sniff import sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.io.up_to_date import constants_digest, document, recorded_meta
-from racctl.models.catalog import RECOGNISERS
 from racctl.progress import Report, silent
-from racctl.recognisers import inputs as streams_module
-from racctl.recognisers import timeline
+from racctl.recognisers import inputs, timeline
+from racctl.recognisers import recogniser as recogniser_module
 from racctl.recognisers.cache import store
-from racctl.recognisers.inputs import (
-    Look,
-    Streams,
-    gather,
-    gather_joints,
-    refuse_scaled,
-    tell_gaps,
-    tell_missing_joints,
-)
+from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
+from racctl.recognisers.recogniser import Recogniser
 from racctl.recognisers.timeline import segments, smoothed, whole
-from racctl.training.recognise import pictures
+from racctl.skeleton import normalise
+from racctl.skeleton.normalise import refuse_scaled, tell_missing_joints
+from racctl.video import crop
 from racctl.video.span import check_part
-from racctl.weights import embedded, names
-from racctl.weights.load import load_trained
-
-CHUNK = 64  # windows in a batch
+from racctl.windows import tell_gaps
 
 
 @dataclass(frozen=True)
@@ -74,41 +64,6 @@ class Options:
         if not 0 <= self.smooth < 3600:
             raise UsageError(f"'--smooth {self.smooth:g}' means nothing; expected seconds, 0 for none")
         return self
-
-
-class Recogniser:
-    """A trained model, ready to be fed. classes: K names.  look: what it wants to see.  record: for provenance.
-    knows_scaled: it was trained on poses that are scaled in every frame too."""
-
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: a file, or embedded weights. Raises DataError for a file that is no recogniser's, UsageError for a
-        name that is neither."""
-        path = Path(name) if Path(name).is_file() else embedded(name)
-        if path is None:
-            raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
-        self.model, meta, self.record = load_trained(path, RECOGNISERS)
-        self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
-        if len(self.classes) != self.model.config.classes or not all(isinstance(one, str) for one in self.classes):
-            raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
-        augmentation = meta.get("training", {}).get("augmentation", {})
-        self.knows_scaled = bool(augmentation.get("minmax"))
-        self.model.to(device)
-
-    @torch.no_grad()
-    def probabilities(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
-        """(S, K) float32 of every window, and the windows' ticks (S, T)."""
-        windows = self.look.windows
-        rows = windows.rows(windows.starts(len(streams.packed)), len(streams.packed))
-        found = []
-        for chosen in np.array_split(rows, -(-len(rows) // CHUNK)):
-            found.append(self.model(*self.inputs(streams, chosen)).float().softmax(-1).cpu().numpy())
-        return np.concatenate(found), rows
-
-    def inputs(self, streams: Streams, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """What the model is called with for windows of these ticks (S, T)."""
-        gray, mask = pictures(torch.from_numpy(streams.packed[rows]).to(self.device), self.look.size)
-        joints = None if streams.joints is None else torch.from_numpy(streams.joints[rows]).to(self.device)
-        return gray, mask, joints
 
 
 @dataclass(frozen=True)
@@ -171,7 +126,7 @@ def classify_step(recogniser: Recogniser, options: Options, split: str = "") -> 
         "classify", __version__, model=recogniser.record["name"], smooth=options.smooth, unit=options.unit,
         start=options.start, stop=options.stop, split=split or None,
     )  # fmt: skip
-    constants = constants_digest(sys.modules[__name__], streams_module, timeline, windows)
+    constants = constants_digest(sys.modules[__name__], inputs, recogniser_module, normalise, crop, timeline, windows)
     return {**entry, "constants": constants, "weights": [recogniser.record]}
 
 

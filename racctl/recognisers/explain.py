@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.models.mcat import MCAT
-from racctl.recognisers.classify_clip import Classified, Recogniser
+from racctl.recognisers.classify_clip import Classified
+from racctl.recognisers.recogniser import Recogniser
 
 SHOWN = 8  # frames of a window in a picture
 

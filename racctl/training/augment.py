@@ -79,7 +79,8 @@ class Augmentation:
 
 
 def minmaxed(joints: Tensor) -> Tensor:
-    """(b, t, v, 4) as `racctl.recognisers.inputs.joint_tokens` gives them, as they would be of a pose whose x, y and z run from 0
+    """(b, t, v, 4) as `racctl.skeleton.normalise.joint_tokens` gives them, as they would be of a pose whose x, y and z
+    run from 0
     to 1 in every frame."""
     seen = joints[..., 3:] > 0
     place = joints[..., :3]

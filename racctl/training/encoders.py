@@ -22,10 +22,11 @@ from racctl.errors import DataError, UsageError
 from racctl.models.catalog import Config, as_dict, built, configured
 from racctl.models.silhouette import SAMPLED
 from racctl.recognisers.inputs import Look
+from racctl.recognisers.recogniser import pictures
 from racctl.scoring.label_metrics import Items, overall
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Batch, steps_of
-from racctl.training.recognise import Augmented, WindowSet, class_weights, drawn, pictures
+from racctl.training.recognise import Augmented, WindowSet, class_weights, drawn
 from racctl.windows import RATE, retimed
 
 OBJECTIVES = ("label", "density", "both")

@@ -22,6 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
+from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
 from racctl.io.output import make_folder, write_file
@@ -104,24 +105,6 @@ def placed(device: str) -> Iterator[Place]:
     finally:
         if world > 1:
             dist.destroy_process_group()
-
-
-def pick_device(name: str) -> torch.device:
-    """auto: CUDA, else MPS, else the CPU. UsageError for a device that is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in there or (number and not number.isdecimal()):
-        raise UsageError(f"no such device '{name}'; expected auto, cpu, cuda or mps")
-    if not there[kind]:
-        raise UsageError(f"'--device {name}': this machine or this build of torch has none; '--device cpu' works")
-    return torch.device(name)
-
-
-def set_threads(count: int) -> None:
-    """How many threads torch may use in one operation."""
-    torch.set_num_threads(max(1, count))
 
 
 @dataclass

@@ -20,6 +20,7 @@ from racctl.errors import DataError
 from racctl.models.catalog import as_dict, built
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import Look
+from racctl.recognisers.recogniser import pictures
 from racctl.scoring.label_metrics import Items, overall
 from racctl.skeleton.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
@@ -137,17 +138,6 @@ def drawn(
     tempi = np.exp(rng.uniform(*np.log(tempo), len(windows)))
     for chosen in shares_of(order, size, rank, world):
         yield windows.batch(chosen.numpy(), tempi[chosen.numpy()])
-
-
-def pictures(packed: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Grayscale and mask (..., size, size) float32 in 0..1 of packed windows, unpacked on their own device."""
-    gray = packed[..., :size].float() / 255
-    bits = packed[..., size:]
-    if not bits.shape[-1]:
-        return gray, torch.zeros_like(gray)
-    place = torch.arange(7, -1, -1, device=packed.device, dtype=torch.uint8)
-    mask = (bits[..., None] >> place) & 1
-    return gray, mask.flatten(-2)[..., :size].float()
 
 
 class Recognition:

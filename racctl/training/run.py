@@ -14,6 +14,7 @@ from torch import nn
 from racctl.contracts import Meta
 from racctl.data.labelled import BACKGROUND, LabelledClip, read_labelled, split_clips
 from racctl.data.repetitions import read_repetitions
+from racctl.device import set_threads
 from racctl.errors import DataError, UsageError
 from racctl.models.catalog import ENCODERS, MODELS, Config, built, configured
 from racctl.progress import Report, silent
@@ -21,7 +22,7 @@ from racctl.recognisers.cache import StoredClip, store
 from racctl.recognisers.inputs import CROPS, Look
 from racctl.training.augment import Augmentation
 from racctl.training.encoders import EncoderTraining, EncoderWindows, encoder_config, encoder_look
-from racctl.training.loop import Recipe, Task, fit, placed, set_threads
+from racctl.training.loop import Recipe, Task, fit, placed
 from racctl.training.recognise import Recognition, WindowSet, class_list
 from racctl.weights.load import load_trained
 from racctl.windows import RATE

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from racctl.recognisers.inputs import joint_tokens, person_boxes
+from racctl.skeleton.normalise import joint_tokens
 from racctl.skeleton.remap import remap
 from racctl.synth import kernels
 from racctl.synth.body import Body
@@ -25,6 +25,7 @@ from racctl.synth.render import _Stage
 from racctl.synth.scene import Gear, furnish
 from racctl.synth.sequence import unhidden
 from racctl.synth.wardrobe import dress
+from racctl.video.crop import person_boxes
 
 POINTS = 56_000  # on a body
 HELD_POINTS = 8_000
