@@ -24,12 +24,19 @@ models
 io
 skeleton
 contracts   windows      device
-errors      progress     density
+errors      progress     density   kinds
 """
 LEVEL = {name: -k for k, row in enumerate(ROWS.split("\n")) for name in row.split()}
-CLI_MAY = {"cli", "io", "errors", "progress"}
+CLI_MAY = {"cli", "io", "errors", "progress", "kinds"}
 ONLY = {"models": {"torch", "einops", "numpy"}, "skeleton": {"numpy", "scipy"}}
-GROUND = {"errors": set(), "progress": set(), "density": {"numpy"}, "contracts": {"numpy"}, "windows": {"numpy"}}
+GROUND = {
+    "errors": set(),
+    "kinds": set(),
+    "progress": set(),
+    "density": {"numpy"},
+    "contracts": {"numpy"},
+    "windows": {"numpy"},
+}
 HEAVY = {"numpy", "scipy", "pyarrow", "av", "torch", "torchvision", "mediapipe", "ultralytics", "matplotlib", "PIL"}
 HEAVY |= {"sklearn"}
 
@@ -82,7 +89,7 @@ def test_the_library_is_folders_and_the_ground():
     at_top = {path.stem for path in (ROOT / "racctl").glob("*.py")} - {"__init__", "__main__"}
     folders = {path.name for path in (ROOT / "racctl").iterdir() if (path / "__init__.py").is_file()}
     assert at_top | folders == set(LEVEL) - {"tools"} | {"cli"}
-    assert at_top == {"contracts", "windows", "device", "errors", "progress", "density", "info"}
+    assert at_top == {"contracts", "windows", "device", "errors", "progress", "density", "kinds", "info"}
 
 
 def test_a_base_name_stands_for_one_thing():

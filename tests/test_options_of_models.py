@@ -21,6 +21,7 @@ from racctl.estimators import silhouettes, yolo
 from racctl.estimators.blazepose import BUNDLES
 from racctl.estimators.mask import PERSONS
 from racctl.io.npz import pose_bytes
+from racctl.kinds import load_target
 from racctl.models.catalog import MODELS
 from racctl.recognisers.inputs import CROPS
 from racctl.tools import train
@@ -153,7 +154,7 @@ ACCEPTED = {  # what the library takes, which the command line must let through
 
 @pytest.mark.parametrize(("tool", "option"), ACCEPTED)
 def test_every_value_that_the_library_takes_is_let_through(tool, option):
-    function = app.load_tool(app.find_tools()[tool])
+    function = load_target(app.find_tools()[tool])
     command = typer.main.get_command(app.build({tool: function})).commands[tool]
     (parameter,) = [parameter for parameter in command.params if option in parameter.opts]
     for value in ACCEPTED[tool, option]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import importlib
 import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -19,6 +18,7 @@ from racctl import __version__
 from racctl.cli import console
 from racctl.cli.help import Command, Group
 from racctl.errors import RacctlError, UsageError
+from racctl.kinds import entry_points, load_target
 
 GROUP = "racctl.tools"
 
@@ -45,40 +45,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 def find_tools() -> dict[str, str]:
-    """The installed tools, name -> `module:function`; a third party's package adds its own by an entry point.
-
-    Reads the files that importlib.metadata would read; importing that costs more than all the rest of `--help`."""
-    found: dict[str, str] = {}
-    for folder in sys.path:
-        try:
-            names = [name for name in os.listdir(folder or ".") if name.endswith(".dist-info")]
-        except OSError:
-            continue
-        for name in names:
-            for tool, target in _entry_points(os.path.join(folder, name, "entry_points.txt")):
-                found.setdefault(tool, target)
-    return dict(sorted(found.items()))
-
-
-def _entry_points(path: str) -> Iterator[tuple[str, str]]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except OSError:
-        return
-    section = ""
-    for line in text.splitlines() if f"[{GROUP}]" in text else ():
-        if line.startswith("["):
-            section = line.strip()
-        elif section == f"[{GROUP}]" and "=" in line and not line.startswith("#"):
-            name, _, target = line.partition("=")
-            yield name.strip(), target.split("[")[0].strip()
-
-
-def load_tool(target: str) -> Callable[..., None]:
-    """The function behind `module:function`."""
-    module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)
+    """The installed tools, name -> `module:function`; a third party's package adds its own by an entry point."""
+    return entry_points(GROUP)
 
 
 def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
@@ -131,11 +99,11 @@ def load(argv: list[str]) -> typer.Typer:
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise UsageError(f"no such command '{name}'; {hint}see 'racctl --help'")
     if name is not None:
-        return build({name: load_tool(targets[name])})
+        return build({name: load_target(targets[name])})
     found = {}
     for tool, target in targets.items():
         try:
-            found[tool] = load_tool(target)
+            found[tool] = load_target(target)
         except Exception as error:  # somebody else's broken tool must not take the help away
             console.warn(f"the tool '{tool}' ({target}) cannot be loaded: {error}")
     return build(found)

@@ -14,6 +14,7 @@ import typer.main
 
 from racctl.cli import app
 from racctl.cli.help import HELP, Option, option_of
+from racctl.kinds import load_target
 
 EXIT_STATUS = (
     ("0", "Done."),
@@ -44,7 +45,7 @@ class Tool:
 def tools() -> list[Tool]:
     """All installed tools of racctl itself, by name."""
     targets = {name: target for name, target in app.find_tools().items() if target.startswith("racctl.tools.")}
-    functions = {name: app.load_tool(target) for name, target in targets.items()}
+    functions = {name: load_target(target) for name, target in targets.items()}
     group = typer.main.get_command(app.build(functions))
     return [_tool(name, functions[name], group.commands[name]) for name in sorted(functions)]  # type: ignore[attr-defined]
 
@@ -98,7 +99,9 @@ def man_page(tool: Tool) -> str:
     for text in tool.text:
         if not text.startswith("Example: "):
             lines += [".PP", _roff(text)]
-    lines += [".SH OPTIONS", *_terms([_described(option) for option in [*tool.arguments, *tool.options]])]
+    lines += [".SH OPTIONS", *_terms([_described(o) for o in [*tool.arguments, *tool.options] if not o.panel])]
+    for panel in dict.fromkeys(option.panel for option in tool.options if option.panel):
+        lines += [f".SS {panel}", *_terms([_described(option) for option in tool.options if option.panel == panel])]
     for title, paragraphs in tool.extra:
         lines += [f".SH {title}", *"\n.PP\n".join(map(_roff, paragraphs)).split("\n")]
     lines += [".SH EXAMPLES", *(line for e in examples for line in (".nf", _roff(e), ".fi"))]

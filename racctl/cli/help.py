@@ -10,13 +10,14 @@ from typer.core import TyperCommand, TyperGroup
 
 @dataclass(frozen=True)
 class Option:
-    """One option or argument. names: empty for an argument.  values: what completion offers."""
+    """One option or argument. names: empty for an argument.  values: what completion offers.  panel: its heading."""
 
     names: tuple[str, ...]
     metavar: str
     help: str
     default: str
     required: bool = False
+    panel: str = ""
 
     @property
     def values(self) -> list[str]:
@@ -43,7 +44,8 @@ def option_of(parameter: Any) -> Option:
     many = "..." if argument and parameter.nargs == -1 else ""
     names = () if argument else (*parameter.opts, *parameter.secondary_opts)
     required = bool(parameter.required) and not flag
-    return Option(names, metavar + many, parameter.help or "", _default(parameter, argument, flag), required)
+    panel = getattr(parameter, "rich_help_panel", None) or ""
+    return Option(names, metavar + many, parameter.help or "", _default(parameter, argument, flag), required, panel)
 
 
 def _default(parameter: Any, argument: bool, flag: bool) -> str:
@@ -80,8 +82,9 @@ class Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (typer's signature)
         rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for option in [*map(option_of, self.params), HELP]:
-            section = "Options" if option.names else "Arguments"
-            rows[section].append((" ".join([", ".join(option.names), option.metavar]).strip(), option.described))
+            section = option.panel or ("Options" if option.names else "Arguments")
+            term = " ".join([", ".join(option.names), option.metavar]).strip()
+            rows.setdefault(section, []).append((term, option.described))
         for section, terms in rows.items():
             if terms:
                 with formatter.section(section):

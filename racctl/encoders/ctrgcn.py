@@ -1,8 +1,8 @@
 """Frozen pose encoders: the joints of a window to tokens.
 
 Two kinds of weights are fed differently. Those that racctl trained itself see
-`racctl.skeleton.normalise.joint_tokens`: x, y and z in units of the body, and the score, 25 joints in the order of D2-STX. Released CTR-GCN checkpoints were trained on NTU
-RGB+D: x, y and z in metres in the camera's space with y upwards, Kinect's order, and the middle of the spine in a
+`racctl.skeleton.normalise.joint_tokens`: x, y and z in units of the body, and the score, 25 joints in the order of
+D2-STX. Released CTR-GCN checkpoints were trained on NTU RGB+D: x, y and z in metres in the camera's space with y upwards, Kinect's order, and the middle of the spine in a
 window's first frame as the origin.
 """
 
