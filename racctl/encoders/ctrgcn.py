@@ -2,8 +2,8 @@
 
 Two kinds of weights are fed differently. Those that racctl trained itself see
 `racctl.skeleton.normalise.joint_tokens`: x, y and z in units of the body, and the score, 25 joints in the order of
-D2-STX. Released CTR-GCN checkpoints were trained on NTU RGB+D: x, y and z in metres in the camera's space with y upwards, Kinect's order, and the middle of the spine in a
-window's first frame as the origin.
+D2-STX. Released CTR-GCN checkpoints were trained on NTU RGB+D: x, y and z in metres in the camera's space with y
+upwards, Kinect's order, and the middle of the spine in a window's first frame as the origin.
 """
 
 from __future__ import annotations
