@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from racctl.errors import UsageError
+from racctl.errors import DataError, UsageError
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ class Kind:
             return value
         if not os.path.isfile(value):
             raise UsageError(f"no such {self.noun} '{value}'; expected a file or one of {', '.join(self.targets)}")
-        return load_target(self.of_file)(value)
+        name = load_target(self.of_file)(value)
+        if name not in self.targets:
+            raise DataError(f"'{value}' is a model of kind '{name}'; expected {', '.join(self.targets)}")
+        return name
 
 
 def load_target(target: str) -> Any:
@@ -108,6 +111,7 @@ def setting(
     at_least: float | None = None,
     at_most: float | None = None,
     parse: Callable[[str], Any] | None = None,
+    one_clip: bool = False,
 ) -> Any:
     """Return a dataclass field that is an option too.
 
@@ -115,6 +119,7 @@ def setting(
     option: its name; by default "--" and the field's with hyphens.
     at_least, at_most: bounds of a number.
     parse: text to value, raising UsageError; a field of type tuple takes the option several times.
+    one_clip: it goes with one clip, not with several.
     """
-    facts = {"help": help, "metavar": metavar, "option": option, "min": at_least, "max": at_most, "parse": parse}
-    return field(default=default, metadata=facts)
+    facts = {"help": help, "metavar": metavar, "option": option, "parse": parse, "one_clip": one_clip}
+    return field(default=default, metadata={**facts, "min": at_least, "max": at_most})

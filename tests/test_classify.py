@@ -18,9 +18,9 @@ from racctl.errors import DataError
 from racctl.io.checkpoint import digest, model_meta, read_model, write_model
 from racctl.io.parquet import read_table
 from racctl.models.catalog import as_dict, built, configured
-from racctl.recognisers.classify_clip import Classified, Options, table_of
+from racctl.recognisers.classify_clip import Classification, Options, labels_table
 from racctl.recognisers.inputs import Look, Streams
-from racctl.recognisers.timeline import segments, smoothed, whole
+from racctl.recognisers.timeline import clip_label, segments, smoothed
 from racctl.windows import resampled
 
 
@@ -63,9 +63,9 @@ def test_segments_meet_half_way():
 
 def test_a_clip_is_what_is_done_in_it_and_not_the_rest_between():
     probs = np.array([[0.9, 0.1, 0], [0.9, 0.1, 0], [0.2, 0.7, 0.1]])
-    assert whole(probs, 0)[0] == 1
-    assert whole(probs, None)[0] == 0
-    assert whole(probs[:2], 0)[0] == 0
+    assert clip_label(probs, 0)[0] == 1
+    assert clip_label(probs, None)[0] == 0
+    assert clip_label(probs[:2], 0)[0] == 0
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +176,13 @@ def test_slow_clips_are_smoothed_over_the_same_time(fps):
     look = Look(size=0, topology="d2stx25")
     rows_of = look.windows.rows(look.windows.starts(len(streams.frame)), len(streams.frame))
     probs = one_hot([1] * 6 + [2] + [1] * (len(rows_of) - 7))
-    found = Classified("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
+    found = Classification("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
     for unit in ("segment", "window", "clip"):
-        table = table_of([found], Options(unit=unit)).to_pylist()
+        table = labels_table([found], Options(unit=unit)).to_pylist()
         assert all(row["stop"] > row["start"] and row["stop_s"] > row["start_s"] for row in table)
         assert unit == "window" or table[-1]["stop"] == len(frame)
-    assert len(table_of([found], Options()).to_pylist()) == 1
-    assert len(table_of([found], Options(smooth=0)).to_pylist()) == 3
+    assert len(labels_table([found], Options()).to_pylist()) == 1
+    assert len(labels_table([found], Options(smooth=0)).to_pylist()) == 3
 
 
 def test_nobody_in_the_picture(model, tmp_path):

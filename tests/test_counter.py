@@ -13,13 +13,16 @@ from clips import bouncing, write_clip
 from commands import one_line, racctl
 from poses import swinging_pose
 
-from racctl.counters import d2stx as counter
-from racctl.counters.d2stx import CHUNK, SHARED, Counter, Densities, chunks, clearest, exemplars
-from racctl.counters.trained_counter import TrainedCounter
+from racctl.counters import reader
+from racctl.counters.base import open_counter
+from racctl.counters.reader import CHUNK, SHARED, DensityReader, TokenDensities, chunks, clearest, exemplars
 from racctl.density import density, repetitions
-from racctl.encoders.pair import Options, load_encoders
+from racctl.encoders.base import Options
+from racctl.encoders.encode_clip import encode_clip
+from racctl.encoders.pair import load_encoders
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
+from racctl.estimators.clip import open_pose
 from racctl.io.checkpoint import write_model
 from racctl.io.npz import pose_bytes
 from racctl.io.poses.formats import load_pose
@@ -79,13 +82,13 @@ def test_exemplars_are_the_tokens_of_their_seconds():
     assert rows.tolist() == [8, 10, 12, 14]
     with pytest.raises(UsageError, match=r"'--exemplar 5-7' is not within the clip, 0.00 to 5.33 s"):
         exemplars(tokens, [(5.0, 7.0)])
-    found = Densities(density(evenly(4, 40), np.arange(41.0), 1.0), {})
+    found = TokenDensities(density(evenly(4, 40), np.arange(41.0), 1.0), {})
     assert found.count == 4 and len(clearest(found, tokens, 2)) == 2
-    assert clearest(Densities(np.zeros(40), {}), tokens, 2) == []
+    assert clearest(TokenDensities(np.zeros(40), {}), tokens, 2) == []
 
 
 def test_the_interval_holds_what_each_part_says():
-    found = Densities(np.full(10, 0.31), {"pose": np.full(10, 0.5), "video": np.full(10, -0.1)})
+    found = TokenDensities(np.full(10, 0.31), {"pose": np.full(10, 0.5), "video": np.full(10, -0.1)})
     assert found.count == 3 and found.interval == (0, 5)
 
 
@@ -196,7 +199,7 @@ def test_a_damaged_header_is_one_error(tmp_path):
         with open(tmp_path / "m.safetensors", "wb") as file:
             write_model(file, meta, D2STX(config).state_dict())
         with pytest.raises(DataError):
-            Counter(str(tmp_path / "m.safetensors"), CPU)
+            DensityReader(str(tmp_path / "m.safetensors"), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -212,13 +215,15 @@ def a_set(tmp_path_factory):
 
 
 def test_the_seams_of_a_long_clip_do_not_change_its_count(a_set, monkeypatch):
-    trained = TrainedCounter("d2stx", CPU)
+    trained = open_counter("d2stx", device="cpu").trained
     pose = load_pose(str(next((a_set / "many/pose").iterdir())))
-    tokens = trained.counter.tokens(trained.encode(trained.open_pose(pose, 0)), "many")
+    with open_pose(pose) as clip:
+        features = encode_clip(clip, trained.encoders, trained.options)
+    tokens = trained.reader.tokens(features, "many")
     counts = []
     for shared in (SHARED, SHARED - 20, SHARED + 13, SHARED + 29):  # other seams
-        monkeypatch.setattr(counter, "SHARED", shared)
-        counts.append(trained.counter.densities(tokens).final.sum())
+        monkeypatch.setattr(reader, "SHARED", shared)
+        counts.append(trained.reader.densities(tokens).final.sum())
     assert len(tokens) > 2 * CHUNK
     assert np.ptp(counts) < 0.5 and abs(counts[0] - 60) < 6
 

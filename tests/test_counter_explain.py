@@ -14,11 +14,11 @@ from racctl.contracts import Pose
 from racctl.counters.attribution import (
     COLUMN,
     DPI,
-    Looks,
+    Attribution,
+    attribute,
     check_explain_count,
     explain_count,
-    joined,
-    looks,
+    join,
     moments,
     weights,
 )
@@ -48,12 +48,12 @@ def tokens(n: int = N) -> Tokens:
     return Tokens(None, None, frame, frame / 25)
 
 
-def made_up(n: int = N, heavy: int | None = None, count: int = 3) -> Looks:
+def made_up(n: int = N, heavy: int | None = None, count: int = 3) -> Attribution:
     """Even weights, or all on one joint, after fusion."""
     even = np.full((n, 25), 1 / 25, np.float32)
     after = even if heavy is None else np.tile(np.eye(25, dtype=np.float32)[heavy], (n, 1))
     cycles = np.stack([np.arange(count), np.arange(count) + 1], 1) * n / max(count, 1)
-    return Looks(even, after, np.full((n, 2, 2), 0.25, np.float32), even, density(cycles, np.arange(n + 1)))
+    return Attribution(even, after, np.full((n, 2, 2), 0.25, np.float32), even, density(cycles, np.arange(n + 1)))
 
 
 def standing(frames: int = 4 * N, width: int = 64, height: int = 48) -> Pose:
@@ -85,7 +85,7 @@ def coloured(path) -> int:
 
 @pytest.mark.parametrize(("config", "joints"), [(TINY, 25), (PARTS, 5), (dataclasses.replace(TINY, guide="pose"), 25)])
 def test_shares_of_every_moment_sum_to_one(config, joints):
-    found = looks(network(config), *streams())
+    found = attribute(network(config), *streams())
     assert found.before.shape == found.after.shape == (N, joints) and found.to_places.shape == (N, 2, 2)
     assert (found.to_joints is None) == (config.guide == "pose")
     shares = [found.before, found.after, found.to_places.reshape(N, 4)]
@@ -101,7 +101,7 @@ def test_the_attention_is_the_models_own_and_nothing_is_left_behind():
         part.register_forward_hook(lambda _, given, made, guide=guide: seen.update({guide: (given, made)}))
         for guide, part in model.fusion.spatial.items()
     ]
-    found, made = looks(model, video, pose), model(video, pose)
+    found, made = attribute(model, video, pose), model(video, pose)
     for hook in hooks:
         hook.remove()
     for guide, attention in (("pose", found.to_places.reshape(N, 4)), ("video", found.to_joints)):
@@ -116,7 +116,9 @@ def test_the_attention_is_the_models_own_and_nothing_is_left_behind():
 def test_shots_are_looked_at_too():
     model, (video, pose) = network(), streams()
     shots = [torch.randn(1, 4, 12, 2, 2)], [torch.randn(1, 4, 8, 25)]
-    assert not np.allclose(looks(model, video, pose).density, looks(model, video, pose, *shots).density, atol=1e-5)
+    assert not np.allclose(
+        attribute(model, video, pose).density, attribute(model, video, pose, *shots).density, atol=1e-5
+    )
 
 
 def test_a_weight_is_gradient_times_feature():
@@ -139,11 +141,11 @@ def test_the_length_of_features_tells_nothing_after_fusion():
 
 def test_a_clip_read_in_parts_is_one():
     one, other = made_up(10, heavy=1), made_up(8)
-    found = joined([one, other], [slice(0, 9), slice(1, 8)])
+    found = join([one, other], [slice(0, 9), slice(1, 8)])
     assert found.after.shape == (16, 25) and found.density.shape == (16,) and found.to_places.shape == (16, 2, 2)
     assert (found.after[:9, 1] == 1).all() and (found.after[9:] == 1 / np.float32(25)).all()
     without = [dataclasses.replace(part, to_joints=None) for part in (one, other)]
-    assert joined(without, [slice(0, 9), slice(1, 8)]).to_joints is None
+    assert join(without, [slice(0, 9), slice(1, 8)]).to_joints is None
 
 
 def test_moments_are_the_starts_and_middles_of_repetitions():
@@ -157,7 +159,7 @@ def test_moments_are_the_starts_and_middles_of_repetitions():
 
 @pytest.mark.parametrize("config", [TINY, PARTS])
 def test_pictures_of_a_clip(tmp_path, film, config):
-    found = dataclasses.replace(looks(network(config), *streams()), density=made_up().density)
+    found = dataclasses.replace(attribute(network(config), *streams()), density=made_up().density)
     written = explain_count(found, tokens(), standing(), film, tmp_path, "a $x$", most=4)
     assert [path.name for path in written] == ["a $x$-weights.png", "a $x$-joints.png", "a $x$-places.png"]
     wide, high = (COLUMN * 4 + 1.1) * DPI, (COLUMN * 3 + 0.9) * DPI
@@ -250,7 +252,7 @@ def test_models_without_pose_guided_attention_are_refused(tmp_path, change, says
         check_explain_count(config, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     with pytest.raises(UsageError, match=says):
-        looks(network(config), *streams())
+        attribute(network(config), *streams())
 
 
 def test_what_cannot_be_is_said_before(tmp_path):
@@ -259,6 +261,6 @@ def test_what_cannot_be_is_said_before(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot make the directory"):
         check_explain_count(TINY, tmp_path / "file")
-    found = looks(network(dataclasses.replace(TINY, joints=7)), streams()[0], torch.randn(1, N, 8, 7))
+    found = attribute(network(dataclasses.replace(TINY, joints=7)), streams()[0], torch.randn(1, N, 8, 7))
     with pytest.raises(UsageError, match="weights of 7 joints"):
         explain_count(found, tokens(), None, None, tmp_path, "a")

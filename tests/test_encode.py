@@ -10,11 +10,13 @@ import torch
 from clips import bouncing, plain, write_clip
 from commands import one_line, racctl
 
-from racctl.contracts import Mask, Pose
+from racctl.contracts import Features, Mask, Pose
+from racctl.encoders.base import Options
 from racctl.encoders.ctrgcn import SHOWN, centred, metres, pose_encoder
-from racctl.encoders.encode_clip import Clip, Part, encode_clip
-from racctl.encoders.pair import Encoders, Options, load_encoders
+from racctl.encoders.encode_clip import Part, encode_clip
+from racctl.encoders.pair import Encoders, load_encoders
 from racctl.errors import DataError, UsageError
+from racctl.estimators.clip import open_pose
 from racctl.io.escounts import read_tokens
 from racctl.io.npz import read_features, write_features, write_mask, write_npz, write_pose
 from racctl.io.parquet import table_from_rows, write_table
@@ -58,6 +60,11 @@ def folder(tmp_path_factory):
     with open(path / "reps.parquet", "wb") as file:
         write_table(file, table_from_rows("racctl.reps/1", rows, {}))
     return path
+
+
+def encoded(pose: Pose, encoders: Encoders, options: Options, part: Part | None = None) -> Features:
+    with open_pose(pose) as clip:
+        return encode_clip(clip, encoders, options, part)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +142,7 @@ def test_the_tokens_are_those_of_each_window_alone():
     """Batches, shared frames and the thread that decodes change nothing."""
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     pose = a_pose()
-    found = encode_clip(Clip("clip", "clip", pose=pose), encoders, Options(batch=1, rate=0))
+    found = encoded(pose, encoders, Options(batch=1, rate=0))
     seen = encoders.pose.seen(pose)
     for k, start in enumerate(range(0, FRAMES, 16)):
         rows = np.minimum(np.arange(start, start + SHOWN), FRAMES - 1)
@@ -148,14 +155,14 @@ def test_at_half_the_rate_joints_are_as_those_of_one_who_moves_twice_as_fast():
     assert np.array_equal(encoders.pose.seen(slow, rate=15.0), encoders.pose.seen(fast))
     assert np.array_equal(encoders.pose.seen(slow, rate=30.0), encoders.pose.seen(slow))
     assert not np.array_equal(encoders.pose.seen(slow, rate=15.0), encoders.pose.seen(slow))
-    half = encode_clip(Clip("slow", "slow", pose=slow), encoders, Options("none", rate=15.0, window=16, stride=8))
-    whole = encode_clip(Clip("fast", "fast", pose=fast), encoders, Options("none", rate=30.0, window=16, stride=8))
+    half = encoded(slow, encoders, Options("none", rate=15.0, window=16, stride=8))
+    whole = encoded(fast, encoders, Options("none", rate=30.0, window=16, stride=8))
     assert half.pose.shape == whole.pose.shape and np.abs(half.pose - whole.pose).max() < 1e-3
 
 
 def test_a_clip_of_one_frame_is_one_window():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
-    found = encode_clip(Clip("one", "one", pose=a_pose(1)), encoders, Options())
+    found = encoded(a_pose(1), encoders, Options())
     assert found.pose.shape == (1, 256, 16, 25, 1) and (found.start[0], found.stop[0]) == (0, 1)
     target = io.BytesIO()
     write_features(target, found)
@@ -166,17 +173,17 @@ def test_values_that_are_not_finite_name_the_clip():
     encoder = pose_encoder("ctrgcn", random=True)
     encoder.network.l10.gcn1.bn.weight.data[0] = float("nan")
     with pytest.raises(DataError, match="clip 'sick': the pose encoder gives values that are not finite"):
-        encode_clip(Clip("sick", "sick", pose=a_pose()), Encoders(None, encoder), Options())
+        encoded(a_pose(), Encoders(None, encoder), Options())
     encoder.network.l10.gcn1.bn.weight.data[0] = 1e9
     with pytest.raises(DataError, match="beyond float16"):
-        encode_clip(Clip("sick", "sick", pose=a_pose()), Encoders(None, encoder), Options())
+        encoded(a_pose(), Encoders(None, encoder), Options())
 
 
 def test_repetitions_outside_the_clip_are_refused():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     for cycles in ([[80, 120]], [[5, 5]], [[-3, 9]], np.zeros((0, 2))):
         with pytest.raises(DataError, match="clip 'x' has"):
-            encode_clip(Clip("x", "x", pose=a_pose(), part=Part(np.array(cycles))), encoders, Options())
+            encoded(a_pose(), encoders, Options(), Part(np.array(cycles)))
 
 
 def released(path, people: int = 2, base: int = 16) -> CTRGCN:

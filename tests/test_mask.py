@@ -32,7 +32,7 @@ def film(clip):
 
 
 def test_shapes_clock_provenance_and_quality(film):
-    mask = film.mask().check("film")
+    mask = film.unpacked().check("film")
     assert mask.mask.shape == (130, 112, 112)
     assert mask.frame.tolist() == list(range(130))
     np.testing.assert_allclose(mask.time, np.arange(130) / 25, atol=1e-6)
@@ -49,7 +49,7 @@ def test_shapes_clock_provenance_and_quality(film):
 @pytest.mark.parametrize("model", ["blazepose", "selfie"])
 def test_the_person_is_where_she_is(clip, film, model):
     """In matplotlib's portrait the nose is at 0.53 of the width and 0.38 of the height; above it there is a flag."""
-    mask = (film if model == "blazepose" else estimate(clip, model=model, stop=0.4)).mask().mask
+    mask = (film if model == "blazepose" else estimate(clip, model=model, stop=0.4)).unpacked().mask
     for t in (0, 5):
         drop = 0.12 * (1 - np.cos(2 * np.pi * t / 26)) / 2
         assert mask[t, int(112 * (0.38 + drop)), int(112 * 0.53)] == 1
@@ -67,8 +67,8 @@ def test_full_size_is_the_videos_and_agrees_with_the_small_one(clip, film):
     full = estimate(clip, size="full", stop=0.2)
     height, width = film.meta["source"]["height"], film.meta["source"]["width"]
     assert full.shape == (5, height, width)
-    small = full.mask().mask[:, nearest(height, 112)][:, :, nearest(width, 112)]
-    np.testing.assert_array_equal(small, film.mask().mask[:5])
+    small = full.unpacked().mask[:, nearest(height, 112)][:, :, nearest(width, 112)]
+    np.testing.assert_array_equal(small, film.unpacked().mask[:5])
     assert estimate(clip, size="40x24", stop=0.1).shape == (3, 24, 40)
 
 
@@ -76,17 +76,17 @@ def test_odd_and_large_pictures_have_masks_of_their_size(tmp_path):
     wide = [np.ascontiguousarray(np.kron(image, np.ones((6, 7, 1), np.uint8))) for image in bouncing(2, 26)]
     film = estimate(write_clip(tmp_path / "wide.mp4", wide), size="full")
     assert film.shape == (2, *wide[0].shape[:2])
-    assert film.mask().mask.shape == film.shape
+    assert film.unpacked().mask.shape == film.shape
     odd = [image[:239, :203] for image in bouncing(2, 26)]
     path = write_clip(tmp_path / "odd.mp4", odd, pixels="yuv444p")
-    assert estimate(path, size="full").mask().mask.shape == (2, 239, 203)
+    assert estimate(path, size="full").unpacked().mask.shape == (2, 239, 203)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_a_turned_clip_gives_the_upright_mask(tmp_path, film, rotation):
     pictures = [np.rot90(image, -rotation // 90) for image in bouncing(6, 26)]
-    turned = estimate(write_clip(tmp_path / "turned.mp4", pictures, rotation=rotation)).mask().mask
-    upright = film.mask().mask[:6]
+    turned = estimate(write_clip(tmp_path / "turned.mp4", pictures, rotation=rotation)).unpacked().mask
+    upright = film.unpacked().mask[:6]
     assert (turned & upright).sum() / (turned | upright).sum() > 0.93
 
 
@@ -106,11 +106,11 @@ def test_nobody_at_all_is_an_error_and_somebody_who_leaves_is_not(tmp_path):
     height, width = there[0].shape[:2]
     gone = write_clip(tmp_path / "leaves.mp4", there + plain(60, width, height))
     film = estimate(gone)
-    seen = film.mask().mask.any((1, 2))
+    seen = film.unpacked().mask.any((1, 2))
     assert seen[:10].all() and not seen[-30:].any()
     assert film.meta["empty"] == pytest.approx(1 - seen.mean(), abs=1e-6)
     held = estimate(gone, hold=3)
-    assert held.mask().mask.any((1, 2)).sum() == seen.sum() + 3 and held.meta["held"] == 3
+    assert held.unpacked().mask.any((1, 2)).sum() == seen.sum() + 3 and held.meta["held"] == 3
 
 
 # The file.
@@ -264,7 +264,7 @@ def test_stdin_to_stdout_and_the_figures_on_stderr(clip, film):
     assert done.returncode == 0, done.stderr
     assert done.stderr.decode().startswith("stdin: masks cover ")
     found = read_mask(io.BytesIO(done.stdout), "stdout")
-    np.testing.assert_array_equal(found.mask, film.mask().mask)
+    np.testing.assert_array_equal(found.mask, film.unpacked().mask)
     assert racctl("mask", "-q", "--stop", "0.1", clip).stderr == b""
 
 
@@ -287,12 +287,12 @@ def test_many_clips_a_bad_one_and_resume(tmp_path):
 def test_a_saved_mask_is_made_anew_with_other_options(tmp_path, clip):
     options, other = (Options(stop=0.2, hold=n).check() for n in (0, 1))
     with mask_lanes(options, 1, 1) as (workers,):
-        first = save_mask(str(clip), tmp_path, options, workers)
+        first = save_mask(str(clip), workers, folder=tmp_path, options=options)
         target = tmp_path / "bounce.mask.npz"
         made = target.stat().st_mtime_ns
-        kept = save_mask(str(clip), tmp_path, options, workers)
+        kept = save_mask(str(clip), workers, folder=tmp_path, options=options)
         assert target.stat().st_mtime_ns == made and quality_line(kept) == quality_line(first)
-        save_mask(str(clip), tmp_path, other, workers)
+        save_mask(str(clip), workers, folder=tmp_path, options=other)
         assert target.stat().st_mtime_ns != made
 
 

@@ -183,7 +183,7 @@ def test_the_real_yolo_model_finds_her_too(tmp_path):
     found = estimate(clip, model=str(TFLITE), stop=0.2)
     (weights,) = found.meta["steps"][0]["weights"]
     assert weights["licence"] == "AGPL-3.0" and weights["name"] == TFLITE.name
-    mask, other = found.mask().mask, estimate(clip, stop=0.2).mask().mask
+    mask, other = found.unpacked().mask, estimate(clip, stop=0.2).unpacked().mask
     assert (mask & other).sum() / (mask | other).sum() > 0.85
     assert written(estimate(clip, 2, model=str(TFLITE), stop=0.2)) == written(found)
 
@@ -195,7 +195,7 @@ def test_the_real_yolo_model_tells_two_people_apart(tmp_path):
     two = np.concatenate([one[::2, ::2], one[::2, ::2]], 1)
     two = np.concatenate([np.full_like(two, 200), two])
     clip = write_clip(tmp_path / "two.mp4", [two] * 3)
-    mask = estimate(clip, model=str(TFLITE)).mask().mask
+    mask = estimate(clip, model=str(TFLITE)).unpacked().mask
     halves = mask[..., :56].sum(), mask[..., 56:].sum()
     assert max(halves) > 20 * min(halves)
 

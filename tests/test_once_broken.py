@@ -19,7 +19,7 @@ from poses import swinging_pose
 from test_every_command import parquet, some_truth
 
 from racctl.contracts import Pose
-from racctl.counters.count_clip import Options, count_pose
+from racctl.counters.count_clip import count
 from racctl.errors import DataError
 from racctl.io.npz import pose_bytes
 
@@ -41,22 +41,22 @@ def test_stride_start_and_stop_apply_once(clip):
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize("tool", ["pose", "count"])
 def test_times_that_are_none(clip, tool, value):
-    assert "is no time" in one_line(racctl(tool, clip, f"--start={value}"), 2)
+    assert "is not a time" in one_line(racctl(tool, clip, f"--start={value}"), 2)
 
 
 def test_a_gap_of_a_year_needs_no_memory():
     pose = swinging_pose(300)
     pose.time[200:] += 365 * 86400
-    (counted,) = count_pose(pose, Options())
-    assert len(counted.found.signal) == 300
-    assert counted.found.count in (8, 9, 10)
-    assert counted.seconds()[1][-1] > 365 * 86400
+    (result,) = count(pose)
+    assert len(result.signal) == 300
+    assert result.count in (8, 9, 10)
+    assert result.seconds()[1][-1] > 365 * 86400
 
 
 def test_poses_without_depth_are_counted():
     pose = swinging_pose()
     pose.xyz[..., 2] = np.nan
-    assert count_pose(pose, Options())[0].found.count == 5
+    assert count(pose)[0].count == 5
 
 
 def test_nobody_in_a_pose_is_an_error():
@@ -69,7 +69,7 @@ def test_a_topology_of_another_size_is_an_error():
     pose = swinging_pose()
     fewer = Pose(pose.xyz[:, :, :25], pose.score[:, :, :25], pose.frame, pose.time, pose.track, pose.meta)
     with pytest.raises(DataError, match="has 25 joints"):
-        count_pose(fewer, Options())
+        count(fewer)
 
 
 @pytest.mark.parametrize("option", ["-o", "--plot", "--overlay"])
@@ -233,10 +233,10 @@ def test_little_shared_memory_makes_short_rings(monkeypatch, clip):
     from racctl.estimators.pose import pose_step, pose_workers
 
     def estimate():
-        from racctl.estimators.pose import estimate_pose
+        from racctl.estimators.pose import pose_of_video
 
         with pose_workers("full", 1, 2) as pool, open(clip, "rb") as file:
-            return estimate_pose(file, "x", pool, pose_step("full", 1, None, None, 1)).xyz.tobytes()
+            return pose_of_video(file, "x", pool, pose_step("full", 1, None, None, 1)).xyz.tobytes()
 
     whole = estimate()
     monkeypatch.setattr(workers, "_free_shared_memory", lambda: 1 << 20)

@@ -11,11 +11,10 @@ from poses import swinging_pose
 from racctl.cli import app
 from racctl.cli.choices import refuse_unknown_word
 from racctl.cli.streams import FORMATS
-from racctl.counters.count_clip import Options, count_pose
+from racctl.counters.count_clip import count
 from racctl.data.published import DATASETS, SPLITS
-from racctl.encoders.ctrgcn import POSE_ENCODERS
+from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS
 from racctl.encoders.encode_set import LAYOUTS
-from racctl.encoders.pair import NONE, SILHOUETTE, VIDEO_ENCODERS
 from racctl.errors import UsageError
 from racctl.estimators import silhouettes, yolo
 from racctl.estimators.blazepose import BUNDLES
@@ -125,10 +124,10 @@ def test_features_are_of_one_person_and_need_no_video(capsys):
 
 
 @pytest.mark.usefixtures("desk")
-def test_the_library_refuses_a_film_that_nothing_looks_at():
+def test_the_library_refuses_a_video_that_nothing_looks_at():
     for model in ("combined", "periodicity", "d2stx"):
         with pytest.raises(UsageError, match="looks at the pose alone"):
-            count_pose(swinging_pose(60), Options(model=model, film="a.mp4"))
+            count("p.npz", model, video="a.mp4")
 
 
 ACCEPTED = {  # what the library takes, which the command line must let through
@@ -137,8 +136,8 @@ ACCEPTED = {  # what the library takes, which the command line must let through
     ("mask", "--size"): ["full", "112x112"],
     ("pose", "--model"): BUNDLES,
     ("count", "--pose-model"): BUNDLES,
-    ("encode", "--encoder"): [SILHOUETTE, NONE, *VIDEO_ENCODERS],
-    ("encode", "--pose-encoder"): [NONE, *POSE_ENCODERS],
+    ("encode", "--encoder"): [*VIDEO_ENCODERS.names(), NONE],
+    ("encode", "--pose-encoder"): [NONE, *POSE_ENCODERS.names()],
     ("encode", "--layout"): LAYOUTS,
     ("encode", "--dataset"): DATASETS,
     ("encode", "--split"): [name for names in SPLITS.values() for name in names],

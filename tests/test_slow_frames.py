@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from racctl.recognisers.classify_clip import Classified, Options, table_of
+from racctl.recognisers.classify_clip import Classification, Options, labels_table
 from racctl.recognisers.inputs import Look, Streams
 from racctl.windows import resampled
 
@@ -22,8 +22,8 @@ def test_segments_meet_and_never_overlap(fps, smooth):
     streams = Streams(np.zeros((len(rows), 0, 0), np.uint8), None, rows, time[rows], len(time), 20.0)
     windows = look.windows.rows(look.windows.starts(len(rows)), len(rows))
     probs = rng.dirichlet(np.full(3, 0.3), len(windows)).astype(np.float32)
-    clip = Classified("a", look, probs, windows, streams, ["x", "y", "z"], {"steps": []})
-    segments = table_of([clip], Options(smooth=smooth)).to_pylist()
+    clip = Classification("a", look, probs, windows, streams, ["x", "y", "z"], {"steps": []})
+    segments = labels_table([clip], Options(smooth=smooth)).to_pylist()
     assert len(segments) > 3
     for row, following in pairwise(segments):
         assert row["start"] < row["stop"] == following["start"], (row, following)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import kinetics as video
-from racctl.encoders.kinetics import VIDEO_ENCODERS, VideoEncoder, load, read_tensors, video_encoder
+from racctl.encoders.kinetics import NETWORKS, VideoEncoder, load, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -74,13 +74,13 @@ def resnext() -> VideoEncoder:
 # The networks.
 
 
-@pytest.mark.parametrize("name", VIDEO_ENCODERS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_numbers_of_parameters(request, name):
     if name in THEIRS:
         request.getfixturevalue("torchvision")
     with torch.device("meta"):
-        network = VIDEO_ENCODERS[name].build()
-    channels = VIDEO_ENCODERS[name].channels
+        network = NETWORKS[name].build()
+    channels = NETWORKS[name].channels
     with_head = sum(p.numel() for p in network.parameters()) + 400 * (channels + 1)
     expected = {
         "r2plus1d_18": 31_505_325,  # torchvision
@@ -96,7 +96,7 @@ def test_numbers_of_parameters(request, name):
 def test_torchvision_itself_says_the_same(name):
     from torchvision.models import get_model_weights
 
-    published, facts = get_model_weights(name).DEFAULT, VIDEO_ENCODERS[name]
+    published, facts = get_model_weights(name).DEFAULT, NETWORKS[name]
     assert facts.published.url == published.url
     assert facts.published.sha256 in published.url
     assert abs(facts.published.size / (1 << 20) - published.meta["_file_size"]) < 0.001
@@ -114,7 +114,7 @@ def test_the_map_is_what_torchvision_pools(name, side):
 
     torch.manual_seed(0)
     whole = get_model(name).eval()
-    facts = VIDEO_ENCODERS[name]
+    facts = NETWORKS[name]
     ours = facts.build().eval()
     ours.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith(facts.beside)})
     clip = torch.randn(1, 3, 16, side, side)
@@ -136,7 +136,7 @@ def test_the_map_is_what_torchvision_pools(name, side):
     ],
 )  # fmt: skip
 def test_shapes_of_the_tokens(name, preset, shape):
-    facts = VIDEO_ENCODERS[name]
+    facts = NETWORKS[name]
     assert facts.shape(facts.presets[preset]) == shape
     assert facts.presets[preset].frames == (64 if name == "resnext3d_101" else 16)
 
@@ -203,7 +203,7 @@ def test_a_bottleneck_is_the_paper_s():
 def test_frames_are_prepared_as_torchvision_does(name, size):
     from torchvision.models import get_model_weights
 
-    look = VIDEO_ENCODERS[name].presets["torchvision"]
+    look = NETWORKS[name].presets["torchvision"]
     image = picture(*size)
     prepared = look.prepare(image)
     assert prepared.shape == (look.side, look.side, 3) and prepared.dtype == np.uint8
@@ -215,7 +215,7 @@ def test_frames_are_prepared_as_torchvision_does(name, size):
 
 
 def test_the_look_of_hara_is_antialiased_and_on_the_scale_of_255():
-    look = VIDEO_ENCODERS["resnext3d_101"].presets["hara"]
+    look = NETWORKS["resnext3d_101"].presets["hara"]
     fine = np.zeros((448, 600, 3), np.uint8)
     fine[::2] = 255  # stripes that vanish when the picture is made smaller
     prepared = look.prepare(fine)
@@ -225,9 +225,9 @@ def test_the_look_of_hara_is_antialiased_and_on_the_scale_of_255():
     assert seen[0, :, 0, 0, 0].tolist() == pytest.approx([120 - 114.7748, 120 - 107.7354, 120 - 99.475], abs=1e-3)
 
 
-@pytest.mark.parametrize("name", VIDEO_ENCODERS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_escounts_fed_them_all_alike(name):
-    look = VIDEO_ENCODERS[name].presets["escounts"]
+    look = NETWORKS[name].presets["escounts"]
     image = picture(300, 400)
     small = torch.nn.functional.interpolate(  # as pytorchvideo's short_side_scale, before the cut
         torch.from_numpy(image).permute(2, 0, 1)[None] / 255, size=(224, 298), mode="bilinear", align_corners=False
@@ -265,7 +265,7 @@ def test_a_whole_window_of_each_of_torchvision_s():
 
 
 def test_random_weights_follow_the_seed_and_leave_the_generator_alone(monkeypatch):
-    monkeypatch.setitem(VIDEO_ENCODERS, "tiny", replace(VIDEO_ENCODERS["resnext3d_101"], build=tiny))
+    monkeypatch.setitem(NETWORKS, "tiny", replace(NETWORKS["resnext3d_101"], build=tiny))
     state = torch.get_rng_state()
     first, again, other = (video_encoder("tiny", random=True, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
@@ -360,9 +360,7 @@ def test_files_that_are_no_weights(tmp_path):
 
 def test_the_masked_autoencoder_s_decoder_is_left_aside(tmp_path, monkeypatch):
     config = VideoMAEConfig(frames=4, side=32, width=24, layers=1, heads=2)
-    monkeypatch.setitem(
-        VIDEO_ENCODERS, "tiny", replace(VIDEO_ENCODERS["videomae_vit_b"], build=lambda: VideoMAE(config))
-    )
+    monkeypatch.setitem(NETWORKS, "tiny", replace(NETWORKS["videomae_vit_b"], build=lambda: VideoMAE(config)))
     tensors = VideoMAE(config).state_dict()
     beside = ("decoder_embed.weight", "decoder_pos_embed", "dec_pos_embed_class", "mask_token")
     beside += ("pred_head.transforms.0.0.attn.q.weight", "head.projection.bias")
@@ -410,8 +408,8 @@ def served(monkeypatch, tmp_path):
         "https://example.org/tiny-01234567.pth", len(answers["bytes"]) + 40,
         hashlib.sha256(answers["bytes"]).hexdigest()[:8], 50,
     )  # fmt: skip
-    facts = replace(VIDEO_ENCODERS["resnext3d_101"], build=tiny, published=bundle, licence="MIT")
-    monkeypatch.setitem(VIDEO_ENCODERS, "tiny", facts)
+    facts = replace(NETWORKS["resnext3d_101"], build=tiny, published=bundle, licence="MIT")
+    monkeypatch.setitem(NETWORKS, "tiny", facts)
 
     def urlopen(url, timeout):
         assert url == bundle.url and timeout
@@ -449,7 +447,7 @@ def test_a_compiled_network_gives_the_same_tokens():
     if not shutil.which("g++"):
         pytest.skip("there is no C++ compiler")
     network = ResNeXt3D(ResNeXt3DConfig((1, 1), groups=4, stem=8, width=16))
-    look = VIDEO_ENCODERS["resnext3d_101"].presets["hara"]
+    look = NETWORKS["resnext3d_101"].presets["hara"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's own
         fast = VideoEncoder("a", look, network, (256, 1, 4, 4), {}, compiled=True)

@@ -23,11 +23,14 @@ gets right and wrong on real clips, is in the package (racctl/weights/joints.md)
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
 from racctl.cli.options import Device, Download, Format, Jobs, OutputMany, Sources, Start, Stop, Threads
+from racctl.errors import UsageError
+from racctl.recognisers.base import LabelledSet
 
 Model = Annotated[
     str, typer.Option("--model", metavar="joints|FILE", help="Embedded weights or 'racctl train' output.")
@@ -92,93 +95,80 @@ def classify(
 
     Example: racctl classify workout.mp4
     """
-    from racctl.cli.batch import (
-        check_sources,
-        check_there,
-        cores,
-        refuse_same_clips,
-        refuse_several,
-        refuse_with,
-        report_failures,
-    )
+    from racctl.cli.batch import cores, report_failures, run_clips
     from racctl.cli.choices import refuse_typed
-    from racctl.cli.console import progress
-    from racctl.cli.streams import emit_table, table_format
-    from racctl.cli.targets import folder_target, refuse_overwriting, targets_in
-    from racctl.errors import UsageError
+    from racctl.cli.clips import any_video, plan_clips
+    from racctl.cli.streams import emit_table
 
-    if windows and whole:
-        raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
-    alone = {"--video": video, "--pose": pose, "--explain": explain, "--start": start, "--stop": stop}
-    of_set = {"--split": split, "--videos": videos, "--masks": masks, "--poses": poses, "--cache": cache}
-    refuse_typed(context, windows, ["--smooth"], "'--windows' are not smoothed")
-    refuse_typed(context, whole, ["--smooth"], "'--whole' takes the clip as one")
-    refuse_typed(context, dataset, ["--mask-model", "--download"], "of a data set nothing is estimated")
-    refuse_with(dataset, {"a file": files, **alone}, "'--dataset' stands for all its clips, whole")
-    refuse_with(not dataset, of_set, "it is an option of '--dataset'")
-    sources = check_sources(files)
-    check_there(video, pose, dataset, videos, masks, poses)
-    folder = folder_target(output, sources)
-    if dataset and folder:
+    labelled = LabelledSet(dataset, split, videos or None, masks or None, poses or None, cache)
+    one_clip = {"--video": video, "--pose": pose, "--explain": explain}
+    _refuse_idle_options(context, windows, whole, labelled, {"a file": files, **one_clip})
+    reads = [video, pose, dataset, videos, masks, poses]
+    models = [model, mask_model]
+    plan = plan_clips(files, output, ".labels.parquet", format, one_clip=one_clip, reads=reads, models=models)
+    if dataset and plan.folder:
         raise UsageError(f"'--dataset' makes one table and '{output}' is a directory; name a file")
-    refuse_several(sources, folder, {"--video": video, "--pose": pose, "--explain": explain})
-    refuse_several([], folder, {"--format": format})
-    if not folder:
-        table_format(output, format)
-    targets = targets_in(folder, sources, ".labels.parquet") if folder else [output]
-    refuse_overwriting([*sources, video, pose, model, mask_model, dataset, videos, masks, poses], *targets)
-    if not folder:
-        refuse_same_clips(sources)
-    from racctl.video.span import check_part
-
-    check_part(start, stop)
     from racctl.device import pick_device, set_threads
-    from racctl.recognisers.classify_clip import Options, classify_set, table_of
+    from racctl.estimators.on_demand import estimator_lanes
+    from racctl.recognisers import classify_clip
+    from racctl.recognisers import explain as explain_module
     from racctl.recognisers.recogniser import Recogniser
+    from racctl.video.span import Span
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = Options(unit, smooth, video, pose, start, stop, mask_model, download, bool(explain)).check()
+    options = classify_clip.Options(unit, smooth, Span(start, stop), video, pose, bool(explain)).check()
     set_threads(threads or cores())
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")
     refuse_typed(context, not recogniser.look.topology, ["--pose"], f"'{model}' looks at no joints")
     if dataset:
-        folders = {"videos": videos or None, "masks": masks or None, "poses": poses or None}
-        with progress("classifying", "clips") as report:
-            clips, failures = classify_set(
-                dataset, split, recogniser, options, cache, threads or cores(), folders, report
-            )
-        if clips:
-            emit_table(table_of(clips, options), output, format)
-        return report_failures(failures, len(clips) + len(failures))
+        return _classify_set(labelled, recogniser, options, threads or cores(), output, format)
     if explain:
-        from racctl.recognisers.explain import check_explain, explain_clip
+        explain_module.check_explain(recogniser, explain)
+    if plan.folder:
+        work = partial(classify_clip.save_labels, folder=plan.folder, recogniser=recogniser, options=options)
+    else:
+        work = partial(classify_clip.classify_source, recogniser=recogniser, options=options)
+    estimates = classify_clip.estimates(recogniser.look, mask_model, download)
+    open_lanes = partial(estimator_lanes, estimates, check=any_video(plan.sources))
+    results, failures = run_clips("classifying", plan.sources, jobs, open_lanes, work)
+    clips = [clip for clip in results.values() if clip is not None]
+    if clips:
+        emit_table(classify_clip.labels_table(clips, options), output, format)
+    if explain and clips:
+        explain_module.explain_clip(clips[0], recogniser, explain)
+    report_failures(failures, len(plan.sources))
 
-        check_explain(recogniser, explain)
-    found, failures = _run(sources, recogniser, options, folder, jobs)
-    if found:
-        emit_table(table_of(found, options), output, format)
-    if explain and found:
-        explain_clip(found[0], recogniser, explain)
-    report_failures(failures, len(sources))
+
+def _classify_set(labelled: LabelledSet, recogniser: Any, options: Any, threads: int, output: str, format: str) -> None:
+    """Classify a labelled data set into one table."""
+    from racctl.cli.batch import report_failures
+    from racctl.cli.console import progress
+    from racctl.cli.streams import emit_table
+    from racctl.recognisers.classify_clip import classify_set, labels_table
+
+    with progress("classifying", "clips") as report:
+        clips, failures = classify_set(labelled, recogniser, options, threads, report)
+    if clips:
+        emit_table(labels_table(clips, options), output, format)
+    report_failures(failures, len(clips) + len(failures))
 
 
-def _run(sources: list[str], recogniser, options, folder, jobs: int) -> tuple[list, list]:
-    """Classify every clip, several at a time, into the folder or to be returned, in their order; and what failed."""
-    from racctl.cli.batch import any_video, lanes, run_batch
-    from racctl.estimators.on_demand import estimator_lanes
-    from racctl.recognisers.classify_clip import classify_source, estimates, save_labels
+def _refuse_idle_options(
+    context: typer.Context, windows: bool, whole: bool, labelled: LabelledSet, of_clips: dict[str, object]
+) -> None:
+    """Raise UsageError for an option on the command line that has no effect beside the others."""
+    from racctl.cli.choices import refuse_typed
+    from racctl.cli.clips import refuse_with
 
-    width, each = lanes(jobs, len(sources))
-    found = {}
-
-    with estimator_lanes(estimates(recogniser.look, options), width, each, any_video(sources)) as estimators:
-
-        def work(source: str, lane: int, report) -> None:
-            if folder:
-                save_labels(source, folder, recogniser, options, estimators[lane])
-            else:
-                found[source] = classify_source(source, recogniser, options, estimators[lane], report)
-
-        failures = run_batch(sources, work, width, "classifying", lambda: [lane.abort() for lane in estimators])
-    return [found[source] for source in sources if source in found], failures
+    if windows and whole:
+        raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
+    refuse_typed(context, windows, ["--smooth"], "'--windows' are not smoothed")
+    refuse_typed(context, whole, ["--smooth"], "'--whole' takes the clip as one")
+    of_set = ["--split", "--videos", "--masks", "--poses", "--cache"]
+    if labelled.path:
+        refuse_typed(context, True, ["--mask-model", "--download"], "of a data set nothing is estimated")
+        refuse_with(True, of_clips, "'--dataset' stands for all its clips, whole")
+        refuse_typed(context, True, ["--start", "--stop"], "'--dataset' stands for all its clips, whole")
+    else:
+        refuse_typed(context, True, of_set, "it is an option of '--dataset'")

@@ -13,12 +13,13 @@ not a confidence interval with a known coverage.
 Parquet holds the counts as they are, not rounded, for 'racctl score'; tables, CSV and JSON show whole repetitions.
 
 THE DEFAULT, --model combined
-The periodicity counter counts. Where the repetitions that it found explain less than half of the motion, it is unsure,
-and the trained counter is asked too: the count is the geometric mean of both. Who is seen in less than half of the
-frames between their first and their last, or in less than 70 % where the periodicity counter found nothing, but in a
-fifth at least, is counted by the trained counter alone, which bridges gaps; it may then count something in a clip that
-has no repetitions. In both cases the repetitions lie where the trained counter puts them, and low and high hold what
-either says. With --alternating pair the trained counter, which counts each side, has no part in it.
+The periodicity counter counts. Where the repetitions that it found explain less than half of the motion, it is
+unsure, and the trained counter is asked too: the count is the geometric mean of both. A person who is visible in
+fewer than half of the frames (between the first and the last that show them) is counted by the trained counter alone,
+which bridges gaps; the limit is 70 % where the periodicity counter counts nothing. Below 20 % the trained counter is
+not asked. It may count something in a clip that has no repetitions. In both cases the repetitions lie where the
+trained counter puts them, and low and high hold what either says. With --alternating pair the trained counter, which
+counts each side, has no part in it.
 
 THE PERIODICITY COUNTER, --model periodicity
 It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
@@ -42,7 +43,8 @@ encoders made come from 'racctl encode', as files or through a pipe.
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -59,26 +61,15 @@ from racctl.cli.options import (
     Stride,
     Threads,
 )
+from racctl.cli.settings import with_members
+from racctl.counters.base import COUNTERS
 
-Model = Annotated[str, typer.Option("--model", metavar="combined|periodicity|d2stx|FILE", help="The counter.")]
-Exemplar = Annotated[
-    list[str],
-    typer.Option(
-        "--exemplar", metavar="START-STOP", show_default=False,
-        help="Of d2stx: seconds that show one repetition; count what looks like it. May be given several times.",
-    ),
-]  # fmt: skip
-Shots = Annotated[
-    int,
-    typer.Option("--shots", metavar="N", min=0, max=8, help="Of d2stx: read twice, shown N repetitions found first."),
-]
-Reps = Annotated[bool, typer.Option("--reps", help="One row per repetition instead of one per clip.")]
-Alternating = Annotated[
-    str,
-    typer.Option("--alternating", metavar="each|pair", help="Left and right in turn: count each side, or each pair."),
-]
+MODELS = "|".join([*COUNTERS.names(), "FILE"])
+
+Model = Annotated[str, typer.Option("--model", metavar=MODELS, help="Choose the counter.")]
+Reps = Annotated[bool, typer.Option("--reps", help="Print one row per repetition instead of one per clip.")]
 Person = Annotated[
-    str, typer.Option("--person", metavar="main|all|TRACK", help="Whom to count when several were found.")
+    str, typer.Option("--person", metavar="main|all|TRACK", help="Choose whom to count when several people are seen.")
 ]
 Plot = Annotated[
     str,
@@ -95,41 +86,30 @@ Overlay = Annotated[
         help="Write the clip with skeleton, running count and progress.",
     ),
 ]
-Film = Annotated[
+Video = Annotated[
     str,
     typer.Option(
         "--video",
         metavar="FILE",
         show_default=False,
-        help="The video where the input is a pose: for --overlay, and for d2stx to look at.",
+        help="Use this video of the input, which is a pose: to draw --overlay on, and for d2stx to look at.",
     ),
 ]
 
-Explain = Annotated[
-    str,
-    typer.Option(
-        "--explain", metavar="DIR", show_default=False,
-        help="Of d2stx: pictures of what the joints and the picture's places weigh, here.",
-    ),
-]  # fmt: skip
 
-
+@with_members(COUNTERS, choose="model")
 def count(
     context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
     model: Model = "combined",
     reps: Reps = False,
-    alternating: Alternating = "each",
     person: Person = "main",
     start: Start = None,
     stop: Stop = None,
     stride: Stride = 1,
     plot: Plot = "",
     overlay: Overlay = "",
-    video: Film = "",
-    exemplar: Exemplar = [],  # noqa: B006 (typer copies it)
-    shots: Shots = 0,
-    explain: Explain = "",
+    video: Video = "",
     device: Device = "auto",
     threads: Threads = 0,
     pose_model: PoseModel = "full",
@@ -137,6 +117,7 @@ def count(
     jobs: Jobs = 0,
     output: OutputMany = "-",
     format: Format = "",
+    settings: Any = None,
 ) -> None:
     """Count the repetitions in videos or poses.
 
@@ -150,85 +131,42 @@ def count(
 
     Example: racctl count squats.mp4
     """
-    from racctl.cli.batch import (
-        any_video,
-        check_sources,
-        check_there,
-        cores,
-        lanes,
-        refuse_same_clips,
-        refuse_several,
-        refuse_with,
-        report_failures,
-        run_batch,
-        shows_video,
-    )
+    from racctl.cli.batch import cores, report_failures, run_clips
     from racctl.cli.choices import refuse_typed
-    from racctl.cli.streams import emit_table, table_format
-    from racctl.cli.targets import check_writable, folder_target, refuse_overwriting, targets_in
+    from racctl.cli.clips import plan_clips
+    from racctl.cli.streams import emit_table
 
-    spans = tuple(_span(text) for text in exemplar)
-    sources = check_sources(files)
-    check_there(video)
-    folder = folder_target(output, sources)
-    alone = {"--overlay": overlay, "--plot": folder and plot, "--format": folder and format, "--video": video}
-    refuse_several(sources, folder, {**alone, "--exemplar": exemplar, "--explain": explain})
-    if not overlay:
-        refuse_with(model in ("combined", "periodicity"), {"--video": video}, f"'{model}' looks at the pose alone")
-    refuse_typed(context, sources != ["-"] and not any_video(sources), ["--pose-model"], "the input is no video")
-    refuse_typed(context, shows_video(sources), ["--video"], "it names the clip of a pose, and the input is a video")
-    text = "" if folder else table_format(output, format) != "parquet"
-    targets = targets_in(folder, sources, _ending(reps)) if folder else [output]
-    refuse_overwriting([*sources, video, model, pose_model], *targets, plot, overlay)
-    check_writable(plot)
-    check_writable(overlay)
-    if not folder:
-        refuse_same_clips(sources)
-    from racctl.counters.count_clip import count_source, save_count
-    from racctl.counters.lanes import Options, Trained, count_lanes
+    plan = plan_clips(
+        files,
+        output,
+        ".reps.parquet" if reps else ".counts.parquet",
+        format,
+        one_clip={"--overlay": overlay, "--video": video},
+        one_table={"--plot": plot},
+        reads=[video],
+        models=[model, pose_model],
+        writes=[plot, overlay],
+        settings=settings,
+    )
+    refuse_typed(context, not plan.may_show_video, ["--pose-model"], "the input is no video")
+    from racctl.counters.base import open_counter
+    from racctl.counters.count_clip import CountOptions, check_drawings, count_source, open_lanes, save_count
     from racctl.counters.result import counts_table, reps_table
-    from racctl.video.overlay import check_target
+    from racctl.video.span import Span
 
-    options = Options(
-        model, alternating, person, start, stop, stride, pose_model, download, video, spans, shots, explain
-    ).check()
-    if plot:
-        from racctl.counters.plot import plot_counts, plot_kind
-
-        plot_kind(plot)
-    if overlay:
-        check_target(overlay, video or sources[0])
-    trained = Trained(options, device, threads or cores())
-    width, each = lanes(jobs, len(sources))
-    counted = {}
-
-    with count_lanes(options, trained, width, each) as made:
-
-        def work(source: str, lane: int, report) -> None:
-            if folder:
-                save_count(source, folder, reps, options, made[lane])
-            else:
-                counted[source] = count_source(source, options, made[lane], report, overlay)
-
-        failures = run_batch(sources, work, width, "counting", lambda: [lane.abort() for lane in made])
-    rows = [row for source in sources for row in counted.get(source, [])]
+    options = CountOptions(model, person, Span(start, stop, stride), video, pose_model, download).check()
+    check_drawings(plot, overlay, video or plan.sources[0])
+    counter = open_counter(model, settings, device, threads or cores())
+    if plan.folder:
+        work = partial(save_count, folder=plan.folder, reps=reps, counter=counter, options=options)
+    else:
+        work = partial(count_source, counter=counter, options=options, overlay=overlay)
+    counts, failures = run_clips("counting", plan.sources, jobs, partial(open_lanes, counter, options), work)
+    rows = [row for of_clip in counts.values() for row in of_clip or ()]
     if plot and rows:
+        from racctl.counters.plot import plot_counts
+
         plot_counts(plot, [row.curve() for row in rows])
     if rows:
-        emit_table(reps_table(rows) if reps else counts_table(rows, rounded=text), output, format)
-    report_failures(failures, len(sources))
-
-
-def _span(text: str) -> tuple[float, float]:
-    """ "1.5-3" as (1.5, 3.0); UsageError for anything else."""
-    from racctl.errors import UsageError
-
-    start, _, stop = text.partition("-")
-    try:
-        return float(start), float(stop)
-    except ValueError:
-        raise UsageError(f"'--exemplar {text}' is not START-STOP, such as 1.5-3.2") from None
-
-
-def _ending(reps: bool) -> str:
-    return ".reps.parquet" if reps else ".counts.parquet"
+        emit_table(reps_table(rows) if reps else counts_table(rows, rounded=plan.as_text), output, format)
+    report_failures(failures, len(plan.sources))

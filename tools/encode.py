@@ -30,113 +30,63 @@ every frame whatever the rate.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
-from racctl.cli.options import Device, Download, Jobs, OutputMany, PoseModel, Seed, Sources, Start, Stop, Threads
+from racctl.cli.options import Device, Jobs, OutputMany, PoseModel, Sources, Start, Stop, Threads
+from racctl.cli.settings import with_settings
+from racctl.encoders.base import Files, Options, SetOptions
+from racctl.errors import UsageError
 
-Encoder = Annotated[
-    str,
-    typer.Option(
-        "--encoder",
-        metavar="silhouette|r2plus1d_18|swin3d_t|resnext3d_101|videomae_vit_b|none",
-        help="Of the video; none leaves it out.",
-    ),
-]
-PoseEncoder = Annotated[str, typer.Option("--pose-encoder", metavar="ctrgcn|none", help="Of the pose.")]
-Weights = Annotated[
-    str, typer.Option("--weights", metavar="FILE", show_default=False, help="Of the video encoder, instead of its own.")
-]
-PoseWeights = Annotated[
-    str, typer.Option("--pose-weights", metavar="FILE", show_default=False, help="Of the pose encoder, likewise.")
-]
-Random = Annotated[bool, typer.Option("--random-weights", help="Untrained networks, to try things out; marked so.")]
-Preset = Annotated[
-    str, typer.Option("--preset", metavar="NAME", show_default=False, help="What frames look like to the encoder.")
-]
-Film = Annotated[
-    str, typer.Option("--video", metavar="FILE", show_default=False, help="The clip, where the input is its pose.")
+OF_ALL = "'--dataset' stands for all its clips"
+
+Video = Annotated[
+    str, typer.Option("--video", metavar="FILE", show_default=False, help="Use this video of the input, a pose.")
 ]
 MaskFile = Annotated[
-    str, typer.Option("--mask", metavar="FILE|DIR", show_default=False, help="Its mask, or a folder with each clip's.")
+    str,
+    typer.Option(
+        "--mask", metavar="FILE|DIR", show_default=False, help="Use this mask, or a folder with each clip's mask."
+    ),
 ]
 PoseFile = Annotated[
-    str, typer.Option("--pose", metavar="FILE|DIR", show_default=False, help="Its pose, or a folder with each clip's.")
-]
-MaskModel = Annotated[str, typer.Option("--mask-model", metavar="NAME|FILE", help="As --model of 'racctl mask'.")]
-Window = Annotated[int, typer.Option("--window", metavar="N", help="Frames in a window.")]
-Every = Annotated[int, typer.Option("--stride", metavar="N", help="Frames from window to window.")]
-Rate = Annotated[
-    float | None,
+    str,
     typer.Option(
-        "--rate", metavar="FPS", help="Take windows at this rate; 0: every frame. Default: what the encoders know."
+        "--pose", metavar="FILE|DIR", show_default=False, help="Use this pose, or a folder with each clip's pose."
     ),
+]
+MaskModel = Annotated[
+    str, typer.Option("--mask-model", metavar="NAME|FILE", help="Choose what finds the person, as 'racctl mask' does.")
 ]
 Reps = Annotated[
     str, typer.Option("--reps", metavar="FILE", show_default=False, help="Encode these repetitions, not windows.")
 ]
-Layout = Annotated[str, typer.Option("--layout", metavar="racctl|escounts", help="Of the files in -o DIR/.")]
-Dataset = Annotated[
-    str,
-    typer.Option(
-        "--dataset", metavar="repcount|countix|ucfrep", show_default=False, help="Encode all of a published data set."
-    ),
-]
-Root = Annotated[str, typer.Option("--root", metavar="DIR", show_default=False, help="Of --dataset: its videos.")]
-Split = Annotated[
-    str, typer.Option("--split", metavar="NAME", show_default=False, help="Of --dataset: train, val or test.")
-]
-Table = Annotated[
-    str, typer.Option("--annotations", metavar="FILE", show_default=False, help="Of --dataset, if not under --root.")
-]
-Exemplars = Annotated[bool, typer.Option("--exemplars", help="Of --dataset: its repetitions, not windows.")]
-Known = Annotated[bool, typer.Option("--exclude-known-bad", help="Of --dataset: leave out clips known as wrong.")]
-Batch = Annotated[
-    int, typer.Option("--batch", metavar="N", min=0, help="Windows that are encoded at a time; 0: what is fastest.")
-]
-
-Compile = Annotated[
-    bool, typer.Option("--compile", help="Translate the video network first; for long clips and data sets.")
+Layout = Annotated[
+    str, typer.Option("--layout", metavar="racctl|escounts", help="Choose the layout of the files in -o DIR/.")
 ]
 
 
+@with_settings(options=Options, published=SetOptions)
 def encode(
     context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
-    encoder: Encoder = "silhouette",
-    pose_encoder: PoseEncoder = "ctrgcn",
-    weights: Weights = "",
-    pose_weights: PoseWeights = "",
-    random: Random = False,
-    preset: Preset = "",
-    video: Film = "",
+    video: Video = "",
     mask: MaskFile = "",
     pose: PoseFile = "",
     mask_model: MaskModel = "blazepose",
     pose_model: PoseModel = "full",
-    window: Window = 64,
-    stride: Every = 16,
-    rate: Rate = None,
     start: Start = None,
     stop: Stop = None,
     reps: Reps = "",
     layout: Layout = "racctl",
-    dataset: Dataset = "",
-    root: Root = "",
-    split: Split = "",
-    annotations: Table = "",
-    exemplars: Exemplars = False,
-    exclude_known_bad: Known = False,
-    batch: Batch = 0,
-    compile: Compile = False,
-    download: Download = False,
-    seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 0,
     jobs: Jobs = 0,
     output: OutputMany = "-",
+    options: Any = None,
+    published: Any = None,
 ) -> None:
     """Turn videos and poses into tokens of frozen encoders.
 
@@ -145,94 +95,65 @@ def encode(
 
     Example: racctl encode clip.mp4 -o clip.features.npz
     """
-    from racctl.cli.batch import any_video, check_sources, check_there, refuse_several, refuse_with, report_failures
-    from racctl.cli.choices import refuse_typed
-    from racctl.cli.console import note
-    from racctl.cli.targets import npz_targets, refuse_overwriting
-    from racctl.errors import UsageError
-
-    of_set = {"--root": root, "--split": split, "--annotations": annotations, "--exemplars": exemplars or None,
-              "--exclude-known-bad": exclude_known_bad or None}  # fmt: skip
-    single = {option: value for option, value in (("--mask", mask), ("--pose", pose)) if not Path(value).is_dir()}
-    one = {"--video": video, **single, "--reps": reps}
-    refuse_with(dataset, {"a file": files, **one}, "'--dataset' stands for all its clips")
-    refuse_with(not dataset, of_set, "it is an option of '--dataset'")
-    sources = check_sources(files)
-    check_there(video, mask, pose, reps, weights, pose_weights, root, annotations)
-    windows = ["--window", "--stride", "--rate"]
-    refuse_typed(context, reps, windows, "'--reps' says what is encoded")
-    refuse_typed(context, exemplars, windows, "each repetition is one window")
-    refuse_typed(context, not random, ["--seed"], "only '--random-weights' are drawn")
-    refuse_typed(context, encoder == "none", ["--mask-model"], "there is no video encoder")
-    refuse_typed(context, encoder not in ("none", "silhouette"), ["--mask-model"], f"'{encoder}' looks at no mask")
-    refuse_typed(context, pose_encoder == "none", ["--pose-model"], "there is no pose encoder")
-    estimated = dataset or sources == ["-"] or video or any_video(sources)
-    refuse_typed(context, not estimated, ["--mask-model"], "the input is no video")
-    estimated = dataset or sources == ["-"] or any_video(sources)
-    refuse_typed(context, not estimated, ["--pose-model"], "the input is no video")
-    if dataset and not (root and split):
-        raise UsageError("'--dataset' needs '--root DIR' and '--split train|val|test'")
-    several = dataset or layout == "escounts"
-    if several and output == "-":
-        raise UsageError("this makes several files; name a directory with '-o DIR'")
-    folder, targets = npz_targets(f"{output}/" if several else output, sources, ".features.npz")
-    refuse_several(sources, None, {"--video": video, **single})
-    reads = [*sources, video, mask, pose, reps, weights, pose_weights, mask_model, pose_model, root, annotations]
-    refuse_overwriting(reads, *targets, earlier=".features.npz")
-    from racctl.video.span import check_part
-
-    check_part(start, stop)
-    from racctl.encoders.encode_set import file_jobs, open_set, set_jobs
-    from racctl.encoders.pair import Options
-
-    escounts = layout == "escounts"
-    options = Options(
-        encoder, pose_encoder, weights, pose_weights, preset, random, window, stride,
-        0.0 if escounts and rate is None else rate, batch, escounts, start, stop, video, mask, pose, mask_model,
-        pose_model, download, seed, compile,
-    ).check()  # fmt: skip
-    lost: list[tuple[str, str]] = []
-    if dataset:
-        published = open_set(dataset, root, split, annotations, exclude_known_bad)
-        for line in published.notes:
-            note(line)
-        todo, lost = set_jobs(published, exemplars)
-    else:
-        todo = file_jobs(sources, video, reps)
-    failures = _run(todo, options, folder, layout, dataset, output, (jobs, threads, device))
-    report_failures([*lost, *failures], len(todo) + len(lost))
-
-
-def _run(todo, options, folder, layout: str, dataset: str, output: str, machine: tuple[int, int, str]) -> list:
-    """Encode every job, several at a time, into the folder or onto the one output; returns what failed."""
-    from racctl.cli.batch import any_video, cores, lanes, run_batch
+    from racctl.cli.batch import cores, lanes, report_failures, run_clips
+    from racctl.cli.clips import any_video, plan_clips, refuse_with
     from racctl.cli.console import note
     from racctl.cli.streams import emit
+
+    brought = Files(video, mask, pose)
+    refuse_with(published.dataset, {"a file": files, **brought.of_one_clip(), "--reps": reps}, OF_ALL)
+    several = published.check().dataset or layout == "escounts"
+    if several and output == "-":
+        raise UsageError("this makes several files; name a directory with '-o DIR'")
+    named = [video, mask, pose, reps, options.weights, options.pose_weights, published.root, published.annotations]
+    plan = plan_clips(
+        files,
+        f"{output}/" if several else output,
+        ".features.npz",
+        one_clip=brought.of_one_clip() if len(files) > 1 else {},
+        reads=named,
+        models=[mask_model, pose_model],
+        earlier=".features.npz",
+    )
+    options = options.for_layout(layout).check()
+    options.refuse_idle_files(brought)
+    _refuse_idle_options(context, options, published, reps, plan.may_show_video, video)
     from racctl.device import pick_device, set_threads
-    from racctl.encoders.encode_clip import estimates
-    from racctl.encoders.encode_set import encode_job, save_job
+    from racctl.encoders.encode_set import Run, find_jobs, saver
     from racctl.encoders.pair import load_encoders
     from racctl.estimators.on_demand import estimator_lanes
     from racctl.io.npz import write_features
+    from racctl.video.span import Span
 
-    jobs, threads, device = machine
-    width, each = lanes(jobs, len(todo))
-    set_threads((threads or cores()) // width)
+    span = Span(start, stop).check()
+    todo, unusable = find_jobs(published, plan.sources, video, reps)
+    set_threads((threads or cores()) // lanes(jobs, len(todo))[0])
     encoders = load_encoders(options, pick_device(device))
     for line in encoders.notes():
         note(line)
-    by_clip, found = {job.clip: job for job in todo}, {}
+    run = Run(todo, encoders, options, brought, span, saver(plan.folder, layout, published.dataset))
+    check = any_video(job.source for job in todo.values())
+    open_lanes = partial(estimator_lanes, run.estimates(mask_model, pose_model), check=check)
+    results, failures = run_clips("encoding", list(todo), jobs, open_lanes, run.encode)
+    for features in results.values() if run.save is None else ():
+        emit(output, partial(write_features, features=features))
+    report_failures([*unusable, *failures], len(todo) + len(unusable))
 
-    check = any_video(job.source for job in todo)
-    with estimator_lanes(estimates(encoders, options), width, each, check) as estimators:
 
-        def work(clip: str, lane: int, report) -> None:
-            if folder:
-                save_job(by_clip[clip], folder, layout, dataset, encoders, options, estimators[lane])
-            else:
-                found[clip] = encode_job(by_clip[clip], encoders, options, estimators[lane], report)
+def _refuse_idle_options(
+    context: typer.Context, options: Options, published: SetOptions, reps: str, may_show_video: bool, video: str
+) -> None:
+    """Raise UsageError for an option on the command line that has no effect beside the others."""
+    from racctl.cli.choices import refuse_typed
 
-        failures = run_batch(list(by_clip), work, width, "encoding", lambda: [lane.abort() for lane in estimators])
-    for result in found.values():
-        emit(output, lambda target: write_features(target, result))  # noqa: B023 (called at once)
-    return failures
+    windows = ["--window", "--stride", "--rate"]
+    encoder = options.encoder
+    refuse_typed(context, reps, windows, "'--reps' says what is encoded")
+    refuse_typed(context, published.exemplars, windows, "each repetition is one window")
+    refuse_typed(context, not options.random, ["--seed"], "only '--random-weights' are drawn")
+    refuse_typed(context, encoder == "none", ["--mask-model"], "there is no video encoder")
+    refuse_typed(context, encoder not in ("none", "silhouette"), ["--mask-model"], f"'{encoder}' looks at no mask")
+    refuse_typed(context, options.pose_encoder == "none", ["--pose-model"], "there is no pose encoder")
+    estimated = published.dataset or may_show_video
+    refuse_typed(context, not (estimated or video), ["--mask-model"], "the input is no video")
+    refuse_typed(context, not estimated, ["--pose-model"], "the input is no video")

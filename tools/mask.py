@@ -19,6 +19,7 @@ frames without any mask. They say when something is wrong, not that all is right
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -86,37 +87,29 @@ def mask(
 
     Example: racctl mask squats.mp4 -o squats.mask.npz
     """
-    from racctl.cli.batch import check_sources, lanes, refuse_several, report_failures, run_batch
+    from racctl.cli.batch import report_failures, run_clips
+    from racctl.cli.clips import plan_clips
     from racctl.cli.console import note
     from racctl.cli.streams import emit
-    from racctl.cli.targets import check_writable, npz_targets, refuse_overwriting
 
-    sources = check_sources(videos)
-    folder, targets = npz_targets(output, sources, ".mask.npz")
-    refuse_several(sources, folder, {"--overlay": overlay})
-    check_writable(overlay)
-    refuse_overwriting([*sources, model], *targets, overlay)
+    plan = plan_clips(videos, output, ".mask.npz", one_clip={"--overlay": overlay}, models=[model], writes=[overlay])
     from racctl.estimators.mask import Options, mask_lanes, mask_source, quality_line, save_mask
     from racctl.video.overlay import check_target
 
     if overlay:
-        check_target(overlay, sources[0])
+        check_target(overlay, plan.sources[0])
     options = Options(model, size, person, hold, threshold, start, stop, stride, download).check()
-    width, each = lanes(jobs, len(sources))
-    films, metas = [], {}
-
-    with mask_lanes(options, width, each) as workers:
-
-        def work(source: str, lane: int, report) -> None:
-            if folder:
-                metas[source] = save_mask(source, folder, options, workers[lane])
-            else:
-                films.append(mask_source(source, options, workers[lane], report, overlay))
-                metas[source] = films[0].meta
-
-        failures = run_batch(sources, work, width, "mask", lambda: [lane.abort() for lane in workers])
-    for film in films:
-        emit(output, film.write)
+    if plan.folder:
+        work = partial(save_mask, folder=plan.folder, options=options)
+    else:
+        work = partial(mask_source, options=options, overlay=overlay)
+    masks, failures = run_clips("mask", plan.sources, jobs, partial(mask_lanes, options), work)
+    if plan.folder:
+        metas = masks
+    else:
+        metas = {source: clip.meta for source, clip in masks.items()}
+        for clip in masks.values():
+            emit(output, clip.write)
     for source in sorted(metas):
         note(quality_line(metas[source]))
-    report_failures(failures, len(sources))
+    report_failures(failures, len(plan.sources))

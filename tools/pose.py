@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -32,30 +33,18 @@ def pose(
 
     Example: racctl pose squats.mp4 -o squats.pose.npz
     """
-    from racctl.cli.batch import check_sources, lanes, report_failures, run_batch
+    from racctl.cli.batch import report_failures, run_clips
+    from racctl.cli.clips import plan_clips
     from racctl.cli.streams import emit
-    from racctl.cli.targets import npz_targets, refuse_overwriting
 
-    sources = check_sources(videos)
-    folder, targets = npz_targets(output, sources, ".pose.npz")
-    refuse_overwriting([*sources, model], *targets)
+    plan = plan_clips(videos, output, ".pose.npz", models=[model])
     from racctl.estimators.blazepose import model_file
     from racctl.estimators.pose import pose_lanes, pose_source, pose_step, save_pose
     from racctl.io.npz import write_pose
 
-    made_by = pose_step(model_file(model, download), people, start, stop, stride)
-    width, each = lanes(jobs, len(sources))
-    found = {}
-
-    with pose_lanes(model, people, width, each) as workers:
-
-        def work(source: str, lane: int, report) -> None:
-            if folder:
-                save_pose(source, folder, workers[lane], made_by)
-            else:
-                found[source] = pose_source(source, workers[lane], made_by, report)
-
-        failures = run_batch(sources, work, width, "pose", lambda: [lane.abort() for lane in workers])
-    for result in found.values():
-        emit(output, lambda target: write_pose(target, result))  # noqa: B023 (called at once)
-    report_failures(failures, len(sources))
+    entry = pose_step(model_file(model, download), people, start, stop, stride)
+    work = partial(save_pose, folder=plan.folder, entry=entry) if plan.folder else partial(pose_source, entry=entry)
+    poses, failures = run_clips("pose", plan.sources, jobs, partial(pose_lanes, model, people), work)
+    for pose in poses.values() if plan.folder is None else ():
+        emit(output, partial(write_pose, pose=pose))
+    report_failures(failures, len(plan.sources))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
+from typing import Protocol, TypeVar
 
 from racctl.cli import console
-from racctl.errors import DataError, DiskFullError, PartialError, RacctlError, UsageError
+from racctl.errors import DataError, DiskFullError, PartialError, RacctlError
 from racctl.io.output import NO_ROOM
-from racctl.io.spool import clip_name
 from racctl.progress import Report, silent
 
 Failures = list[tuple[str, str]]  # (input, one-line reason)
+LaneT = TypeVar("LaneT", bound="Lane")
+Result = TypeVar("Result")
 
 
 def cores() -> int:
@@ -25,82 +25,33 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def refuse_several(sources: list[str], folder: Path | None, options: dict[str, object]) -> None:
-    """UsageError for an option that is about one clip when several are given or each goes into a directory."""
-    for option, value in options.items():
-        if value and (len(sources) > 1 or folder):
-            raise UsageError(f"'{option}' takes one clip and no output directory")
+class Lane(Protocol):
+    """What works on one clip at a time: estimators, or worker processes."""
+
+    def abort(self) -> None: ...
 
 
-def refuse_with(mode: object, options: dict[str, object], why: str) -> None:
-    """UsageError, for the reason `why`, when `mode` is on and one of the `options`, name -> value, was given."""
-    for option, value in options.items():
-        if mode and value not in ("", None, []):
-            raise UsageError(
-                f"'{option}' does not go with this: {why}" if option.startswith("-") else f"{why}; leave out {option}"
-            )
+def run_clips(
+    label: str,
+    sources: list[str],
+    jobs: int,
+    open_lanes: Callable[[int, int], AbstractContextManager[list[LaneT]]],
+    work: Callable[[str, LaneT, Report], Result],
+) -> tuple[dict[str, Result], Failures]:
+    """Call work(source, lane, report) for every clip, several at a time; the loop of every tool that takes clips.
 
+    open_lanes: (clips at a time, worker processes for each) -> one lane for each clip at a time.
+    Returns what `work` returned, in the order of the sources, and what failed.
+    """
+    width, each = lanes(jobs, len(sources))
+    results: dict[str, Result] = {}
+    with open_lanes(width, each) as opened:
 
-def check_sources(sources: list[str]) -> list[str]:
-    """The inputs, "-" for none; UsageError when two of them would share a clip name or stdin is one of many."""
-    sources = sources or ["-"]
-    if len(sources) > 1 and "-" in sources:
-        raise UsageError("'-' (stdin) carries one clip, it cannot be one of several inputs")
-    if name := _repeated(map(clip_name, sources)):
-        raise UsageError(f"two inputs are both called '{name}'; clip names must differ within a command")
-    if not any(source == "-" or os.path.lexists(source) for source in sources):
-        raise _missing(sources)
-    return sources
+        def work_in_lane(source: str, lane: int, report: Report) -> None:
+            results[source] = work(source, opened[lane], report)
 
-
-def check_there(*paths: str) -> None:
-    """DataError for a file or folder that an option names and that does not exist; "" and "-" are passed over."""
-    for path in paths:
-        if path not in ("", "-") and not os.path.exists(path):
-            raise DataError(f"'{path}' does not exist")
-
-
-def _missing(sources: list[str]) -> RacctlError:
-    if len(sources) == 1:
-        return DataError(f"'{sources[0]}' does not exist")
-    return DataError(f"none of the {len(sources)} inputs exists, neither '{sources[0]}' nor the others")
-
-
-def any_video(sources: Iterable[str]) -> bool:
-    """Whether one of the files may be a video; stdin, which can be read once, is not looked at."""
-    return any(_kind(source) in ("video", "unknown") for source in sources)
-
-
-def shows_video(sources: Iterable[str]) -> bool:
-    """Whether one of the files is a video beyond doubt."""
-    return any(_kind(source) == "video" for source in sources)
-
-
-def _kind(source: str) -> str:
-    from racctl.io.sniff import sniff
-
-    if os.path.isfile(source):
-        with contextlib.suppress(OSError), open(source, "rb") as file:
-            return sniff(file)
-    return ""
-
-
-def refuse_same_clips(sources: list[str]) -> None:
-    """DataError when two of the inputs say that they are the same clip: one table cannot tell them apart."""
-    if len(sources) < 2:
-        return
-    from racctl.io.up_to_date import recorded_meta
-
-    names = []
-    for source in sources:
-        recorded = recorded_meta(source).get("clip", "")
-        names.append(clip_name(source) if recorded in ("", "stdin") else recorded)
-    if name := _repeated(names):
-        raise DataError(f"two inputs are both called '{name}' by their own account; use '-o DIR/' or one at a time")
-
-
-def _repeated(names: Iterable[str]) -> str | None:
-    return next((name for name, times in Counter(names).items() if times > 1), None)
+        failures = run_batch(sources, work_in_lane, width, label, lambda: [lane.abort() for lane in opened])
+    return {source: results[source] for source in sources if source in results}, failures
 
 
 def lanes(jobs: int, inputs: int) -> tuple[int, int]:

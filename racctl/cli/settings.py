@@ -80,10 +80,13 @@ def read_settings(settings: type, values: dict[str, Any]) -> Any:
 
 
 def with_settings(**classes: type) -> Decorator:
-    """Give a tool the options of these dataclasses; it gets an instance of each by the keyword's name."""
+    """Give a tool the options of these dataclasses; it gets an instance of each by the keyword's name.
+
+    A class that has a `PANEL` gets a heading of its own in `--help`.
+    """
 
     def decorate(tool: Callable[..., None]) -> Callable[..., None]:
-        extra = [parameter for settings in classes.values() for parameter in parameters_of(settings)]
+        extra = [p for settings in classes.values() for p in parameters_of(settings, getattr(settings, "PANEL", None))]
 
         def run(**values: Any) -> None:
             plain = {name: value for name, value in values.items() if name not in {p.name for p in extra}}
@@ -159,3 +162,14 @@ def _signed(
     for name in ("__name__", "__qualname__", "__doc__", "__module__"):
         setattr(run, name, getattr(tool, name))
     return run
+
+
+def options_of_one_clip(settings: Any) -> dict[str, object]:
+    """Return the options among these settings that go with one clip only, and their values; {} for no settings."""
+    if settings is None:
+        return {}
+    return {
+        option_name(entry): getattr(settings, entry.name)
+        for entry in option_fields(type(settings))
+        if entry.metadata["one_clip"]
+    }

@@ -50,7 +50,7 @@ NUMBERED = 25  # places, up to which each has its share written in it
 
 
 @dataclass
-class Looks:
+class Attribution:
     """What a D2-STX looks at in a clip of N tokens.
 
     before, after: (N, J) float32, rows that sum to 1: the weight of each of J joints, or parts of the body where the
@@ -88,10 +88,10 @@ def _refuse(config: D2STXConfig) -> None:
         raise UsageError("'--explain' shows the pose-guided decoupled attention, and this model has none")
 
 
-def looks(
+def attribute(
     network: D2STX, video: Tensor, pose: Tensor, video_shots: list[Tensor] | None = None,
     pose_shots: list[Tensor] | None = None,
-) -> Looks:  # fmt: skip
+) -> Attribution:  # fmt: skip
     """Run the model, in evaluation mode, on one clip. video: (1, N, C, H, W).  pose: (1, N, C, V).  video_shots,
     pose_shots: as it takes them. UsageError for a model without pose-guided decoupled attention."""
     _refuse(network.config)
@@ -101,7 +101,7 @@ def looks(
     h, w = seen["fusion"][0][1].shape[2:4]
     to_places = rearrange(seen["spatial.pose"][1][1][0].mean(1), "n (h w) -> n h w", h=h, w=w)
     to_joints = seen["spatial.video"][1][1][0].mean(1).cpu().numpy() if "spatial.video" in seen else None
-    return Looks(
+    return Attribution(
         weights(branch.map, seen["branch"][1][1].squeeze(3)),
         weights(lambda x: fusion.head["pose"](fusion.temporal["pose"](x, *others)), fused),
         to_places.cpu().numpy(), to_joints, found.final[0].cpu().numpy() / SCALE,
@@ -137,17 +137,17 @@ def weights(density: Callable[[Tensor], Tensor], features: Tensor) -> np.ndarray
     return torch.where(total > 0, found / total.clamp(min=1e-30), 1 / found.shape[1]).cpu().numpy()
 
 
-def joined(parts: list[Looks], kept: list[slice]) -> Looks:
+def join(parts: list[Attribution], kept: list[slice]) -> Attribution:
     """One clip that was read in parts, of each the tokens to keep."""
     together = {}
-    for name in (field.name for field in fields(Looks)):
+    for name in (field.name for field in fields(Attribution)):
         rows = [getattr(part, name) for part in parts]
         together[name] = None if rows[0] is None else np.concatenate([r[k] for r, k in zip(rows, kept, strict=True)])
-    return Looks(**together)
+    return Attribution(**together)
 
 
 def explain_count(
-    found: Looks, tokens: Tokens, pose: Pose | None, film: str | Path | None, folder: str | Path, name: str,
+    found: Attribution, tokens: Tokens, pose: Pose | None, film: str | Path | None, folder: str | Path, name: str,
     most: int = 6, topology: str = "d2stx25", area: Area | None = None,
 ) -> list[Path]:  # fmt: skip
     """Write into `folder` NAME-weights.png, the weights of the joints over the whole clip; NAME-places.png, the places
@@ -306,7 +306,7 @@ def _joints(
     return figure
 
 
-def _weights(found: Looks, names: list[str], tokens: Tokens, name: str) -> Figure:
+def _weights(found: Attribution, names: list[str], tokens: Tokens, name: str) -> Figure:
     tall = [1.2, *[0.5 + 0.17 * len(names) for shown in found.joints.values() for _ in shown]]
     figure = Figure(figsize=(10, sum(tall) + 0.8), dpi=DPI, layout="constrained")
     curve, *left = figure.subplots(len(tall), sharex=True, height_ratios=tall)

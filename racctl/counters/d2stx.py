@@ -1,161 +1,115 @@
-"""The trained counter, D2-STX: the tokens of a clip to repetitions, whatever its length."""
+"""The trained counter: D2-STX on tokens of the joints and, where it has that branch, of the picture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import torch
-from torch import Tensor
+from racctl.errors import UsageError
+from racctl.kinds import setting
 
-from racctl.contracts import Features, Meta
-from racctl.density import repetitions
-from racctl.encoders.tokens import Tokens, fed_by, sequence, shown
-from racctl.errors import DataError, UsageError
-from racctl.models.d2stx import D2STX, SCALE
-from racctl.scoring.count_metrics import round_half_up
-from racctl.weights import embedded
-from racctl.weights.load import load_trained
+if TYPE_CHECKING:
+    from racctl.contracts import Meta
+    from racctl.counters.result import Count
+    from racctl.counters.trained_counter import TrainedCounter
+    from racctl.estimators.clip import Clip
 
-CHUNK, SHARED = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
-BRANCHES = ("video", "pose")
+MAX_EXEMPLARS = 8
+
+
+def seconds_range(text: str) -> tuple[float, float]:
+    """Read "1.5-3" as (1.5, 3.0); UsageError for anything else."""
+    start, _, stop = text.partition("-")
+    try:
+        return float(start), float(stop)
+    except ValueError:
+        raise UsageError(f"invalid value '{text}' for '--exemplar'; expected START-STOP, such as 1.5-3.2") from None
 
 
 @dataclass(frozen=True)
-class Densities:
-    """Repetitions in each of N tokens' spans, (N,) float64 each. final: the count is its sum, rounded.  alone: what
-    "video" and "pose" say by themselves, and the two "guides" of the fusion under "fused by pose" and "... video"."""
+class D2STXSettings:
+    """exemplars: (start, stop) in seconds of repetitions to count the likes of.
+    self_exemplars: so many of the repetitions of a first pass are the exemplars of a second.
+    explain: a folder for pictures of what the counter looks at.
+    """
 
-    final: np.ndarray
-    alone: dict[str, np.ndarray]
+    exemplars: tuple[tuple[float, float], ...] = setting(
+        (),
+        "Count what looks like these seconds, which show one repetition. May be given several times.",
+        "START-STOP",
+        option="--exemplar",
+        parse=seconds_range,
+        one_clip=True,
+    )
+    self_exemplars: int = setting(
+        0,
+        "Count in two passes, with N repetitions of the first as exemplars in the second.",
+        "N",
+        option="--shots",
+        at_least=0,
+        at_most=MAX_EXEMPLARS,
+    )
+    explain: str = setting(
+        "",
+        "Write attribution images for joints and image regions to DIR (both branches).",
+        "DIR",
+        one_clip=True,
+    )
+
+    def __post_init__(self) -> None:
+        if any(not 0 <= start < stop for start, stop in self.exemplars) or len(self.exemplars) > MAX_EXEMPLARS:
+            raise UsageError(f"'--exemplar' takes START-STOP in seconds, at most {MAX_EXEMPLARS} times")
+        if self.exemplars and self.self_exemplars:
+            raise UsageError("'--shots' chooses exemplars itself; leave it out where '--exemplar' names them")
+
+
+@dataclass
+class D2STXCounter:
+    """Loads its network, and the encoders that feed it, when it first counts: PyTorch takes seconds to import."""
+
+    Settings: ClassVar[type] = D2STXSettings
+    reads: ClassVar[tuple[str, ...]] = ("pose", "features", "tokens", "video")
+
+    settings: D2STXSettings
+    model: str = "d2stx"
+    device: str = "auto"
+    threads: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @property
-    def count(self) -> int:
-        return max(int(round_half_up(self.final.sum())), 0)
+    def trained(self) -> TrainedCounter:
+        """The network with its encoders. Raises as `TrainedCounter` does, at the first use."""
+        with self._lock:
+            return self._load
+
+    @cached_property
+    def _load(self) -> TrainedCounter:
+        from racctl.counters.trained_counter import TrainedCounter
+        from racctl.device import pick_device, set_threads
+
+        if self.threads:
+            set_threads(self.threads)
+        return TrainedCounter(self.model, pick_device(self.device), self.settings)
 
     @property
-    def interval(self) -> tuple[int, int]:
-        """The lowest and highest count that any part of the model would give, the whole among them."""
-        counts = round_half_up(np.array([one.sum() for one in (self.final, *self.alone.values())]))
-        return max(int(counts.min()), 0), max(int(counts.max()), 0)
+    def mask_size(self) -> int:
+        return self.trained.mask_size
 
+    def uses_video(self, kind: str) -> bool:
+        if kind in ("features", "tokens"):
+            return bool(self.settings.explain)
+        return self.trained.sees_video
 
-class Counter:
-    """A trained D2-STX, ready to be fed. record: of its weights, for provenance.  fed: what its features must be made
-    by, see `racctl.encoders.tokens.fed_by`.  step: ticks for a token.  stride: of the windows that it was trained
-    on, ticks."""
+    def check(self) -> None:
+        """Raise DataError when only features can be counted."""
+        self.trained.check_encoders()
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        """name: a file, or embedded weights. UsageError for a name that is neither, DataError for another file."""
-        path = Path(name) if Path(name).is_file() else embedded(name)
-        if path is None:
-            raise UsageError(f"no such counter '{name}'; expected periodicity, d2stx or a file of 'racctl train'")
-        self.network, meta, self.record = load_trained(path, ("d2stx",))
-        self.network: D2STX
-        try:
-            self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
-            self.fed = fed_by(meta["input"], self.network.config.branches, str(path))
-        except (KeyError, TypeError, ValueError):
-            raise DataError(f"'{path}' has a damaged header: it does not say what it is fed with") from None
-        self.network.to(device)
-        self.device = device
+    def record(self, trained: bool = True) -> Meta:
+        """Return settings, constants, weights and the shares of the fusion, for provenance."""
+        del trained
+        return self.trained.record()
 
-    @property
-    def shares(self) -> Meta:
-        """How much each guide of the fusion has to say, where both have."""
-        share = getattr(getattr(self.network, "fusion", None), "share", None)
-        if share is None:
-            return {}
-        of_pose = float(share.detach())
-        return {"pose": round(of_pose, 4), "video": round(1 - of_pose, 4)}
-
-    def tokens(self, features: Features, where: str) -> Tokens:
-        """The tokens of a clip's features; DataError when they are not what the model was trained on."""
-        branches = self.network.config.branches
-        there = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
-        if not there:
-            raise DataError(f"'{where}' lacks the {branches if branches != 'both' else 'tokens'} the counter looks at")
-        found = sequence(features, self.step, where)
-        for name, made in fed_by(features.meta, there[0] if len(there) == 1 else "both", where).items():
-            if made != self.fed.get(name):
-                raise DataError(
-                    f"'{where}' is made by another {name} than the counter was trained with: {_short(made)} instead of "
-                    f"{_short(self.fed.get(name))}"
-                )
-        return Tokens(*(getattr(found, n) if n in there else None for n in BRANCHES), found.frame, found.time)
-
-    @torch.no_grad()
-    def densities(self, tokens: Tokens, shots: list[np.ndarray] | None = None) -> Densities:
-        """shots: of each exemplar the rows of `tokens` that show it. A long clip is read in chunks that overlap; where
-        they do, each counts the more the deeper a token lies in it."""
-        n = len(tokens)
-        found: dict[str, np.ndarray] = {}
-        weights = np.zeros(n)
-        for part, _ in chunks(n):
-            rows = np.arange(part.stop - part.start)
-            deep = np.minimum(rows, rows[::-1]) + 1.0
-            weights[part] += deep
-            for name, curve in self._read(tokens, part, shots or []).items():
-                found.setdefault(name, np.zeros(n))[part] += deep * curve
-        found = {name: curve / weights for name, curve in found.items()}
-        return Densities(found.pop("final"), found)
-
-    def given(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Tensor | list[Tensor]]:
-        """What the network is called with."""
-        found: dict[str, Tensor | list[Tensor]] = {}
-        for name in BRANCHES:
-            if (whole := getattr(tokens, name)) is not None:
-                found[name] = self._placed(whole[part])
-                found[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
-        return found
-
-    def _read(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, np.ndarray]:
-        made = self.network(**self.given(tokens, part, shots))
-        curves = {"final": made.final, "video": made.video, "pose": made.pose}
-        curves |= {f"fused by {guide}": curve for guide, curve in (made.guides or {}).items()}
-        return {name: one[0].double().cpu().numpy() / SCALE for name, one in curves.items() if one is not None}
-
-    def _placed(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(rows, np.float32)).to(self.device)[None]
-
-
-def chunks(n: int) -> list[tuple[slice, slice]]:
-    """What is read together of n tokens, and what of it is kept: parts of `CHUNK` that share `SHARED` with the next."""
-    parts = [slice(0, n)]
-    if n > CHUNK:
-        count = -(-(n - SHARED) // (CHUNK - SHARED))
-        starts = np.linspace(0, n - CHUNK, count).round().astype(int)
-        parts = [slice(start, start + CHUNK) for start in starts.tolist()]
-    seams = [0, *((one.stop + after.start) // 2 for one, after in pairwise(parts)), n]
-    return [(part, slice(*seam)) for part, seam in zip(parts, pairwise(seams), strict=True)]
-
-
-def exemplars(tokens: Tokens, spans: list[tuple[float, float]]) -> list[np.ndarray]:
-    """The tokens that show what is between start and stop, seconds; UsageError for a span outside the clip."""
-    found = []
-    for start, stop in spans:
-        first, last = tokens.time[[0, -1]]
-        if not first - 0.5 <= start < stop <= last + 0.5:
-            raise UsageError(f"'--exemplar {start:g}-{stop:g}' is not within the clip, {first:.2f} to {last:.2f} s")
-        found.append(shown(np.array([start, stop]), tokens.time))
-    return found
-
-
-def clearest(found: Densities, tokens: Tokens, most: int) -> list[np.ndarray]:
-    """The tokens that show the repetitions whose length is most usual, up to `most` of them."""
-    spans = repetitions(found.final, tokens.time, found.count)
-    if not len(spans):
-        return []
-    length = spans[:, 1] - spans[:, 0]
-    order = np.argsort(np.abs(length - np.median(length)), kind="stable")
-    return [shown(spans[k], tokens.time) for k in order[:most]]
-
-
-def _short(made: object) -> str:
-    """A part of a meta document in few words."""
-    if isinstance(made, dict):
-        weights = made.get("weights") or {}
-        return f"{made.get('encoder')} {str(weights.get('sha256', ''))[:8]}".strip()
-    return str(made)
+    def count(self, clip: Clip, people: list[int]) -> list[Count]:
+        return [self.trained.count(clip, person) for person in people]

@@ -1,17 +1,16 @@
-"""What a counter found in a clip: one person's repetitions on the clip's clock, as curves and as tables."""
+"""What a counter says of one person in a clip: repetitions on the clip's clock, as curves and as tables."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from racctl.contracts import Meta
-from racctl.counters.periodicity import Repetitions
 from racctl.density import repetitions
 from racctl.errors import DataError
 from racctl.io.parquet import table_from_rows
@@ -20,108 +19,148 @@ from racctl.scoring.count_metrics import round_half_up
 if TYPE_CHECKING:
     from racctl.counters.plot import Curve
 
+MOTION, DENSITY = "motion signal", "repetitions per second"  # units of a signal
+
 
 @dataclass(frozen=True)
-class Counted:
-    """One person's repetitions. frame, time: (T,) clock of the pose they were found in. meta: provenance.
+class Count:
+    """One person's repetitions in a clip of T frames. Every field means the same from every counter.
 
-    density: (T,) repetitions within each frame, whose sum is the count before it was rounded; None from a counter that
-    has none."""
+    clip, person: the clip's name, and the person's track.
+    count: repetitions, not rounded; see `repetitions`.
+    low, high: the fewest and the most that other readings of the clip give.
+    start, stop: (R,) int64 indices of frames, half-open, ascending, without overlap; R is the rounded count.
+    frame, time: (T,) the frames in the source's numbering, and their seconds.
+    signal: (T,) float64, the curve that the repetitions were read from, NaN where it is not known; unit: of what.
+    density: (T,) repetitions within each frame, whose sum is the count; None from a counter that reads none.
+    trained: whether trained weights had a say.
+    meta: provenance, put together by `racctl.counters.count_clip`.
+    """
 
     clip: str
     person: int
-    found: Repetitions
+    count: float
+    low: int
+    high: int
+    start: np.ndarray
+    stop: np.ndarray
     frame: np.ndarray
     time: np.ndarray
-    meta: Meta
+    signal: np.ndarray
+    unit: str
     density: np.ndarray | None = None
-
-    def frames(self) -> tuple[np.ndarray, np.ndarray]:
-        """First and one-past-last source frame of every repetition, each (R,) int64."""
-        ends = np.append(self.frame, self.frame[-1] + 1)
-        return self.frame[self.found.start], ends[self.found.stop]
-
-    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Begin and end of every repetition, each (R,) seconds in the video's own timestamps."""
-        usual = np.median(np.diff(self.time)) if len(self.time) > 1 else 0.0
-        ends = np.append(self.time, self.time[-1] + usual)
-        return self.time[self.found.start], ends[self.found.stop]
+    trained: bool = False
+    meta: Meta = field(default_factory=dict)
 
     @property
     def repetitions(self) -> int:
         """The count rounded half up, as people read it."""
-        return int(round_half_up(self.found.count))
+        return int(round_half_up(self.count))
+
+    @property
+    def agreement(self) -> float:
+        """How far the readings of the clip agree: the fewest repetitions as a share of the most, 1 for none."""
+        return self.low / self.high if self.high else 1.0
+
+    def frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first and one past the last source frame of every repetition, each (R,) int64."""
+        ends = np.append(self.frame, self.frame[-1] + 1)
+        return self.frame[self.start], ends[self.stop]
+
+    def seconds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return begin and end of every repetition, each (R,) seconds in the video's own timestamps."""
+        interval = np.median(np.diff(self.time)) if len(self.time) > 1 else 0.0
+        ends = np.append(self.time, self.time[-1] + interval)
+        return self.time[self.start], ends[self.stop]
+
+    @property
+    def period(self) -> float:
+        """The median time from the middle of one repetition to that of the next, s; NaN below two."""
+        return float(np.median(np.diff(self.time[(self.start + self.stop) // 2]))) if len(self.start) > 1 else math.nan
 
     def curve(self) -> Curve:
-        """What `racctl.counters.plot` draws."""
+        """Return what `racctl.counters.plot` draws."""
         from racctl.counters.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
 
         starts, stops = self.seconds()
-        f = self.found
-        label = "motion signal" if self.density is None else "repetitions per second"
-        return Curve(self.clip, self.time, f.signal, starts, stops, self.repetitions, f.low, f.high, label)
+        return Curve(self.clip, self.time, self.signal, starts, stops, self.repetitions, self.low, self.high, self.unit)
 
 
-def whole(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(R, 2) spans within `size` frames -> start and stop, each (R,) int64, half-open, of one frame at least."""
+def to_indices(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (R, 2) spans within `size` frames as start and stop, each (R,) int64, half-open, of one frame at least."""
     start, stop = np.rint(spans).astype(np.int64).T.clip(0, size)
     stop = np.maximum(stop, start + 1).clip(max=size)
     return np.minimum(start, stop - 1), stop
 
 
-def agreed(one: Counted, other: Counted) -> Counted:
-    """What two counters say of the same person: the geometric mean of their counts, as `placed`; `one` itself where
-    either counts nothing.
+def geometric_mean(base: Count, second: Count) -> Count:
+    """Return the geometric mean of two counts of one person, as `reposition` does; `base` itself where either is 0.
 
-    other: has a density."""
-    if not one.found.count or not other.repetitions:
-        return one
-    return placed(one, other, math.sqrt(one.found.count * other.found.count))
+    second: has a density.
+    """
+    if not base.count or not second.repetitions:
+        return base
+    return reposition(base, second, math.sqrt(base.count * second.count))
 
 
-def placed(one: Counted, other: Counted, count: float) -> Counted:
-    """So many repetitions, rounded, where the other's density puts them, with the clock, signal and provenance of `one`
-    and an interval that holds both intervals and the rounded count."""
+def reposition(base: Count, second: Count, count: float) -> Count:
+    """Return `base` with this count, its repetitions where the density of `second` puts them.
+
+    The interval holds both intervals and the rounded count; clock, signal and provenance are those of `base`.
+    """
+    if second.density is None:
+        raise ValueError("the second count has no density")
     total = int(round_half_up(count))
-    spans = repetitions(other.density, np.append(other.frame, other.frame[-1] + 1), total)
-    start, stop = whole(np.searchsorted(one.frame, spans), len(one.frame))
-    lasts = np.diff(one.time[(start + stop) // 2]) if len(start) > 1 else [np.nan]
-    low = min(one.found.low, other.found.low, total)
-    high = max(one.found.high, other.found.high, total)
-    found = replace(one.found, start=start, stop=stop, count=float(count), low=low, high=high)
-    return replace(one, found=replace(found, period=float(np.median(lasts))))
+    spans = repetitions(second.density, np.append(second.frame, second.frame[-1] + 1), total)
+    start, stop = to_indices(np.searchsorted(base.frame, spans), len(base.frame))
+    low = min(base.low, second.low, total)
+    high = max(base.high, second.high, total)
+    return replace(base, count=float(count), low=low, high=high, start=start, stop=stop, density=None)
 
 
-def counts_table(counted: list[Counted], rounded: bool = False) -> pa.Table:
-    """racctl.counts/1: one row per clip and person. rounded: whole counts, for people to read."""
-    rows = []
-    for c in counted:
-        count = float(c.repetitions) if rounded else c.found.count
-        low, high = float(c.found.low), float(c.found.high)
-        row = {"clip": c.clip, "person": c.person, "count": count, "low": low, "high": high, "frames": len(c.frame)}
-        rows.append(row if c.density is None else {**row, "density": c.density.astype(np.float32)})
-    return table_from_rows("racctl.counts/1", rows, _joint_meta(counted))
-
-
-def reps_table(counted: list[Counted]) -> pa.Table:
-    """racctl.reps/1: one row per repetition."""
+def counts_table(counts: list[Count], rounded: bool = False) -> pa.Table:
+    """Return a racctl.counts/1: one row per clip and person. rounded: whole counts, for people to read."""
     rows: list[dict[str, Any]] = []
-    for c in counted:
-        for rep, (start, stop, start_s, stop_s) in enumerate(zip(*c.frames(), *c.seconds(), strict=True), 1):
+    for entry in counts:
+        row = {
+            "clip": entry.clip,
+            "person": entry.person,
+            "count": float(entry.repetitions) if rounded else entry.count,
+            "low": float(entry.low),
+            "high": float(entry.high),
+            "frames": len(entry.frame),
+        }
+        rows.append(row if entry.density is None else {**row, "density": entry.density.astype(np.float32)})
+    return table_from_rows("racctl.counts/1", rows, _joint_meta(counts))
+
+
+def reps_table(counts: list[Count]) -> pa.Table:
+    """Return a racctl.reps/1: one row per repetition."""
+    rows: list[dict[str, Any]] = []
+    for entry in counts:
+        for rep, (start, stop, start_s, stop_s) in enumerate(zip(*entry.frames(), *entry.seconds(), strict=True), 1):
             rows.append(
-                {"clip": c.clip, "person": c.person, "rep": rep, "start": int(start), "stop": int(stop),
-                 "start_s": float(start_s), "stop_s": float(stop_s), "label": ""}
-            )  # fmt: skip
-    return table_from_rows("racctl.reps/1", rows, _joint_meta(counted))
+                {
+                    "clip": entry.clip,
+                    "person": entry.person,
+                    "rep": rep,
+                    "start": int(start),
+                    "stop": int(stop),
+                    "start_s": float(start_s),
+                    "stop_s": float(stop_s),
+                    "label": "",
+                }
+            )
+    return table_from_rows("racctl.reps/1", rows, _joint_meta(counts))
 
 
-def _joint_meta(counted: list[Counted]) -> Meta:
-    """The provenance of a table: one clip's own, or each clip's under its name."""
-    twice = [key for key, times in Counter((c.clip, c.person) for c in counted).items() if times > 1]
-    if twice:
-        raise DataError(f"two inputs are both called '{twice[0][0]}' by their own account; count them one by one")
-    keep = ("clip", "source", "steps", "pose_sha256")
-    metas = {c.clip: {key: c.meta[key] for key in keep if key in c.meta} for c in counted}
+def _joint_meta(counts: list[Count]) -> Meta:
+    """Return the provenance of a table: one clip's own, or each clip's under its name."""
+    times = Counter((entry.clip, entry.person) for entry in counts)
+    if repeated := [clip for (clip, _), number in times.items() if number > 1]:
+        raise DataError(f"two inputs are both called '{repeated[0]}' by their own account; count them one by one")
+    keys = ("clip", "source", "steps", "pose_sha256")
+    metas = {entry.clip: {key: entry.meta[key] for key in keys if key in entry.meta} for entry in counts}
     if len(metas) == 1:
         return next(iter(metas.values()))
     return {"clips": metas}

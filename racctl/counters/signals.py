@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
+from racctl.contracts import Pose
+
 RATE = 20.0  # Hz; the fastest exercises repeat about 3 times a second
 SMOOTHING = 0.1  # s, standard deviation; below the quickest flank of a repetition
 LONGEST_GAP = 1.0  # s; a movement may be missed altogether in a longer gap
@@ -161,3 +163,10 @@ def candidate_signals(flat: list[np.ndarray], path: np.ndarray, known: np.ndarra
         signals.extend(np.abs(turns - np.median(turns[known], axis=0)).T)
     signals.extend(np.linalg.norm(path - posture, axis=1) for posture in resting_postures(path[known]))
     return np.stack(signals)
+
+
+def visible_share(pose: Pose, person: int) -> float:
+    """Return the share of the frames that show a person (by index on axis M), from the first such frame to the last."""
+    joints = np.isfinite(pose.xyz[:, person, :, :2]).all(-1) & (pose.score[:, person] > 0)
+    visible = np.flatnonzero(joints.any(1))
+    return len(visible) / (visible[-1] - visible[0] + 1) if len(visible) else 0.0

@@ -2,157 +2,173 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+import sys
 from functools import cached_property
-from typing import IO
 
 import numpy as np
 import torch
 
-from racctl.contracts import Features, Meta, Pose
-from racctl.counters.d2stx import Counter, Densities, chunks, clearest, exemplars
-from racctl.counters.periodicity import Repetitions
-from racctl.counters.result import Counted, whole
+from racctl import density as density_module
+from racctl.contracts import Features, Meta
+from racctl.counters import reader
+from racctl.counters.d2stx import D2STXSettings
+from racctl.counters.reader import DensityReader, TokenDensities, chunks, clearest, exemplars
+from racctl.counters.result import DENSITY, Count, to_indices
 from racctl.density import repetitions
-from racctl.encoders.encode_clip import Clip, cut_out, encode_clip, estimates, opened
-from racctl.encoders.pair import NONE, Encoders, Options, load_encoders
+from racctl.encoders import tokens as tokens_module
+from racctl.encoders.base import NONE, Options
+from racctl.encoders.encode_clip import MASK_SIZE, cut_out, encode_clip, looks_at_masks
+from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
-from racctl.estimators.on_demand import Estimates, Estimators, estimator_lanes
-from racctl.io.spool import display_name
-from racctl.progress import Report, silent
+from racctl.estimators.clip import Clip, of_person
+from racctl.io.up_to_date import constants_digest
+from racctl.skeleton import normalise
 
 
 class TrainedCounter:
-    """A trained counter and the frozen encoders that it was trained on.
+    """A network that counts tokens, and the frozen encoders that it was trained on."""
 
-    shots: exemplars, (start, stop) in seconds.  again: so many of the repetitions found are its exemplars in a second
-    reading.  start, stop: seconds, of a video's part."""
+    def __init__(self, model: str, device: torch.device, settings: D2STXSettings) -> None:
+        """model: a name or a file. Raises as `DensityReader` does."""
+        self.reader = DensityReader(model, device)
+        self.settings = settings
+        fed = self.reader.fed
+        names = {branch: fed[branch]["encoder"] if branch in fed else NONE for branch in ("video", "pose")}
+        self.options = Options(
+            names["video"], names["pose"], window=fed["window"], stride=self.reader.stride, rate=fed["rate"]
+        )
+        if settings.explain:
+            from racctl.counters.attribution import check_explain_count
 
-    def __init__(
-        self, model: str, device: torch.device, shots: tuple[tuple[float, float], ...] = (), again: int = 0,
-        start: float | None = None, stop: float | None = None,
-    ) -> None:  # fmt: skip
-        """model: a name or a file. Raises as `Counter` does."""
-        self.counter, self.shots, self.again = Counter(model, device), shots, again
-        fed = self.counter.fed
-        names = {name: fed[name]["encoder"] if name in fed else NONE for name in ("video", "pose")}
-        self.options = Options(names["video"], names["pose"], window=fed["window"], stride=self.counter.stride,
-                               rate=fed["rate"], start=start, stop=stop)  # fmt: skip
+            check_explain_count(self.reader.network.config, settings.explain)
 
     @property
     def records(self) -> list[Meta]:
-        """Of all weights, for provenance."""
-        fed = self.counter.fed
-        return [self.counter.record, *(fed[name]["weights"] for name in ("video", "pose") if name in fed)]
+        """Name, digest and licence of all weights, for provenance."""
+        fed = self.reader.fed
+        return [self.reader.record, *(fed[branch]["weights"] for branch in ("video", "pose") if branch in fed)]
 
     @property
     def sees_video(self) -> bool:
-        return "video" in self.counter.fed
+        return "video" in self.reader.fed
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the masks that the video branch is shown; 0 where its encoder does not ship, for the counter takes
+        features alone then."""
+        try:
+            return MASK_SIZE if looks_at_masks(self.encoders) else 0
+        except DataError:
+            return 0
+
+    def record(self) -> Meta:
+        """Return settings, constants, weights and the shares of the fusion, for provenance."""
+        constants = constants_digest(sys.modules[__name__], reader, density_module, tokens_module, normalise)
+        args = {
+            "exemplars": [list(span) for span in self.settings.exemplars],
+            "shots": self.settings.self_exemplars,
+        }
+        return {"args": args, "constants": constants, "weights": self.records, "shares": self.reader.shares}
 
     @cached_property
     def encoders(self) -> Encoders:
-        """DataError when the counter was trained on others than those that ship."""
-        fed = self.counter.fed
+        """The frozen encoders. DataError when the counter was trained on others than those that ship."""
+        fed = self.reader.fed
         try:
-            found = load_encoders(self.options, self.counter.device)
+            encoders = load_encoders(self.options, self.reader.device)
         except UsageError:
-            found = Encoders(None, None)
+            encoders = Encoders(None, None)
         for name in ("video", "pose"):
-            branch = getattr(found, name)
+            branch = getattr(encoders, name)
             if name in fed and (branch is None or branch.record != fed[name]["weights"]):
                 raise DataError(
                     f"this counter was trained on tokens of other encoders than those that ship "
                     f"('{fed[name]['encoder']}'); make them with 'racctl encode' and count those"
                 )
-        return found
+        return encoders
 
-    def refuse_unknown_encoders(self) -> None:
-        """DataError when only features can be counted."""
-        _ = self.encoders
+    def check_encoders(self) -> None:
+        """Raise DataError when only features can be counted."""
+        self.encoders.rate(self.options)
 
-    def mask_lanes(self, lanes: int, each: int) -> AbstractContextManager[list[Estimators]]:
-        """What estimates the masks that the video branch is shown; nothing where its encoder does not ship, for the
-        counter takes features alone then."""
-        wanted = Estimates()
-        with suppress(DataError):
-            wanted = replace(estimates(self.encoders, self.options), pose=False)
-        return estimator_lanes(wanted, lanes, each)
+    def count(self, clip: Clip, person: int) -> Count:
+        """Count one person, by index on axis M, or the features that the clip is."""
+        if clip.kind in ("features", "tokens"):
+            return self._count_features(clip.features, clip, clip.name, 0)
+        encoders, track = self.encoders, int(clip.pose.track[person])
+        clip = clip.with_pose(of_person(clip.pose, person))
+        if not (self.sees_video and clip.shows_picture):
+            if encoders.pose is None:
+                raise DataError(f"this counter looks at the video alone, and '{clip.name}' is a pose")
+            encoders, clip = Encoders(None, encoders.pose), clip.joints_only()
+        return self._count_features(encode_clip(clip, encoders, self.options), clip, clip.name, track)
 
-    def open_pose(self, pose: Pose, person: int) -> Clip:
-        """The person at this place of axis M, to be counted by the joints alone. DataError when the counter needs a
-        picture."""
-        if self.encoders.pose is None:
-            raise DataError(f"this counter looks at the video alone, and '{pose.clip}' is a pose")
-        return Clip(pose.clip, pose.clip, pose=only(pose, person))
+    def _count_features(self, features: Features, clip: Clip, name: str, track: int) -> Count:
+        tokens = self.reader.tokens(features, name)
+        shots = self._exemplars(tokens)
+        if self.settings.explain:
+            self._explain(tokens, shots, features, clip)
+        return as_count(self.reader.densities(tokens, shots), tokens, name, track)
 
-    def open_video(
-        self, file: IO[bytes], name: str, pose: Pose, person: int, masks: Estimators, report: Report = silent
-    ) -> Clip:
-        """The person at this place, to be counted by joints and picture."""
-        where, alone = display_name(name), only(pose, person)
-        return opened(file, name, where, alone, self.encoders, self.options, masks, report)
+    def _explain(self, tokens: Tokens, shots: list[np.ndarray], features: Features, clip: Clip) -> None:
+        """Write pictures of what the network looks at; see `racctl.counters.attribution`."""
+        from racctl.counters.attribution import attribute, explain_count, join
 
-    def encode(self, clip: Clip, report: Report = silent) -> Features:
-        """Tokens of a clip; without a video those of the joints."""
-        encoders = self.encoders if clip.video else Encoders(None, self.encoders.pose)
-        return encode_clip(clip, encoders, self.options, report)
-
-    def count(self, features: Features, clip: str, person: int, meta: Meta) -> Counted:
-        """Count a clip by its tokens."""
-        tokens = self.counter.tokens(features, clip)
-        found = self.counter.densities(tokens, self._shots(tokens))
-        frame, time, density = on_frames(found, tokens)
-        return Counted(clip, person, as_repetitions(found, tokens, density, time), frame, time, meta, density)
-
-    def explain(
-        self, features: Features, folder: str, name: str, pose: Pose | None = None, film: str = "",
-        clip: Clip | None = None,
-    ) -> None:  # fmt: skip
-        """Pictures of what it looks at; see `racctl.counters.attribution`. film: the clip's video, "" for none."""
-        from racctl.counters.attribution import explain_count, joined, looks
-
-        tokens = self.counter.tokens(features, name)
         if tokens.video is None or tokens.pose is None:
-            raise UsageError(f"'--explain' shows how pose and video are fused, and of '{name}' one is not there")
-        shots, parts = self._shots(tokens), chunks(len(tokens))
-        each = [looks(self.counter.network, **self.counter.given(tokens, part, shots)) for part, _ in parts]
-        found = joined(each, [slice(kept.start - part.start, kept.stop - part.start) for part, kept in parts])
-        cut = cut_out(clip) if clip is not None else None
-        explain_count(found, tokens, pose, film or None, folder, name, topology=features.meta["pose"]["topology"],
-                      area=cut.box if cut else None)  # fmt: skip
+            raise UsageError(
+                f"'--explain' shows how pose and video are fused, and '{clip.name}' lacks the "
+                f"{'video' if tokens.video is None else 'pose'}"
+            )
+        parts = chunks(len(tokens))
+        each = [attribute(self.reader.network, **self.reader.inputs(tokens, part, shots)) for part, _ in parts]
+        attribution = join(each, [slice(core.start - part.start, core.stop - part.start) for part, core in parts])
+        is_video = clip.kind not in ("features", "tokens") and clip.shows_picture
+        explain_count(
+            attribution,
+            tokens,
+            clip.pose if is_video else None,
+            clip.video_name if clip.video_name not in ("", "-") else None,
+            self.settings.explain,
+            clip.name,
+            topology=features.meta["pose"]["topology"],
+            area=cut_out(clip).box if is_video and self.mask_size else None,
+        )
 
-    def _shots(self, tokens: Tokens) -> list[np.ndarray]:
-        """Of each exemplar the tokens that show it: those that are named, or of a first reading."""
-        if not self.again:
-            return exemplars(tokens, self.shots)
-        return clearest(self.counter.densities(tokens), tokens, self.again)
+    def _exemplars(self, tokens: Tokens) -> list[np.ndarray]:
+        """Of each exemplar the tokens that show it: those that are named, or of a first pass."""
+        if not self.settings.self_exemplars:
+            return exemplars(tokens, self.settings.exemplars)
+        return clearest(self.reader.densities(tokens), tokens, self.settings.self_exemplars)
 
 
-def only(pose: Pose, person: int) -> Pose:
-    """The pose of one person, by place on axis M."""
-    kept = [person]
-    world = None if pose.world is None else pose.world[:, kept]
-    return replace(pose, xyz=pose.xyz[:, kept], score=pose.score[:, kept], track=pose.track[kept], world=world)
-
-
-def on_frames(found: Densities, tokens: Tokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Source frames (T,) int64, their seconds (T,), and the repetitions within each (T,)."""
+def on_frames(densities: TokenDensities, tokens: Tokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return source frames (T,) int64, their seconds (T,), and the repetitions within each (T,)."""
     first, last = round(tokens.frame[0]), round(tokens.frame[-1])
     edges = np.arange(first, max(last, first + 1) + 1)
-    reached = np.interp(edges, tokens.frame, np.concatenate([[0.0], np.cumsum(found.final)]))
+    reached = np.interp(edges, tokens.frame, np.concatenate([[0.0], np.cumsum(densities.final)]))
     return edges[:-1], np.interp(edges[:-1], tokens.frame, tokens.time), np.diff(reached)
 
 
-def as_repetitions(found: Densities, tokens: Tokens, density: np.ndarray, time: np.ndarray) -> Repetitions:
-    """The count with one row per repetition, on the clock of `on_frames`."""
-    spans = repetitions(found.final, tokens.frame, found.count) - round(tokens.frame[0])
-    start, stop = whole(spans, len(time))
-    low, high = found.interval
-    lasts = np.diff(np.interp(spans.mean(1), np.arange(len(time)), time)) if len(spans) > 1 else [np.nan]
-    shown = np.gradient(time) if len(time) > 1 else np.ones(1)
-    sums = [max(one.sum(), 0.0) for one in (found.final, *found.alone.values())]
-    agreement = min(sums) / max(sums) if max(sums) > 0 else 1.0
-    return Repetitions(start, stop, max(float(found.final.sum()), 0.0), low, high, density / np.maximum(shown, 1e-6),
-                       float(np.median(lasts)), agreement, False)  # fmt: skip
+def as_count(densities: TokenDensities, tokens: Tokens, clip: str, track: int) -> Count:
+    """Return the count with its repetitions on the clock of `on_frames`."""
+    frame, time, density = on_frames(densities, tokens)
+    spans = repetitions(densities.final, tokens.frame, densities.count) - round(tokens.frame[0])
+    start, stop = to_indices(spans, len(time))
+    low, high = densities.interval
+    seconds = np.gradient(time) if len(time) > 1 else np.ones(1)
+    return Count(
+        clip=clip,
+        person=track,
+        count=max(float(densities.final.sum()), 0.0),
+        low=low,
+        high=high,
+        start=start,
+        stop=stop,
+        frame=frame,
+        time=time,
+        signal=density / np.maximum(seconds, 1e-6),
+        unit=DENSITY,
+        density=density,
+        trained=True,
+    )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from racctl.contracts import Meta, Pose
+from racctl.encoders.base import Options
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
@@ -26,7 +27,6 @@ from racctl.skeleton.topology import topology_named
 from racctl.weights import embedded
 from racctl.weights.load import load_trained
 
-POSE_ENCODERS = ("ctrgcn",)
 SHOWN = 64  # frames that a window is shown in, whatever its length
 STEP = 4  # frames for a token
 OWN, NTU = 4, 3  # channels of what the two kinds see
@@ -103,6 +103,12 @@ def centred(windows: Tensor, joint: int) -> Tensor:
     return torch.where(seen[..., None, None], windows - origin[:, None, None], windows)
 
 
+def open_ctrgcn(options: Options, device: torch.device) -> PoseEncoder:
+    """Return the encoder with the weights that the options name."""
+    untrained = options.random and not options.pose_weights
+    return pose_encoder(options.pose_encoder, options.pose_weights, untrained, device, options.seed)
+
+
 def pose_encoder(
     name: str, weights: str = "", random: bool = False, device: torch.device | None = None, seed: int = 0
 ) -> PoseEncoder:
@@ -111,8 +117,6 @@ def pose_encoder(
 
     Raises UsageError for a name that is none, DataError for weights that do not fit.
     """
-    if name not in POSE_ENCODERS:
-        raise UsageError(f"no such pose encoder '{name}'; expected {', '.join(POSE_ENCODERS)} or none")
     if random:
         config = CTRGCNConfig(people=1, channels=OWN, topology="d2stx25")
         with torch.random.fork_rng(devices=[]):
@@ -137,7 +141,7 @@ def _loaded(name: str, path: Path) -> PoseEncoder:
         raise DataError(f"cannot open '{path}': {(error.strerror or str(error)).lower()}") from None
     if kind != "safetensors":
         return _released(name, path)
-    network, meta, record = load_trained(path, POSE_ENCODERS)
+    network, meta, record = load_trained(path, [name])
     rate, smooth = (float(meta["input"].get(key, 0)) for key in ("rate", "smooth"))
     return PoseEncoder(name, network, record, torch.device("cpu"), rate, smooth)
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -26,44 +25,40 @@ from racctl import windows as windows_module
 from racctl.contracts import Features, Mask, Meta, Pose, step
 from racctl.encoders import ctrgcn as pose_tokens
 from racctl.encoders import silhouette
+from racctl.encoders.base import Options
 from racctl.encoders.ctrgcn import SHOWN, STEP, PoseEncoder
 from racctl.encoders.kinetics import VideoEncoder
-from racctl.encoders.pair import Encoders, Options
+from racctl.encoders.pair import Encoders
 from racctl.encoders.silhouette import SILHOUETTE, Cutter
-from racctl.errors import DataError, UsageError
-from racctl.estimators.mask import MaskFilm
-from racctl.estimators.on_demand import (
-    Estimates,
-    Estimators,
-    given_pose,
-    refuse_other_clip,
-    refuse_other_part,
-    refuse_other_source,
-)
-from racctl.io.escounts import holds_tokens, import_tokens
-from racctl.io.npz import read_mask, read_pose
+from racctl.errors import DataError
+from racctl.estimators.clip import Clip
+from racctl.estimators.mask import PackedMasks
+from racctl.estimators.on_demand import refuse_other_part
 from racctl.io.prefetch import ahead
-from racctl.io.sniff import sniff
-from racctl.io.spool import ArraySpool, clip_name, display_name, file_digest, open_input, sha256
+from racctl.io.spool import ArraySpool, file_digest, sha256
 from racctl.io.up_to_date import constants_digest, recorded_meta
-from racctl.progress import Report, silent
+from racctl.progress import Report
 from racctl.skeleton import normalise
 from racctl.video import crop
 from racctl.video import sampling as ticks
 from racctl.video.crop import Cut
-from racctl.video.decode import Frame, Video, frames, probe, upright
+from racctl.video.decode import Frame, upright
 from racctl.video.losses import Losses
 from racctl.video.sampling import Clock, Shots, batched, cut, on_clock
-from racctl.video.span import no_frame, refuse_cut_short, told
+from racctl.video.span import no_frame, refuse_cut_short
 from racctl.windows import RATE, apart, at_or_before, shown_for, tell_gaps
 
 LARGEST = 65504.0  # of float16
+MASK_SIZE = 256  # pixels of the masks that silhouettes are cut out by
 
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of a clip. cycles: (R, 2) repetitions in source frames, for exemplars; None for windows.  segment:
-    source frames to keep to, half-open; None for all."""
+    """Which part of a clip.
+
+    cycles: (R, 2) repetitions in source frames, for exemplars; None for windows.
+    segment: source frames to keep to, half-open; None for all.
+    """
 
     cycles: np.ndarray | None = None
     segment: tuple[int, int] | None = None
@@ -73,139 +68,208 @@ class Part:
         return "windows" if self.cycles is None else "repetitions"
 
 
-def estimates(encoders: Encoders, options: Options) -> Estimates:
-    """What has to be estimated of a video before it can be encoded."""
-    mask = bool(encoders.video) and encoders.video.look.kind == SILHOUETTE and not options.mask
-    pose = encoders.pose is not None and not options.pose
-    return Estimates(256 if mask else 0, pose, options.start, options.stop, options.mask_model, options.pose_model,
-                     options.download)  # fmt: skip
-
-
-def made_by(encoders: Encoders, options: Options, part: Part, pose: str = "") -> Meta:
-    """The provenance entry of features that these make. pose: digest of a pose that is the input itself."""
-    wanted, cycles = estimates(encoders, options), part.cycles
-    windows = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
-    asked = step(
-        "encode", __version__, span=part.span, encoder=encoders.video.name if encoders.video else None,
-        pose_encoder=encoders.pose.name if encoders.pose else None, preset=options.preset or None,
-        **(windows if cycles is None else {"repetitions": short_digest(cycles.astype("<i8").tobytes())}),
-        zeros=options.zeros or None, start=options.start, stop=options.stop,
-        segment=list(part.segment) if part.segment else None,
-        mask_model=options.mask_model if wanted.mask else None,
-        pose_model=options.pose_model if wanted.pose and not pose else None,
-        mask=file_digest(options.mask), pose=pose or file_digest(options.pose),
-    )  # fmt: skip
-    constants = constants_digest(sys.modules[__name__], pose_tokens, silhouette, crop, normalise, ticks, windows_module)
-    weights = [branch.record for branch in (encoders.video, encoders.pose) if branch]
-    return {**asked, "constants": constants, "weights": weights}
-
-
 @dataclass
-class Clip:
-    """One clip, opened. file, video: None where only a pose is known.  part: what of it is wanted.  losses: what of it
-    could not be decoded, once it was read."""
+class Reading:
+    """A clip as its encoders read it: with its pose and masks, checked against the video.
 
-    name: str
-    where: str
-    file: IO[bytes] | None = None
-    video: Video | None = None
-    pose: Pose | None = None
-    mask: Mask | MaskFilm | None = None
+    losses: what of the video could not be decoded, once it was read.
+    """
+
+    clip: Clip
+    encoders: Encoders
+    options: Options
     part: Part = field(default_factory=Part)
-    meta: Meta = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
+
+    @cached_property
+    def pose(self) -> Pose | None:
+        return self.clip.pose if self.encoders.pose or not self.clip.shows_picture else None
+
+    @cached_property
+    def mask(self) -> Mask | PackedMasks | None:
+        return self.clip.mask if looks_at_masks(self.encoders) and self.clip.shows_picture else None
+
+    @property
+    def name(self) -> str:
+        return self.clip.name
+
+    @property
+    def where(self) -> str:
+        return self.clip.video_where if self.clip.shows_picture else self.clip.where
 
     @property
     def end(self) -> tuple[int, float]:
         """One past its last frame, and where that ends, seconds."""
-        if self.video:
-            return self.video.frames, self.video.start_time + self.video.duration + 1 / self.video.fps
-        frame, time = self.pose.frame, self.pose.time
+        if self.clip.shows_picture and self.encoders.video:
+            video = self.clip.video
+            return video.frames, video.start_time + video.duration + 1 / video.fps
+        frame, time = self.clip.pose.frame, self.clip.pose.time
         return int(frame[-1]) + apart(frame), float(time[-1]) + shown_for(time, 1 / RATE)
 
-    def frames(self, options: Options) -> Iterator[Frame]:
-        """The frames that are wanted, from the video or (without pictures) from the pose's clock."""
-        if self.file is not None:
-            found = frames(self.file, self.where, options.start, options.stop, losses=self.losses)
-            found = told(found, self.losses, self.where)
+    def expected(self) -> int:
+        """How many frames there are, about."""
+        pictures = self.clip.shows_picture and self.encoders.video
+        return self.clip.video.frames if pictures else len(self.clip.pose.frame)
+
+    def check(self) -> Reading:
+        """Raise DataError for a video that is cut short, or a pose or masks that were made of another one."""
+        if not self.clip.shows_picture:
+            return self
+        refuse_cut_short(self.clip.video, self.clip.span.start, self.clip.span.stop, self.where)
+        self.losses.remarks = self.clip.video.ending.remarks
+        for estimate in (self.pose, self.mask):  # the pose first, which takes longer to fail
+            if estimate is not None:
+                self.clip.refuse_other_source(estimate)
+        return self
+
+    def meta(self) -> Meta:
+        """What the document of the features says of where they come from."""
+        if not self.clip.shows_picture:
+            pose = self.clip.pose.meta
+            source = {"source": pose["source"]} if "source" in pose else {}
+            steps = list(pose.get("steps", []))
         else:
-            begin = -np.inf if options.start is None else options.start
-            end = np.inf if options.stop is None else options.stop
-            found = (
-                Frame(int(number), float(time), None)
-                for number, time in zip(self.pose.frame, self.pose.time, strict=True)
-                if begin <= time < end
-            )
+            source = {"source": {**self.clip.video.source(), **(self.losses.record() if self.losses else {})}}
+            steps = [
+                entry for part in (self.mask, self.pose) if part is not None for entry in part.meta.get("steps", [])
+            ]
+        return {
+            **source,
+            "clip": self.name,
+            "steps": [*steps, encode_step(self.clip, self.encoders, self.options, self.part)],
+        }
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames of the part, from the video or (without pictures) from the pose's clock."""
+        if self.clip.shows_picture:
+            source = self.clip.frames(self.losses)
+        else:
+            begin, end = self.clip.span.bounds
+            clock = zip(self.clip.pose.frame, self.clip.pose.time, strict=True)
+            source = (Frame(int(number), float(time), None) for number, time in clock if begin <= time < end)
         low, high = self.part.segment or (0, np.inf)
-        return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, found))
+        return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, source))
 
 
-def encode_clip(clip: Clip, encoders: Encoders, options: Options, report: Report = silent) -> Features:
-    """Tokens of every window of a clip, or of every repetition in `clip.part`.
+def looks_at_masks(encoders: Encoders) -> bool:
+    """Whether masks have to be there, or estimated, before a video can be encoded."""
+    return bool(encoders.video) and encoders.video.look.kind == SILHOUETTE
+
+
+def encode_step(clip: Clip, encoders: Encoders, options: Options, part: Part) -> Meta:
+    """Return the provenance entry of the features that these encoders make of a clip."""
+    models = clip.estimators.estimates
+    pose_digest = clip.digest if clip.kind == "pose" else file_digest(clip.pose_path)
+    if part.cycles is None:
+        shape = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
+    else:
+        shape = {"repetitions": short_digest(part.cycles.astype("<i8").tobytes())}
+    entry = step(
+        "encode",
+        __version__,
+        span=part.span,
+        encoder=encoders.video.name if encoders.video else None,
+        pose_encoder=encoders.pose.name if encoders.pose else None,
+        preset=options.preset or None,
+        **shape,
+        zeros=options.zeros or None,
+        start=clip.span.start,
+        stop=clip.span.stop,
+        segment=list(part.segment) if part.segment else None,
+        mask_model=models.mask_model if looks_at_masks(encoders) and not clip.mask_path else None,
+        pose_model=models.pose_model if encoders.pose and not pose_digest else None,
+        mask=file_digest(clip.mask_path),
+        pose=pose_digest,
+    )
+    constants = constants_digest(sys.modules[__name__], pose_tokens, silhouette, crop, normalise, ticks, windows_module)
+    weights = [branch.record for branch in (encoders.video, encoders.pose) if branch]
+    return {**entry, "constants": constants, "weights": weights}
+
+
+def encode_clip(clip: Clip, encoders: Encoders, options: Options, part: Part | None = None) -> Features:
+    """Return the tokens of every window of a clip, or of every repetition in `part`.
 
     The arrays are memory maps of temporary files. Raises DataError, naming the clip, when it has no frame in the part
     asked for, a repetition lies outside it, mask or pose cover another part, or the tokens are not finite.
     """
-    source = clip.frames(options)
+    reading = Reading(clip, encoders, options, part or Part()).check()
+    source = reading.frames()
     first = next(source, None)
     if first is None:
-        raise DataError(_no_frame(clip))
-    cycles = None if clip.part.cycles is None else _within(clip, first.number)
+        raise DataError(_no_frame(reading))
+    cycles = None if reading.part.cycles is None else _within(reading, first.number)
     rate = 0.0 if cycles is not None else encoders.rate(options)
-    clock, expected = Clock([], []), clip.video.frames if clip.video else len(clip.pose.frame)
-    clocked = _counted(on_clock(itertools.chain([first], source), rate), expected, report)
-    made: dict[str, np.ndarray] = {}
+    clock = Clock([], [])
+    frames = _with_report(on_clock(itertools.chain([first], source), rate), reading.expected(), clip.report)
+    tokens: dict[str, np.ndarray] = {}
     if encoders.video:
         shots = Shots(options.window, options.stride, encoders.video.frames, cycles)
-        made["video"] = _encode_video(clip, encoders.video, shots, clocked, clock, options)
+        tokens["video"] = _encode_video(reading, encoders.video, shots, frames, clock)
     else:
-        for tick in clocked:
+        for tick in frames:
             clock.frame.append(tick.number)
             clock.time.append(tick.time)
-        _refuse_beyond(clip, cycles, clock)
+        _refuse_beyond(reading, cycles, clock)
     if rate:
         tell_gaps(clip.name, np.array(clock.time))
-    covered = np.array([clock.frame[0], clock.frame[-1]])
-    for part in (clip.mask, clip.pose if clip.file is not None else None):
-        if part is not None:
-            refuse_other_part(part, covered, clip.where)
+    _refuse_other_parts(reading, clock)
     spans = _spans(options, len(clock.frame), cycles)
     if encoders.pose:
-        made["pose"] = _encode_pose(clip, encoders.pose.seen(clip.pose, rate), encoders.pose, spans, clock, options)
+        tokens["pose"] = _encode_pose(reading, encoders.pose, rate, spans, clock)
+    return _features(reading, tokens, clock, spans, rate)
+
+
+def _refuse_other_parts(reading: Reading, clock: Clock) -> None:
+    covered = np.array([clock.frame[0], clock.frame[-1]])
+    for estimate in (reading.mask, reading.pose) if reading.clip.shows_picture else ():
+        if estimate is not None:
+            refuse_other_part(estimate, covered, reading.where)
+
+
+def _features(
+    reading: Reading, tokens: dict[str, np.ndarray], clock: Clock, spans: np.ndarray, rate: float
+) -> Features:
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
-    stop, stop_s = np.minimum(stop, clip.end[0]), np.minimum(stop_s, clip.end[1])
-    if clip.losses:
-        clip.meta["source"] = {**clip.meta["source"], **clip.losses.record()}
-    meta = {**clip.meta, **_about(encoders, options, rate, cycles is not None)}
-    meta |= {} if cycles is not None else {"ticks": len(clock.frame)}
-    return Features(start, stop, meta, made.get("video"), made.get("pose"), start_s, stop_s).check(clip.where)
+    stop, stop_s = np.minimum(stop, reading.end[0]), np.minimum(stop_s, reading.end[1])
+    exemplars = reading.part.cycles is not None
+    meta = {**reading.meta(), **_about(reading.encoders, reading.options, rate, exemplars)}
+    meta |= {} if exemplars else {"ticks": len(clock.frame)}
+    features = Features(start, stop, meta, tokens.get("video"), tokens.get("pose"), start_s, stop_s)
+    return features.check(reading.where)
 
 
-def _no_frame(clip: Clip) -> str:
-    if clip.video is None:
-        return f"'{clip.where}' has no frame in the part asked for"
-    return no_frame(clip.file, clip.video, clip.losses, clip.where)
+def _no_frame(reading: Reading) -> str:
+    clip = reading.clip
+    if clip.video_file is None or not reading.encoders.video:
+        return f"'{reading.where}' has no frame in the part asked for"
+    return no_frame(clip.video_file, clip.video, reading.losses, reading.where)
 
 
-def _within(clip: Clip, first: int) -> np.ndarray:
+def _within(reading: Reading, first: int) -> np.ndarray:
     """(R, 2) ticks of the clip's repetitions, by their beginning; DataError for one that lies outside."""
-    cycles = clip.part.cycles[np.argsort(clip.part.cycles[:, 0], kind="stable")] - first
+    cycles = reading.part.cycles[np.argsort(reading.part.cycles[:, 0], kind="stable")] - first
     if not len(cycles):
-        raise DataError(f"clip '{clip.name}' has no repetition to encode")
-    if (cycles[:, 0] < 0).any() or (cycles[:, 1] <= cycles[:, 0]).any() or (cycles[:, 1] > clip.end[0] - first).any():
-        raise DataError(f"clip '{clip.name}' has repetitions that are empty or outside it; see 'racctl check-labels'")
+        raise DataError(f"clip '{reading.name}' has no repetition to encode")
+    if (
+        (cycles[:, 0] < 0).any()
+        or (cycles[:, 1] <= cycles[:, 0]).any()
+        or (cycles[:, 1] > reading.end[0] - first).any()
+    ):
+        raise DataError(
+            f"clip '{reading.name}' has repetitions that are empty or outside it; see 'racctl check-labels'"
+        )
     return cycles
 
 
-def _refuse_beyond(clip: Clip, cycles: np.ndarray | None, clock: Clock) -> None:
+def _refuse_beyond(reading: Reading, cycles: np.ndarray | None, clock: Clock) -> None:
     """DataError when a repetition ends after the last frame that there was."""
     if cycles is not None and cycles[:, 1].max() > len(clock.frame):
         raise DataError(
-            f"clip '{clip.name}' has repetitions after frame {clock.frame[-1]}, the last that there is ('--stop'?)"
+            f"clip '{reading.name}' has repetitions after frame {clock.frame[-1]}, the last that there is ('--stop'?)"
         )
 
 
-def _counted(ticks: Iterator[Frame], expected: int, report: Report) -> Iterator[Frame]:
+def _with_report(ticks: Iterator[Frame], expected: int, report: Report) -> Iterator[Frame]:
     for frame in ticks:
         yield frame
         report(frame.number, expected)
@@ -220,16 +284,17 @@ def _spans(options: Options, total: int, cycles: np.ndarray | None) -> np.ndarra
 
 
 def _encode_video(
-    clip: Clip, encoder: VideoEncoder, shots: Shots, ticks: Iterator[Frame], clock: Clock, options: Options
+    reading: Reading, encoder: VideoEncoder, shots: Shots, frames: Iterator[Frame], clock: Clock
 ) -> np.ndarray:
     """(S, C, T', h, w) float16. Decoding goes on while the network computes."""
-    prepare = _prepare(clip, encoder)
+    options = reading.options
+    prepare = _prepare(reading, encoder)
     blank = encoder.look.blank() if options.zeros else None
-    windows = cut(ticks, shots, prepare, clock, blank)
+    windows = cut(frames, shots, prepare, clock, blank)
     with ArraySpool() as spool:
         for batch in ahead(batched(windows, options.batch or _fastest(encoder)), 2):
-            spool.add(_halved(encoder(torch.from_numpy(batch)), clip, "video"))
-        _refuse_beyond(clip, shots.cycles, clock)
+            spool.add(_halved(encoder(torch.from_numpy(batch)), reading.name, "video"))
+        _refuse_beyond(reading, shots.cycles, clock)
         return spool.array()
 
 
@@ -238,47 +303,41 @@ def _fastest(encoder: VideoEncoder) -> int:
     return 8 if encoder.device.type != "cpu" or encoder.look.kind == SILHOUETTE else 1
 
 
-def cut_out(clip: Clip) -> Cut | None:
-    """Where the silhouette encoder cuts out the person; None for a clip without a mask."""
-    if clip.mask is None or clip.video is None:
-        return None
-    return Cut.of(_masks(clip), clip.mask.frame, clip.video)
+def cut_out(clip: Clip) -> Cut:
+    """Return where the silhouette encoder cuts out the person of a video."""
+    return Cut.of(clip.mask.mask, clip.mask.frame, clip.video)
 
 
-def _masks(clip: Clip):
-    return clip.mask.mask if isinstance(clip.mask, Mask) else clip.mask
-
-
-def _prepare(clip: Clip, encoder: VideoEncoder):
-    """What makes a frame's picture of this encoder's kind."""
-    if encoder.look.kind == SILHOUETTE:
-        return Cutter(_masks(clip), clip.mask.frame, clip.video, encoder.look.side)
-    rotation = clip.video.rotation
+def _prepare(reading: Reading, encoder: VideoEncoder) -> Callable[[Frame], np.ndarray]:
+    """Return what makes a frame's picture of this encoder's kind."""
+    if reading.mask is not None:
+        return Cutter(reading.mask.mask, reading.mask.frame, reading.clip.video, encoder.look.side)
+    rotation = reading.clip.video.rotation
     return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
 
 
-def _encode_pose(
-    clip: Clip, seen: np.ndarray, encoder: PoseEncoder, spans: np.ndarray, clock: Clock, options: Options
-) -> np.ndarray:
-    """(S, C, T', V, 1) float16. seen: what the encoder is shown of each frame of the pose."""
+def _encode_pose(reading: Reading, encoder: PoseEncoder, rate: float, spans: np.ndarray, clock: Clock) -> np.ndarray:
+    """(S, C, T', V, 1) float16."""
+    pose, options = reading.clip.pose, reading.options
+    joints_shown = encoder.seen(pose, rate)
     frame = np.array(clock.frame)
     with ArraySpool() as spool:
         for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
             ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
-            joints = seen[at_or_before(clip.pose.frame, frame[ticks.clip(0, len(frame) - 1)])]
+            joints = joints_shown[at_or_before(pose.frame, frame[ticks.clip(0, len(frame) - 1)])]
             if options.zeros:
                 joints[ticks >= len(frame)] = 0
-            spool.add(_halved(encoder(joints), clip, "pose"))
+            spool.add(_halved(encoder(joints), reading.name, "pose"))
         return spool.array()
 
 
-def _halved(tokens: torch.Tensor, clip: Clip, branch: str) -> np.ndarray:
+def _halved(tokens: torch.Tensor, clip: str, branch: str) -> np.ndarray:
     """float16 of finite tokens; DataError otherwise, and for what float16 cannot hold."""
     largest = tokens.abs().max()
     if not torch.isfinite(largest):
-        raise DataError(f"clip '{clip.name}': the {branch} encoder gives values that are not finite; check its weights")
+        raise DataError(f"clip '{clip}': the {branch} encoder gives values that are not finite; check its weights")
     if largest > LARGEST:
-        raise DataError(f"clip '{clip.name}': the {branch} encoder gives values up to {largest:.3g}, beyond float16")
+        raise DataError(f"clip '{clip}': the {branch} encoder gives values up to {largest:.3g}, beyond float16")
     return tokens.cpu().to(torch.float16).numpy()
 
 
@@ -299,105 +358,14 @@ def _about(encoders: Encoders, options: Options, rate: float, exemplars: bool) -
     return about
 
 
-def encode_source(
-    source: str, encoders: Encoders, options: Options, estimators: Estimators, report: Report = silent,
-    part: Part | None = None,
-) -> Features:  # fmt: skip
-    """Encode a video, or a racctl.pose/1 (with `options.video` both). source: a path, or "-" for stdin.  part: of it.
-
-    Raises DataError when the input is neither, UsageError for a pose whose video is needed and not named.
-    """
-    with open_input(source) as file, ExitStack() as stack:
-        where, name, pose, given = display_name(source), source, None, ""
-        if holds_tokens(file):
-            if part and part.cycles is not None:
-                raise UsageError(f"'{where}' holds tokens already; leave out '--reps'")
-            return _imported(file, source, options, stack)
-        if sniff(file) == "npz":
-            if options.pose:
-                raise UsageError(f"'{where}' is a pose itself; leave out '--pose'")
-            pose, given = read_pose(file, where), sha256(file)
-            name, file = options.video, None
-            if name:
-                file = stack.enter_context(open_input(name))
-                refuse_other_clip(pose.clip, name)
-            elif encoders.video:
-                raise UsageError(f"'{where}' is a pose; name its video with '--video FILE', or use '--encoder none'")
-        elif options.video:
-            raise UsageError("'--video' names the clip of a pose; the input is a video itself")
-        clip = opened(file, name, where, pose, encoders, options, estimators, report, part, given)
-        return encode_clip(clip, encoders, options, report)
-
-
-def _imported(file: IO[bytes], source: str, options: Options, stack: ExitStack) -> Features:
-    """Import token files in the layout of ESCounts and D2-STX: the input, and `options.pose` for the other branch."""
-    files = [(file, display_name(source))]
-    if options.pose:
-        files.append((stack.enter_context(open_input(options.pose)), display_name(options.pose)))
-    typed = replace(options, window=Options.window, stride=Options.stride, pose="")
-    if idle := [field.name for field in fields(Options) if getattr(typed, field.name) != field.default]:
-        raise UsageError(f"'{display_name(source)}' holds tokens already; leave out '--{idle[0].replace('_', '-')}'")
-    return import_tokens(files, clip_name(source), options.window, options.stride)
-
-
-def opened(
-    file: IO[bytes] | None, name: str, where: str, pose: Pose | None, encoders: Encoders, options: Options,
-    estimators: Estimators, report: Report = silent, part: Part | None = None, given: str = "",
-) -> Clip:  # fmt: skip
-    """A video that is open, with its pose and mask, given or estimated; or, without a file, a pose.
-
-    name: of the video.  given: digest of the pose, where that is the input itself."""
-    clip = _opened(file, name, where, pose, encoders, options, estimators, report)
-    clip.part = part or Part()
-    clip.meta["steps"].append(made_by(encoders, options, clip.part, given))
-    return clip
-
-
-def _opened(
-    file: IO[bytes] | None, name: str, where: str, pose: Pose | None, encoders: Encoders, options: Options,
-    estimators: Estimators, report: Report,
-) -> Clip:  # fmt: skip
-    """The clip with its pose and mask, given or estimated."""
-    wanted = estimates(encoders, options)
-    if file is None:
-        return Clip(pose.clip, where, pose=pose, meta={**_kept(pose.meta), "clip": pose.clip})
-    where = display_name(name)
-    video = probe(file, where)
-    refuse_cut_short(video, options.start, options.stop, where)
-    mask, steps = None, []
-    if encoders.pose and pose is None:
-        pose = given_pose(options.pose, name) if options.pose else estimators.pose(file, name, report)
-    if wanted.mask:
-        mask = estimators.film(file, name, report)
-    elif encoders.video and encoders.video.look.kind == SILHOUETTE:
-        with open_input(options.mask) as given:
-            mask = read_mask(given, display_name(options.mask))
-        refuse_other_clip(mask.clip, name)
-    for part in (mask, pose if encoders.pose else None):
-        if part is not None:
-            refuse_other_source(part, video, where)
-        steps += part.meta.get("steps", []) if part is not None else []
-    clip = clip_name(name) if pose is None or pose.clip in ("", "stdin") else pose.clip
-    meta = {"clip": clip, "source": video.source(), "steps": steps}
-    losses = Losses(remarks=video.ending.remarks)
-    return Clip(clip, where, file, video if encoders.video else None, pose, mask, meta=meta, losses=losses)
-
-
-def _kept(meta: Meta) -> Meta:
-    """Of a pose's meta document, what is about its source."""
-    return {key: meta[key] for key in ("source",) if key in meta} | {"steps": list(meta.get("steps", []))}
-
-
-def is_encoded(source: str, target: Path, encoders: Encoders, options: Options, part: Part) -> bool:
+def is_encoded(clip: Clip, target: Path, encoders: Encoders, options: Options, part: Part) -> bool:
     """Whether `target` holds features made of the same bytes the same way; never of stdin, which can be read once."""
     meta = recorded_meta(target)
-    if source == "-" or not meta.get("steps"):
+    if clip.source == "-" or not meta.get("steps"):
         return False
-    with open_input(source) as file:
-        given = sha256(file) if sniff(file) == "npz" else ""
-        film = file_digest(options.video) if given else sha256(file)
-    known = meta.get("source", {}).get("sha256")
-    return meta["steps"][-1] == made_by(encoders, options, part, given) and film in (None, known)
+    video = sha256(clip.video_file) if clip.video_file else None
+    same_video = video in (None, meta.get("source", {}).get("sha256"))
+    return meta["steps"][-1] == encode_step(clip, encoders, options, part) and same_video
 
 
 def short_digest(raw: bytes) -> str:

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
+from racctl.encoders.base import Options
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -227,7 +228,7 @@ _TORCHVISION = "BSD-3-Clause (torchvision); terms may derive from Kinetics-400"
 _HOST = "https://download.pytorch.org/models"
 _MIB = 1 << 20  # torchvision states sizes in these, to three decimals, and the hash's first 8 digits in the name
 
-VIDEO_ENCODERS = {
+NETWORKS = {
     "r2plus1d_18": Facts(
         _r2plus1d_18, _presets("torchvision", VideoLook((128, 171), 112, *_KINETICS)),
         channels=512, step=8, cell=16, beside=("fc.",), licence=_TORCHVISION,
@@ -251,11 +252,26 @@ VIDEO_ENCODERS = {
 }  # fmt: skip
 
 
+def open_kinetics(options: Options, device: torch.device) -> VideoEncoder:
+    """Return the encoder that `options.encoder` names."""
+    fetch_weights = options.download and not options.weights and not options.random
+    return video_encoder(
+        options.encoder,
+        options.weights,
+        fetch_weights,
+        options.random,
+        device,
+        options.preset,
+        options.seed,
+        options.compiled,
+    )
+
+
 def video_encoder(
     name: str, weights: str = "", download: bool = False, random: bool = False,
     device: torch.device | str = "cpu", preset: str = "", seed: int = 0, compiled: bool = False,
 ) -> VideoEncoder:  # fmt: skip
-    """The encoder called `name`, one of VIDEO_ENCODERS.
+    """The encoder called `name`, one of NETWORKS.
 
     weights: a file, .pth or safetensors, with or without its head.  download: fetch the published weights unless they
     are in the cache.  random: no training at all, which the record says.  preset: what frames look like to it, of the
@@ -264,9 +280,9 @@ def video_encoder(
     Raises UsageError for a name or preset that is none, and where there are no weights or two sources of them;
     DataError for weights that do not fit.
     """
-    facts = VIDEO_ENCODERS.get(name)
+    facts = NETWORKS.get(name)
     if facts is None:
-        raise UsageError(f"no such video encoder '{name}'; expected {', '.join(VIDEO_ENCODERS)}")
+        raise UsageError(f"no such video encoder '{name}'; expected {', '.join(NETWORKS)}")
     preset = preset or next(iter(facts.presets))
     if preset not in facts.presets:
         raise UsageError(f"'{name}' has no preset '{preset}'; expected {' or '.join(facts.presets)}")

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
+from racctl.encoders.base import Options
 from racctl.encoders.kinetics import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
@@ -76,6 +77,11 @@ class _Tokens(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         return self.network.tokens(clips)
+
+
+def open_silhouette(options: Options, device: torch.device) -> VideoEncoder:
+    """Return the encoder with the weights that the options name."""
+    return silhouette_encoder(options.weights, options.random, device, options.seed)
 
 
 def silhouette_encoder(

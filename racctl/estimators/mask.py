@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class Options:
 
 
 @dataclass
-class MaskFilm:
+class PackedMasks:
     """A clip's masks, each deflated. parcels: one for each frame, (1, H, W).  shape: (T, H, W).  filled: (T,) share of
     the picture.  frame, time, meta: as in `Mask`."""
 
@@ -120,8 +120,17 @@ class MaskFilm:
         """Write a racctl.mask/1 npz."""
         write_frames(target, self.meta, self, self.frame, self.time)
 
-    def mask(self) -> Mask:
-        """The whole clip in memory."""
+    @property
+    def mask(self) -> PackedMasks:
+        """(T, H, W) frames to be indexed one by one, as those of a `Mask` are."""
+        return self
+
+    @property
+    def clip(self) -> str:
+        return str(self.meta.get("clip", ""))
+
+    def unpacked(self) -> Mask:
+        """Return the whole clip in memory."""
         pixels = np.zeros(self.shape, np.uint8)
         for t in range(len(pixels)):
             pixels[t] = self[t]
@@ -130,47 +139,60 @@ class MaskFilm:
 
 @contextmanager
 def mask_lanes(options: Options, lanes: int, each: int) -> Iterator[list[Workers]]:
-    """`lanes` sets of `each` worker processes; a process starts when it first has something to do."""
+    """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
     with ExitStack() as stack:
         made = (mask_workers(options.weights, options.pixels, options.threshold, each) for _ in range(lanes))
         yield [stack.enter_context(workers) for workers in made]
 
 
+def estimate_mask(source: str | Path, model: str = "blazepose", *, jobs: int = 1, **options: Any) -> Mask:
+    """Cut the person out of every frame of a video, exactly as `racctl mask` does.
+
+    options: those of `Options`, such as size="full". Raises `racctl.errors.RacctlError` with one line that says what is
+    wrong.
+    """
+    chosen = Options(model, **options).check()
+    with mask_lanes(chosen, 1, jobs) as (workers,):
+        return mask_source(str(source), workers, options=chosen).unpacked()
+
+
 def mask_source(
-    source: str, options: Options, workers: Workers, report: Report = silent, overlay: str = ""
-) -> MaskFilm:  # fmt: skip
-    """`estimate_mask` on a path, or "-" for stdin. overlay: an MP4 to write with the mask drawn in."""
+    source: str, workers: Workers, report: Report = silent, *, options: Options, overlay: str = ""
+) -> PackedMasks:
+    """Run `masks_of_video` on a path, or "-" for stdin. overlay: an MP4 to write with the mask drawn in."""
     if overlay:
         check_target(overlay, source)
     with open_input(source) as file:
-        film = estimate_mask(file, source, options, workers, report)
+        masks = masks_of_video(file, source, options, workers, report)
         if overlay:
-            write_mask_overlay(file, display_name(source), overlay, film, film.frame, report)
-        return film
+            write_mask_overlay(file, display_name(source), overlay, masks, masks.frame, report)
+        return masks
 
 
-def save_mask(source: str, folder: Path, options: Options, workers: Workers) -> Meta:
+def save_mask(source: str, workers: Workers, report: Report = silent, *, folder: Path, options: Options) -> Meta:
     """Write FOLDER/<clip>.mask.npz for one video unless it is there already, made of the same bytes the same way.
+
     Returns its meta document."""
     target = folder / f"{clip_name(source)}.mask.npz"
     with open_input(source) as file:
         if is_current(target, sha256(file), [options.step]):
             return recorded_meta(target)
-        film = estimate_mask(file, source, options, workers)
-        write_file(target, film.write)
-        return film.meta
+        masks = masks_of_video(file, source, options, workers, report)
+        write_file(target, masks.write)
+        return masks.meta
 
 
-def estimate_mask(
+def masks_of_video(
     file: IO[bytes], name: str, options: Options, workers: Workers, report: Report = silent
-) -> MaskFilm:  # fmt: skip
+) -> PackedMasks:  # fmt: skip
     """One mask for every frame that the options ask for; workers: from `mask_lanes` with the same options.
 
     Raises DataError when the file is no video or nobody is found in any frame.
     """
-    where, made_by = display_name(name), options.step
+    where = display_name(name)
+    entry = options.step
     video = probe(file, where)
-    part = part_of(file, video, made_by["args"], where)
+    part = part_of(file, video, entry["args"], where)
     height, width = options.pixels or (video.height, video.width)
     _refuse_too_large(part.expected, height, width, where)
     (found,) = workers.run(part.frames, part.expected, video.rotation, report)
@@ -181,15 +203,15 @@ def estimate_mask(
     if not filled.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
     blank = pack(np.zeros((1, height, width), bool))
-    return MaskFilm(
+    return PackedMasks(
         parcels=[parcel if parcel[0][0] else blank for parcel in parcels], shape=(len(part.clock), height, width),
         filled=filled, frame=np.array([number for number, _ in part.clock], np.int64), time=time,
-        meta=_meta(name, part.source(video), made_by, filled, held),
+        meta=_meta(name, part.source(video), entry, filled, held),
     )  # fmt: skip
 
 
-def _meta(name: str, source: Meta, made_by: Meta, filled: np.ndarray, held: int) -> Meta:
-    about = {"clip": clip_name(name), "source": source, "steps": [made_by], "resize": "nearest"}
+def _meta(name: str, source: Meta, entry: Meta, filled: np.ndarray, held: int) -> Meta:
+    about = {"clip": clip_name(name), "source": source, "steps": [entry], "resize": "nearest"}
     return {**about, **mask_quality(filled), **({"held": held} if held else {})}
 
 

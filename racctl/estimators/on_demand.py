@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import IO
 
 import numpy as np
@@ -13,14 +13,15 @@ import numpy as np
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.blazepose import model_file
-from racctl.estimators.mask import MaskFilm, estimate_mask, mask_lanes
 from racctl.estimators.mask import Options as MaskOptions
-from racctl.estimators.pose import estimate_pose, pose_lanes, pose_step
+from racctl.estimators.mask import PackedMasks, mask_lanes, masks_of_video
+from racctl.estimators.pose import pose_lanes, pose_of_video, pose_step
 from racctl.estimators.workers import Workers
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
 from racctl.progress import Report, silent
 from racctl.video.decode import Video
+from racctl.video.span import Span
 from racctl.windows import apart
 
 SLACK = 15  # frames at either end of a clip that a mask or pose may lack
@@ -28,13 +29,15 @@ SLACK = 15  # frames at either end of a clip that a mask or pose may lack
 
 @dataclass(frozen=True)
 class Estimates:
-    """What to estimate. mask: width and height of the masks in pixels, 0 for none.  pose: whether the pose too.
-    start, stop: seconds.  mask_model: of `racctl mask`.  pose_model: of `racctl pose`."""
+    """What to estimate of a video.
+
+    mask: width and height of the masks in pixels, 0 for none.
+    pose: whether the pose too.
+    mask_model: of `racctl mask`.  pose_model: of `racctl pose`.  download: whether they may be fetched.
+    """
 
     mask: int = 0
     pose: bool = False
-    start: float | None = None
-    stop: float | None = None
     mask_model: str = "blazepose"
     pose_model: str = "full"
     download: bool = False
@@ -43,59 +46,60 @@ class Estimates:
 class Estimators:
     """The mask and pose models, in worker processes; the models are looked for, and started, when first used."""
 
-    def __init__(self, wanted: Estimates, jobs: int) -> None:
-        self._wanted = wanted
+    def __init__(self, estimates: Estimates, jobs: int = 1) -> None:
+        self.estimates = estimates
         self._jobs = jobs
         self._stack = ExitStack()
         self._workers: list[Workers] = []
 
-    @cached_property
-    def _masks(self) -> MaskOptions:
-        wanted = self._wanted
-        size = f"{wanted.mask}x{wanted.mask}"
+    @cache  # noqa: B019 (there are as many of these as lanes, for the length of a command)
+    def _mask_options(self, span: Span) -> MaskOptions:
+        size = f"{self.estimates.mask}x{self.estimates.mask}"
         return MaskOptions(
-            wanted.mask_model, size, start=wanted.start, stop=wanted.stop, download=wanted.download
+            self.estimates.mask_model,
+            size,
+            start=span.start,
+            stop=span.stop,
+            stride=span.stride,
+            download=self.estimates.download,
         ).check()
 
     @cached_property
     def _mask(self) -> Workers:
-        (workers,) = self._stack.enter_context(mask_lanes(self._masks, 1, self._jobs))
+        (workers,) = self._stack.enter_context(mask_lanes(self._mask_options(Span()), 1, self._jobs))
         self._workers.append(workers)
         return workers
 
     @cached_property
     def _pose(self) -> Workers:
-        (workers,) = self._stack.enter_context(pose_lanes(self._wanted.pose_model, 1, 1, self._jobs))
+        (workers,) = self._stack.enter_context(pose_lanes(self.estimates.pose_model, 1, 1, self._jobs))
         self._workers.append(workers)
         return workers
 
-    @property
-    def mask_step(self) -> Meta:
-        """The provenance entry of the masks that these make."""
-        return self._masks.step
+    def mask_step(self, span: Span) -> Meta:
+        """Return the provenance entry of the masks that these make."""
+        return self._mask_options(span).step
 
-    @cached_property
-    def pose_step(self) -> Meta:
-        """The provenance entry of the poses that these make; UsageError where the model is not here."""
-        wanted = self._wanted
-        return pose_step(model_file(wanted.pose_model, wanted.download), 1, wanted.start, wanted.stop, stride=1)
+    @cache  # noqa: B019
+    def pose_step(self, span: Span) -> Meta:
+        """Return the provenance entry of the poses that these make; UsageError where the model is not here."""
+        model = model_file(self.estimates.pose_model, self.estimates.download)
+        return pose_step(model, 1, span.start, span.stop, span.stride)
 
-    def mask(self, file: IO[bytes], name: str, report: Report = silent) -> Mask:
-        return self.film(file, name, report).mask()
+    def mask(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> PackedMasks:
+        """Estimate the masks of an open video; `name` is its path, or "-"."""
+        return masks_of_video(file, name, self._mask_options(span), self._mask, report)
 
-    def film(self, file: IO[bytes], name: str, report: Report = silent) -> MaskFilm:
-        """The mask in little memory."""
-        return estimate_mask(file, name, self._masks, self._mask, report)
-
-    def pose(self, file: IO[bytes], name: str, report: Report = silent) -> Pose:
-        return estimate_pose(file, name, self._pose, self.pose_step, report)
+    def pose(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> Pose:
+        """Estimate the pose in an open video; `name` is its path, or "-"."""
+        return pose_of_video(file, name, self._pose, self.pose_step(span), report)
 
     def check(self) -> None:
-        """UsageError where a model that is needed is neither here nor allowed to be fetched."""
-        if self._wanted.mask:
-            _ = self.mask_step
-        if self._wanted.pose:
-            _ = self.pose_step
+        """Raise UsageError where a model that is needed is neither here nor allowed to be fetched."""
+        if self.estimates.mask:
+            self.mask_step(Span())
+        if self.estimates.pose:
+            self.pose_step(Span())
 
     def abort(self) -> None:
         for workers in self._workers:
@@ -104,15 +108,19 @@ class Estimators:
     def close(self) -> None:
         self._stack.close()
 
+    def __enter__(self) -> Estimators:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
 
 @contextmanager
-def estimator_lanes(wanted: Estimates, lanes: int, each: int, check: bool = True) -> Iterator[list[Estimators]]:
+def estimator_lanes(estimates: Estimates, lanes: int, each: int, check: bool = True) -> Iterator[list[Estimators]]:
     """Yield `lanes` sets of estimators of `each` worker processes. check: look for the models now, for the first clip
     will need them; otherwise when one does."""
     with ExitStack() as stack:
-        estimators = [Estimators(wanted, each) for _ in range(lanes)]
-        for lane in estimators:
-            stack.callback(lane.close)
+        estimators = [stack.enter_context(Estimators(estimates, each)) for _ in range(lanes)]
         if check:
             estimators[0].check()
         yield estimators
@@ -132,11 +140,11 @@ def refuse_other_clip(clip: str, video: str) -> None:
         raise DataError(f"'{display_name(video)}' is not the clip '{clip}' that the mask or pose was made of")
 
 
-def refuse_other_source(part: Mask | MaskFilm | Pose, video: Video, where: str) -> None:
+def refuse_other_source(part: Mask | PackedMasks | Pose, video: Video, where: str) -> None:
     """DataError when a mask or pose was made of other bytes than this video, or has no frame."""
     kind = "pose" if isinstance(part, Pose) else "mask"
-    made_of = part.meta.get("source", {}).get("sha256")
-    if made_of and made_of != video.sha256:
+    digest = part.meta.get("source", {}).get("sha256")
+    if digest and digest != video.sha256:
         raise DataError(f"the {kind} given with '{where}' was made of another file of that name")
     if not len(part.frame):
         raise DataError(f"the {kind} given with '{where}' has no frame")

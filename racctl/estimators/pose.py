@@ -15,7 +15,7 @@ from racctl.contracts import Meta, Pose, step
 from racctl.errors import DataError
 from racctl.estimators import blazepose
 from racctl.estimators import workers as workers_module
-from racctl.estimators.blazepose import BlazePose, model_record
+from racctl.estimators.blazepose import BlazePose, model_file, model_record
 from racctl.estimators.workers import LONG_SIDE, Workers
 from racctl.io.npz import write_pose
 from racctl.io.output import write_file
@@ -27,29 +27,49 @@ from racctl.video.span import check_part, part_of
 
 
 def pose_workers(model: str, people: int, jobs: int) -> Workers:
-    """Worker processes for `estimate_pose`, started when they first have something to do. model: a name or a file."""
+    """Worker processes for `pose_of_video`, started when they first have something to do. model: a name or a file."""
     return Workers(functools.partial(BlazePose, model, people), jobs)
 
 
 @contextmanager
 def pose_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[Workers]]:
-    """`lanes` sets of `each` worker processes; a process starts when it first has something to do."""
+    """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
     with ExitStack() as stack:
         yield [stack.enter_context(pose_workers(model, people, each)) for _ in range(lanes)]
 
 
-def pose_source(source: str, workers: Workers, made_by: Meta, report: Report = silent) -> Pose:
-    """`estimate_pose` on a path, or "-" for stdin."""
+def estimate_pose(
+    source: str | Path,
+    model: str = "full",
+    *,
+    people: int = 1,
+    start: float | None = None,
+    stop: float | None = None,
+    stride: int = 1,
+    download: bool = False,
+    jobs: int = 1,
+) -> Pose:
+    """Find the body in every frame of a video, exactly as `racctl pose` does; the arguments are its options.
+
+    Raises `racctl.errors.RacctlError` with one line that says what is wrong.
+    """
+    entry = pose_step(model_file(model, download), people, start, stop, stride)
+    with pose_lanes(model, people, 1, jobs) as (workers,):
+        return pose_source(str(source), workers, entry=entry)
+
+
+def pose_source(source: str, workers: Workers, report: Report = silent, *, entry: Meta) -> Pose:
+    """Run `pose_of_video` on a path, or "-" for stdin."""
     with open_input(source) as file:
-        return estimate_pose(file, source, workers, made_by, report)
+        return pose_of_video(file, source, workers, entry, report)
 
 
-def save_pose(source: str, folder: Path, workers: Workers, made_by: Meta) -> None:
+def save_pose(source: str, workers: Workers, report: Report = silent, *, folder: Path, entry: Meta) -> None:
     """Write FOLDER/<clip>.pose.npz for one video unless it is there already, made of the same bytes the same way."""
     target = folder / f"{clip_name(source)}.pose.npz"
     with open_input(source) as file:
-        if not is_current(target, sha256(file), [made_by]):
-            pose = estimate_pose(file, source, workers, made_by)
+        if not is_current(target, sha256(file), [entry]):
+            pose = pose_of_video(file, source, workers, entry, report)
             write_file(target, lambda out: write_pose(out, pose))
 
 
@@ -61,22 +81,22 @@ def pose_step(model: str, people: int, start: float | None, stop: float | None, 
     return {**entry, "constants": constants_digest(blazepose, workers_module), "weights": [record]}
 
 
-def estimate_pose(file: IO[bytes], name: str, workers: Workers, made_by: Meta, report: Report = silent) -> Pose:
-    """BlazePose on every frame that the step `made_by` asks for.
+def pose_of_video(file: IO[bytes], name: str, workers: Workers, entry: Meta, report: Report = silent) -> Pose:
+    """Run BlazePose on every frame that `entry`, made by `pose_step`, asks for.
 
     Returns a Pose with xyz in pixels of the upright video. Raises DataError when the file is no video or nobody is
     found in any frame.
     """
     where = display_name(name)
     video = probe(file, where)
-    part = part_of(file, video, made_by["args"], where)
+    part = part_of(file, video, entry["args"], where)
     xyz, world, score = workers.run(part.frames, part.expected, video.rotation, report)
     xyz *= _to_source(video)
     keep = _people_seen(score)
     if not keep.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
     about = {"topology": "blazepose33", "scale": "pixels"}
-    meta = {"clip": clip_name(name), "source": part.source(video), "steps": [made_by], **about}
+    meta = {"clip": clip_name(name), "source": part.source(video), "steps": [entry], **about}
     return Pose(
         xyz=xyz[:, keep], world=world[:, keep], score=score[:, keep],
         frame=np.array([number for number, _ in part.clock], np.int64),

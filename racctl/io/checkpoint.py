@@ -46,11 +46,16 @@ def read_model(file: IO[bytes], where: str) -> tuple[Meta, dict[str, Tensor]]:
 
 
 def model_meta(path: str | Path) -> Meta:
-    """The header alone, without reading the weights."""
-    with open(path, "rb") as file:
-        size = file_size(file)
-        length = int.from_bytes(file.read(8), "little")
-        return check_model(_header(length.to_bytes(8, "little") + file.read(min(length, size))), str(path))
+    """Return the header alone, without reading the weights; DataError where it is none."""
+    try:
+        with open(path, "rb") as file:
+            size = file_size(file)
+            length = int.from_bytes(file.read(8), "little")
+            header = _header(length.to_bytes(8, "little") + file.read(min(length, size)))
+    except (ValueError, KeyError, AttributeError) as error:
+        reason = str(error).splitlines()[0].lower()
+        raise DataError(f"'{path}' is not a whole safetensors file ({reason})") from None
+    return check_model(header, str(path))
 
 
 def digest(tensors: dict[str, Tensor]) -> str:

@@ -26,17 +26,17 @@ KEY = "arr_0"
 WINDOW, STRIDE = 64, 16  # frames; as D2-STX makes its tokens (supplement, 6.2)
 
 
-def token_files(folder: Path, features: Features, dataset: str = "") -> dict[Path, np.ndarray]:
-    """Where each branch's tokens go, and they. dataset: its name, "" for none."""
-    start = "exemplar" if features.meta.get("span") == "repetitions" else "saved"
-    found = {}
-    for branch in ("video", "pose"):
-        tokens = getattr(features, branch)
-        if tokens is not None:
-            name = features.meta[branch]["encoder"]
-            kind = f"{start}_{MODELS.get(name, name)}tokens" + (f"_{dataset}" if dataset else "")
-            found[folder / kind / f"{features.clip}.npz"] = tokens
-    return found
+def token_file(folder: Path, clip: str, encoder: str, span: str, dataset: str = "") -> Path:
+    """Return where the tokens of one branch go. span: "windows" or "repetitions".  dataset: its name, "" for none."""
+    start = "exemplar" if span == "repetitions" else "saved"
+    kind = f"{start}_{MODELS.get(encoder, encoder)}tokens" + (f"_{dataset}" if dataset else "")
+    return folder / kind / f"{clip}.npz"
+
+
+def encoder_names(features: Features) -> dict[str, str]:
+    """Return the encoder of each branch that these features have."""
+    branches = [branch for branch in ("video", "pose") if getattr(features, branch) is not None]
+    return {branch: features.meta[branch]["encoder"] for branch in branches}
 
 
 def write_tokens(target: IO[bytes], features: Features, tokens: np.ndarray) -> None:

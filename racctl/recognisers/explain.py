@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.models.mcat import MCAT
-from racctl.recognisers.classify_clip import Classified
+from racctl.recognisers.classify_clip import Classification
 from racctl.recognisers.recogniser import Recogniser
 
 SHOWN = 8  # frames of a window in a picture
@@ -33,7 +33,7 @@ def check_explain(recogniser: Recogniser, folder: str) -> None:
     make_folder(folder)
 
 
-def explain_clip(found: Classified, recogniser: Recogniser, folder: str, most: int = 6) -> list[Path]:
+def explain_clip(clip: Classification, recogniser: Recogniser, folder: str, most: int = 6) -> list[Path]:
     """Write pictures of up to `most` windows, evenly spread over the clip, into `folder`: NAME-window-K.png with the
     frames, masks and Grad-CAM of the predicted class, and NAME-attention-K.png with alpha(t, s) where the model has
     cross-attention. Returns the paths. `check_explain` says before whether it can."""
@@ -41,20 +41,20 @@ def explain_clip(found: Classified, recogniser: Recogniser, folder: str, most: i
 
     model = recogniser.model
     convolutions = last_convolutions(model)
-    chosen = np.unique(np.linspace(0, len(found.rows) - 1, min(most, len(found.rows))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(clip.rows) - 1, min(most, len(clip.rows))).round().astype(int))
     written = []
     for k in chosen:
-        gray, mask, joints = recogniser.inputs(found.streams, found.rows[k : k + 1])
-        label = int(found.probs[k].argmax())
+        gray, mask, joints = recogniser.inputs(clip.streams, clip.rows[k : k + 1])
+        label = int(clip.probs[k].argmax())
         maps = {}
         for name, layer in convolutions.items():
             cam = LayerGradCam(_Logits(model, joints), layer).attribute((gray, mask), target=label)
             maps[name] = heat(cam, gray.shape[1:])
-        about = f"{found.clip}, {found.streams.time[found.rows[k, 0]]:.2f} s: {found.classes[label]}"
-        written.append(_write(Path(folder) / f"{found.clip}-window-{k}.png", _frames(gray, mask, maps, about)))
+        about = f"{clip.clip}, {clip.streams.time[clip.rows[k, 0]]:.2f} s: {clip.classes[label]}"
+        written.append(_write(Path(folder) / f"{clip.clip}-window-{k}.png", _frames(gray, mask, maps, about)))
         alpha = attention(model, gray, mask, joints)
         if alpha is not None:
-            written.append(_write(Path(folder) / f"{found.clip}-attention-{k}.png", _alpha(alpha, about)))
+            written.append(_write(Path(folder) / f"{clip.clip}-attention-{k}.png", _alpha(alpha, about)))
     return written
 
 

@@ -45,7 +45,7 @@ def segments(probs: np.ndarray, smooth: np.ndarray, middle: np.ndarray, end: int
     return found
 
 
-def whole(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:
+def clip_label(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:
     """The one class of a clip and its (K,) probabilities: the mean over windows, each weighted by how surely it is not
     the null class. The null class itself only where it is the most probable in every window."""
     if null is None:

@@ -21,9 +21,37 @@ def check_part(start: float | None, stop: float | None) -> None:
     """UsageError unless start and stop, in seconds, are numbers and in order."""
     for name, value in (("--start", start), ("--stop", stop)):
         if value is not None and not np.isfinite(value):
-            raise UsageError(f"'{name} {value}' is no time; expected seconds")
+            raise UsageError(f"'{name} {value}' is not a time; expected seconds")
     if start is not None and stop is not None and stop <= start:
         raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
+
+
+@dataclass(frozen=True)
+class Span:
+    """What of a clip is looked at. start, stop: seconds in its own timestamps, half-open, None for its ends.  stride:
+    every so many frames."""
+
+    start: float | None = None
+    stop: float | None = None
+    stride: int = 1
+
+    def check(self) -> Span:
+        """Raise UsageError unless start and stop are numbers and in order; return self."""
+        check_part(self.start, self.stop)
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.start, self.stop, self.stride) == (None, None, 1)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Start and stop with infinity for the clip's ends."""
+        return (-np.inf if self.start is None else self.start), (np.inf if self.stop is None else self.stop)
+
+    def args(self) -> Meta:
+        """Return start, stop and stride as a step of provenance has them."""
+        return {"start": self.start, "stop": self.stop, "stride": self.stride}
 
 
 @dataclass

@@ -16,3 +16,10 @@ def embedded(name: str) -> Path | None:
 def names() -> list[str]:
     """What ships."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def kind_of_file(path: str) -> str:
+    """Return the kind of the model in a racctl.model/1, such as "d2stx"; DataError for another file."""
+    from racctl.io.checkpoint import model_meta
+
+    return str(model_meta(path)["model"])

@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from racctl.contracts import Pose
-from racctl.counters.count_clip import count_people
-from racctl.counters.lanes import COMBINED, PERIODICITY, TRAINED, Lane, Options, Trained
+from racctl.counters.base import COUNTERS, open_counter
+from racctl.counters.count_clip import CountOptions, count_clip
 from racctl.counters.plot import plot_counts
-from racctl.counters.result import Counted, counts_table
+from racctl.counters.result import Count, counts_table
+from racctl.estimators.clip import open_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.poses.formats import load_pose
@@ -63,14 +64,18 @@ def without_half(pose: Pose, clip: str) -> Pose:
     return replace(pose, xyz=xyz, score=score, world=None)
 
 
-def counter(model: str) -> Callable[[Pose], Counted]:
+def counter(model: str) -> Callable[[Pose], Count]:
     """How this model counts the main person."""
-    options = Options(model)
-    lane = Lane(None, Trained(options, "cpu"))
-    return lambda pose: count_people(pose, options, lane, None)[0]
+    loaded = open_counter(model, device="cpu")
+
+    def count(pose: Pose) -> Count:
+        with open_pose(pose) as clip:
+            return count_clip(clip, loaded, CountOptions(model))[0]
+
+    return count
 
 
-def report(title: str, table: Path, counted: list[Counted], work: Path, plots: Path | None, first: Path | None) -> Path:
+def report(title: str, table: Path, counted: list[Count], work: Path, plots: Path | None, first: Path | None) -> Path:
     """Prints the scores, also against the counts of `first`; returns where the counts are."""
     target = work / f"{title.replace(' ', '.')}.counts.parquet"
     write_file(target, lambda file: write_table(file, counts_table(counted)))
@@ -86,11 +91,11 @@ def report(title: str, table: Path, counted: list[Counted], work: Path, plots: P
         print(f"  {group:24} n={values['n']:3} MAE {values['MAE']:20} OBO {values['OBO']:20} OBZ {values['OBZ']}")
     truth = truth_of(table)
     wrong = [c for c in counted if c.repetitions != truth[c.clip][0]]
-    covered = sum(c.found.low <= truth[c.clip][0] <= c.found.high for c in counted)
+    covered = sum(c.low <= truth[c.clip][0] <= c.high for c in counted)
     print(f"  interval holds the truth in {covered} of {len(counted)}; {len(wrong)} not exact:")
     for c in wrong:
         print(f"    {c.clip:28} {truth[c.clip][1]:22} true {truth[c.clip][0]:3} counted {c.repetitions:3}"
-              f" [{c.found.low}, {c.found.high}] score {c.found.score:.2f}")  # fmt: skip
+              f" [{c.low}, {c.high}] agreement {c.agreement:.2f}")  # fmt: skip
     if plots and wrong:
         plots.mkdir(parents=True, exist_ok=True)
         for c in wrong:
@@ -99,7 +104,7 @@ def report(title: str, table: Path, counted: list[Counted], work: Path, plots: P
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=lambda text: text.split(","), default=[PERIODICITY, TRAINED, COMBINED])
+    parser.add_argument("--models", type=lambda text: text.split(","), default=COUNTERS.names())
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-benchmark")
     parser.add_argument("--plots", type=Path)
     parser.add_argument("--lost", action="store_true", help="lose the person for half of the time")

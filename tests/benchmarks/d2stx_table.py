@@ -24,11 +24,12 @@ from counting import truth_of, without_half
 from d2stx_cost import gigaflops
 
 from racctl.contracts import Features, Pose
-from racctl.counters.count_clip import Options, count_pose
-from racctl.counters.d2stx import Counter
-from racctl.encoders.encode_clip import Clip, encode_clip
+from racctl.counters.count_clip import count as count_pose
+from racctl.counters.reader import DensityReader
+from racctl.encoders.base import Options as EncodeOptions
+from racctl.encoders.encode_clip import encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
-from racctl.encoders.pair import Options as EncodeOptions
+from racctl.estimators.clip import open_pose
 from racctl.io.npz import read_features, read_pose
 from racctl.io.poses.formats import load_pose
 from racctl.models.d2stx import parameters
@@ -75,14 +76,14 @@ def trials(out: Path, data: Path | None) -> list[Trial]:
                            lambda clip: stored(out / f"real/{clip}.features.npz", read_features)))  # fmt: skip
         poses = lambda clip: load_pose(str(data / f"poses/{clip}.npy"))  # noqa: E731
         found.append(Trial("real poses", truth(data / "poses.tsv"), poses,
-                           lambda clip: encode_clip(Clip(clip, clip, pose=poses(clip)), encoders, JOINTS),
+                           lambda clip: encoded(poses(clip), encoders),
                            video=False))  # fmt: skip
     return found
 
 
 def with_pose(features: Features, pose: Pose, encoders: Encoders) -> Features:
     """The features with tokens of another pose."""
-    return replace(features, pose=encode_clip(Clip(pose.clip, pose.clip, pose=pose), encoders, JOINTS).pose)
+    return replace(features, pose=encoded(pose, encoders).pose)
 
 
 def stored(path: Path, read: Callable):
@@ -92,6 +93,11 @@ def stored(path: Path, read: Callable):
 
 def truth(table: Path) -> dict[str, float]:
     return {clip: float(count) for clip, (count, _) in truth_of(table).items()}
+
+
+def encoded(pose: Pose, encoders: Encoders) -> Features:
+    with open_pose(pose) as clip:
+        return encode_clip(clip, encoders, JOINTS)
 
 
 def twice_as_fast(pose: Pose) -> Pose:
@@ -106,7 +112,7 @@ def at_usual_rate(features: Features) -> Features:
 
 
 def weight_free(trial: Trial, clip: str) -> float:
-    return float(count_pose(trial.pose(clip), Options(model="periodicity"))[0].found.count)
+    return float(count_pose(trial.pose(clip), "periodicity")[0].count)
 
 
 def scored(trial: Trial, count: Callable[[str], float]) -> dict[str, tuple[float, float, float]]:
@@ -120,7 +126,7 @@ def scored(trial: Trial, count: Callable[[str], float]) -> dict[str, tuple[float
     return cells
 
 
-def cost(counter: Counter) -> tuple[float, float, float]:
+def cost(counter: DensityReader) -> tuple[float, float, float]:
     """M parameters, GFLOP and ms for a clip of `TOKENS` tokens."""
     network, c = counter.network.eval(), counter.network.config
     video = torch.randn(1, TOKENS, c.video, 4, 4) if c.branches != "pose" else None
@@ -141,7 +147,7 @@ def table(out: Path, data: Path | None) -> list[dict]:
         file = out / f"runs/{name}/model.safetensors"
         if name != "weight-free" and not file.is_file():
             continue
-        counter = None if name == "weight-free" else Counter(str(file), CPU)
+        counter = None if name == "weight-free" else DensityReader(str(file), CPU)
         row: dict = {"model": NAMES[name]}
         row |= dict(zip(("params M", "GFLOP", "ms"), cost(counter) if counter else (0.0, 0.0, None), strict=True))
         for trial in sets:

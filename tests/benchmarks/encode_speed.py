@@ -18,17 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from racctl.encoders.encode_clip import Clip, _prepare, encode_clip
-from racctl.encoders.pair import Encoders, Options, load_encoders
+from racctl.encoders.base import Options
+from racctl.encoders.encode_clip import Reading, _prepare, encode_clip
+from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.silhouette import SILHOUETTE
+from racctl.estimators.clip import Clip, open_clip
 from racctl.estimators.on_demand import Estimates, Estimators
-from racctl.video.decode import frames, probe
+from racctl.video.decode import frames
 
 
 def plain(clip: Clip, encoders: Encoders, options: Options) -> np.ndarray:
     """(S, C, T', h, w) float16."""
-    prepare = _prepare(clip, encoders.video)
-    shown = [prepare(frame) for frame in clip.frames(options)]
+    reading = Reading(clip, encoders, options).check()
+    prepare = _prepare(reading, encoders.video)
+    shown = [prepare(frame) for frame in reading.frames()]
     offsets = np.linspace(0, options.window, encoders.video.frames + 1)[:-1].astype(int)
     network, tokens = encoders.video.network, []
     for start in range(0, len(shown), options.stride):
@@ -40,16 +43,11 @@ def plain(clip: Clip, encoders: Encoders, options: Options) -> np.ndarray:
 
 
 def measured(path: Path, name: str, seconds: float, compiled: bool) -> None:
-    options = Options(encoder=name, pose_encoder="none", random=True, rate=0.0, stop=seconds, compiled=compiled)
+    options = Options(encoder=name, pose_encoder="none", random=True, rate=0.0, compiled=compiled)
     encoders = load_encoders(options, torch.device("cpu"))
-    with open(path, "rb") as file:
-        video = probe(file, path.name)
-        mask = None
+    with Estimators(Estimates(256)) as lane, open_clip(str(path), span=Span(stop=seconds), estimators=lane) as clip:
         if name == SILHOUETTE:
-            estimators = Estimators(Estimates(256, stop=seconds), 1)
-            mask = estimators.mask(file, str(path))
-            estimators.close()
-        clip = Clip(path.stem, path.name, file, video, mask=mask)
+            len(clip.mask.frame)  # estimated before the clock starts
         took = []
         for _ in range(2):  # the first warms up
             began = time.process_time()

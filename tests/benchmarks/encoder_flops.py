@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from racctl.encoders.kinetics import VIDEO_ENCODERS, VideoEncoder, video_encoder
+from racctl.encoders.kinetics import NETWORKS, VideoEncoder, video_encoder
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     print(f"{'encoder':<16}{'window':>16}{'tokens':>16}{'params M':>10}{'GFLOP':>8}{'ms median':>11}{'ms best':>9}")
-    for name in asked.encoders or VIDEO_ENCODERS:
+    for name in asked.encoders or NETWORKS:
         encoder = video_encoder(name, random=True, device=asked.device, preset=asked.preset)
         side = encoder.look.side
         window = torch.randint(256, (1, encoder.frames, side, side, 3), dtype=torch.uint8)

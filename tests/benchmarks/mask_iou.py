@@ -54,10 +54,10 @@ def overlap(mask: Mask, other: Mask) -> np.ndarray:
 def against_truth(model: str, clips: list[Path], jobs: int) -> None:
     options, each, filled, true, frames, took = Options(model, size="full").check(), {}, [], [], 0, 0.0
     with mask_lanes(options, 1, jobs) as (workers,):
-        mask_source(str(clips[0]), options, workers)  # starts the processes
+        mask_source(str(clips[0]), workers, options=options)  # starts the processes
         for clip in clips:
             began = time.perf_counter()
-            found = mask_source(str(clip), options, workers)
+            found = mask_source(str(clip), workers, options=options)
             took += time.perf_counter() - began
             with open(clip.parent.parent / "mask" / f"{clip.stem}.npz", "rb") as file:
                 truth = read_mask(file, clip.stem)
@@ -84,7 +84,7 @@ def on_real(models: list[str], clips: list[Path], jobs: int) -> None:
         line, first = f"{clip.stem:28}", None
         for options in runs:
             with mask_lanes(options, 1, jobs) as (workers,):
-                film = mask_source(str(clip), options, workers)
+                film = mask_source(str(clip), workers, options=options)
             first = first or film.mask()
             figures[options.model].append(film.filled)
             agree = np.nanmean(overlap(film.mask(), first))

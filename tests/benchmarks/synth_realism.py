@@ -77,7 +77,9 @@ def main() -> None:
         with pose_lanes(weights, 1, 1, options.jobs) as lanes:
             for row in summaries:
                 try:
-                    save_pose(str(folder / f"video/{row['clip']}.mp4"), folder / "found", lanes[0], made_by)
+                    save_pose(
+                        str(folder / f"video/{row['clip']}.mp4"), lanes[0], folder=folder / "found", entry=made_by
+                    )
                 except Exception as error:
                     print(f"{row['clip']}: {error}")
         report(summaries, folder)
@@ -111,7 +113,7 @@ def report(summaries: list[dict], folder: Path) -> None:
 
 def hit(pose: Pose, count: float) -> float:
     """1.0 where the weight-free counter is at most one off."""
-    from racctl.counters.periodicity import count_repetitions
+    from racctl.counters.recurrence import count_repetitions
 
     pairs = [tuple(BLAZEPOSE33.indices(pair)) for pair in BLAZEPOSE33.symmetries]
     found = count_repetitions(pose.xyz[:, 0], pose.score[:, 0], pose.time, pairs)

@@ -1,0 +1,105 @@
+"""The default counter: the one without weights, and the trained one where that is unsure or sees little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from racctl.counters.base import Counter, open_counter
+from racctl.counters.periodicity import Periodicity, PeriodicitySettings
+
+if TYPE_CHECKING:
+    from racctl.contracts import Meta, Pose
+    from racctl.counters.recurrence import Repetitions
+    from racctl.counters.result import Count
+    from racctl.estimators.clip import Clip
+
+# Chosen on the project's development sequences (racctl/weights/d2stx.md), not yet cross-validated.
+MIN_EXPLAINED_SHARE = 0.5  # of the motion; below it the count is averaged with the second counter's
+MIN_VISIBLE_SHARE = 0.5  # of the frames; if the person is visible in fewer, the second counter counts alone
+MIN_VISIBLE_SHARE_IF_NOTHING = 0.7  # ... the same where the first counter counts nothing
+MIN_VISIBLE_SHARE_TO_COUNT = 0.2  # in fewer frames than this there is too little for the second counter too
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When the second counter is asked; see the constants of this module."""
+
+    explained: float = MIN_EXPLAINED_SHARE
+    visible: float = MIN_VISIBLE_SHARE
+    visible_if_nothing: float = MIN_VISIBLE_SHARE_IF_NOTHING
+    visible_to_count: float = MIN_VISIBLE_SHARE_TO_COUNT
+
+
+class Combined:
+    """Counts with `first`; asks `second`, which is loaded only then, where the first is unsure or the person is seen
+    little. Pairs of sides are counted by the first alone."""
+
+    Settings = PeriodicitySettings
+    reads: ClassVar[tuple[str, ...]] = ("pose", "video")
+    mask_size = 0
+
+    def __init__(
+        self,
+        settings: PeriodicitySettings,
+        model: str = "",
+        device: str = "auto",
+        threads: int = 0,
+        second: Counter | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        """second: a counter that gives densities; D2-STX by default."""
+        del model
+        self.first = Periodicity(settings)
+        self.second = second or open_counter("d2stx", None, device, threads)
+        self.thresholds = thresholds or Thresholds()
+
+    def uses_video(self, kind: str) -> bool:
+        del kind
+        return False  # the second counter is asked by the pose alone
+
+    def check(self) -> None:
+        """It counts any pose."""
+
+    def record(self, trained: bool = False) -> Meta:
+        """Return settings, constants and, where the second counter had a say, its weights, for provenance."""
+        import sys
+
+        from racctl.io.up_to_date import constants_digest
+
+        first, constants = self.first.record(), constants_digest(sys.modules[__name__])
+        if not trained:
+            return {**first, "constants": f"{first['constants']} {constants}"}
+        second = self.second.record(trained=True)
+        return {**second, **first, "constants": f"{first['constants']} {second['constants']} {constants}"}
+
+    def count(self, clip: Clip, people: list[int]) -> list[Count]:
+        pairs = [self.first.count_person(clip, person) for person in people]
+        counts = [count for count, _ in pairs]
+        if self.first.settings.alternating == "pair":
+            return counts
+        rarely_seen = [
+            self._is_rarely_seen(clip.pose, person, count) for person, count in zip(people, counts, strict=True)
+        ]
+        unsure = [self._is_unsure(reading) for _, reading in pairs]
+        if doubtful := [k for k in range(len(people)) if rarely_seen[k] or unsure[k]]:
+            second = self.second.count(clip.joints_only(), [people[k] for k in doubtful])
+            for k, trained in zip(doubtful, second, strict=True):
+                counts[k] = _merge(counts[k], trained, alone=rarely_seen[k])
+        return counts
+
+    def _is_unsure(self, reading: Repetitions) -> bool:
+        return len(reading.start) > 0 and reading.explained < self.thresholds.explained
+
+    def _is_rarely_seen(self, pose: Pose, person: int, count: Count) -> bool:
+        from racctl.counters.signals import visible_share
+
+        enough = self.thresholds.visible if count.count else self.thresholds.visible_if_nothing
+        return self.thresholds.visible_to_count <= visible_share(pose, person) < enough
+
+
+def _merge(count: Count, trained: Count, alone: bool) -> Count:
+    from racctl.counters.result import geometric_mean, reposition
+
+    merged = reposition(count, trained, trained.count) if alone else geometric_mean(count, trained)
+    return replace(merged, trained=True)

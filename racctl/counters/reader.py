@@ -1,0 +1,162 @@
+"""D2-STX as it counts: the tokens of a clip to densities, whatever its length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from racctl.contracts import Features, Meta
+from racctl.density import repetitions
+from racctl.encoders.tokens import Tokens, fed_by, sequence, shown
+from racctl.errors import DataError, UsageError
+from racctl.models.d2stx import D2STX, SCALE
+from racctl.scoring.count_metrics import round_half_up
+from racctl.weights import embedded
+from racctl.weights.load import load_trained
+
+CHUNK, SHARED = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
+BRANCHES = ("video", "pose")
+
+
+@dataclass(frozen=True)
+class TokenDensities:
+    """Repetitions in each of N tokens' spans, (N,) float64 each. final: the count is its sum, rounded.  alone: what
+    "video" and "pose" say by themselves, and the two "guides" of the fusion under "fused by pose" and "... video"."""
+
+    final: np.ndarray
+    alone: dict[str, np.ndarray]
+
+    @property
+    def count(self) -> int:
+        return max(int(round_half_up(self.final.sum())), 0)
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """The lowest and highest count that any part of the model would give, the whole among them."""
+        counts = round_half_up(np.array([one.sum() for one in (self.final, *self.alone.values())]))
+        return max(int(counts.min()), 0), max(int(counts.max()), 0)
+
+
+class DensityReader:
+    """A trained D2-STX, ready to be fed. record: of its weights, for provenance.  fed: what its features must be made
+    by, see `racctl.encoders.tokens.fed_by`.  step: ticks for a token.  stride: of the windows that it was trained
+    on, ticks."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        """name: a file, or embedded weights. UsageError for a name that is neither, DataError for another file."""
+        path = Path(name) if Path(name).is_file() else embedded(name)
+        if path is None:
+            raise UsageError(f"no such counter '{name}'; expected periodicity, d2stx or a file of 'racctl train'")
+        self.network, meta, self.record = load_trained(path, ("d2stx",))
+        self.network: D2STX
+        try:
+            self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
+            self.fed = fed_by(meta["input"], self.network.config.branches, str(path))
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"'{path}' has a damaged header: it does not say what it is fed with") from None
+        self.network.to(device)
+        self.device = device
+
+    @property
+    def shares(self) -> Meta:
+        """How much each guide of the fusion has to say, where both have."""
+        share = getattr(getattr(self.network, "fusion", None), "share", None)
+        if share is None:
+            return {}
+        of_pose = float(share.detach())
+        return {"pose": round(of_pose, 4), "video": round(1 - of_pose, 4)}
+
+    def tokens(self, features: Features, where: str) -> Tokens:
+        """The tokens of a clip's features; DataError when they are not what the model was trained on."""
+        branches = self.network.config.branches
+        there = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
+        if not there:
+            raise DataError(f"'{where}' lacks the {branches if branches != 'both' else 'tokens'} the counter looks at")
+        found = sequence(features, self.step, where)
+        for name, made in fed_by(features.meta, there[0] if len(there) == 1 else "both", where).items():
+            if made != self.fed.get(name):
+                raise DataError(
+                    f"'{where}' is made by another {name} than the counter was trained with: {_short(made)} instead of "
+                    f"{_short(self.fed.get(name))}"
+                )
+        return Tokens(*(getattr(found, n) if n in there else None for n in BRANCHES), found.frame, found.time)
+
+    @torch.no_grad()
+    def densities(self, tokens: Tokens, shots: list[np.ndarray] | None = None) -> TokenDensities:
+        """shots: of each exemplar the rows of `tokens` that show it. A long clip is read in chunks that overlap; where
+        they do, each counts the more the deeper a token lies in it."""
+        n = len(tokens)
+        found: dict[str, np.ndarray] = {}
+        weights = np.zeros(n)
+        for part, _ in chunks(n):
+            rows = np.arange(part.stop - part.start)
+            deep = np.minimum(rows, rows[::-1]) + 1.0
+            weights[part] += deep
+            for name, curve in self._read(tokens, part, shots or []).items():
+                found.setdefault(name, np.zeros(n))[part] += deep * curve
+        found = {name: curve / weights for name, curve in found.items()}
+        return TokenDensities(found.pop("final"), found)
+
+    def inputs(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Tensor | list[Tensor]]:
+        """What the network is called with."""
+        found: dict[str, Tensor | list[Tensor]] = {}
+        for name in BRANCHES:
+            if (whole := getattr(tokens, name)) is not None:
+                found[name] = self._placed(whole[part])
+                found[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
+        return found
+
+    def _read(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, np.ndarray]:
+        made = self.network(**self.inputs(tokens, part, shots))
+        curves = {"final": made.final, "video": made.video, "pose": made.pose}
+        curves |= {f"fused by {guide}": curve for guide, curve in (made.guides or {}).items()}
+        return {name: one[0].double().cpu().numpy() / SCALE for name, one in curves.items() if one is not None}
+
+    def _placed(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(rows, np.float32)).to(self.device)[None]
+
+
+def chunks(n: int) -> list[tuple[slice, slice]]:
+    """What is read together of n tokens, and what of it is kept: parts of `CHUNK` that share `SHARED` with the next."""
+    parts = [slice(0, n)]
+    if n > CHUNK:
+        count = -(-(n - SHARED) // (CHUNK - SHARED))
+        starts = np.linspace(0, n - CHUNK, count).round().astype(int)
+        parts = [slice(start, start + CHUNK) for start in starts.tolist()]
+    seams = [0, *((one.stop + after.start) // 2 for one, after in pairwise(parts)), n]
+    return [(part, slice(*seam)) for part, seam in zip(parts, pairwise(seams), strict=True)]
+
+
+def exemplars(tokens: Tokens, spans: Sequence[tuple[float, float]]) -> list[np.ndarray]:
+    """The tokens that show what is between start and stop, seconds; UsageError for a span outside the clip."""
+    found = []
+    for start, stop in spans:
+        first, last = tokens.time[[0, -1]]
+        if not first - 0.5 <= start < stop <= last + 0.5:
+            raise UsageError(f"'--exemplar {start:g}-{stop:g}' is not within the clip, {first:.2f} to {last:.2f} s")
+        found.append(shown(np.array([start, stop]), tokens.time))
+    return found
+
+
+def clearest(found: TokenDensities, tokens: Tokens, most: int) -> list[np.ndarray]:
+    """The tokens that show the repetitions whose length is most usual, up to `most` of them."""
+    spans = repetitions(found.final, tokens.time, found.count)
+    if not len(spans):
+        return []
+    length = spans[:, 1] - spans[:, 0]
+    order = np.argsort(np.abs(length - np.median(length)), kind="stable")
+    return [shown(spans[k], tokens.time) for k in order[:most]]
+
+
+def _short(made: object) -> str:
+    """A part of a meta document in few words."""
+    if isinstance(made, dict):
+        weights = made.get("weights") or {}
+        return f"{made.get('encoder')} {str(weights.get('sha256', ''))[:8]}".strip()
+    return str(made)

@@ -1,0 +1,145 @@
+"""What there is to encode with, and what a user may choose of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+from racctl.errors import UsageError
+from racctl.kinds import Kind, setting
+
+NONE = "none"
+VIDEO_ENCODERS = Kind(
+    "video encoder",
+    "racctl.video_encoders",
+    {
+        "silhouette": "racctl.encoders.silhouette:open_silhouette",
+        "r2plus1d_18": "racctl.encoders.kinetics:open_kinetics",
+        "swin3d_t": "racctl.encoders.kinetics:open_kinetics",
+        "resnext3d_101": "racctl.encoders.kinetics:open_kinetics",
+        "videomae_vit_b": "racctl.encoders.kinetics:open_kinetics",
+    },
+)
+POSE_ENCODERS = Kind("pose encoder", "racctl.pose_encoders", {"ctrgcn": "racctl.encoders.ctrgcn:open_ctrgcn"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which encoders, and what they are shown.
+
+    encoder, pose_encoder: names, "none" for a branch that is left out.
+    weights, pose_weights: files, "" for the embedded or the downloaded ones.  download: whether they may be fetched.
+    preset: of the video encoder.  random, seed: untrained weights.  compiled: see `VideoEncoder`.
+    window, stride: ticks.  rate: ticks per second; 0: every frame; None: what the encoders were trained at.
+    batch: windows at a time, 0 for what is fastest.
+    zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
+    """
+
+    PANEL: ClassVar[str] = "Options of the encoders"
+
+    encoder: str = setting(
+        "silhouette",
+        "Choose the encoder of the video; none leaves the picture out.",
+        "|".join([*VIDEO_ENCODERS.names(), NONE]),
+    )
+    pose_encoder: str = setting(
+        "ctrgcn",
+        "Choose the encoder of the pose; none leaves the joints out.",
+        "|".join([*POSE_ENCODERS.names(), NONE]),
+    )
+    weights: str = setting("", "Take the video encoder's weights from FILE instead of its own.", "FILE")
+    pose_weights: str = setting("", "Take the pose encoder's weights from FILE instead of its own.", "FILE")
+    random: bool = setting(
+        False, "Use untrained networks, to try things out; the output says so.", option="--random-weights"
+    )
+    preset: str = setting("", "Choose how frames are prepared for the video encoder.", "NAME")
+    window: int = setting(64, "Set the frames in a window.", "N")
+    stride: int = setting(16, "Set the frames from one window to the next.", "N")
+    rate: float | None = setting(
+        None, "Take windows at this rate; 0: every frame. Default: the rate that the encoders were trained at.", "FPS"
+    )
+    batch: int = setting(0, "Encode N windows at a time; 0: what is fastest.", "N", at_least=0)
+    compiled: bool = setting(
+        False, "Compile the video network first; for long clips and data sets.", option="--compile"
+    )
+    download: bool = setting(False, "Allow fetching a model that is not here; its sha256 is checked.")
+    seed: int = setting(0, "Set the seed of untrained weights.", "N", at_least=0)
+    zeros: bool = False
+
+    def for_layout(self, layout: str) -> Options:
+        """Return these options as a layout of the output wants them: ESCounts takes every frame, and pads with 0."""
+        if layout != "escounts":
+            return self
+        return replace(self, zeros=True, rate=0.0 if self.rate is None else self.rate)
+
+    def check(self) -> Options:
+        """Raise UsageError for a value that no encoder takes, or that has no effect beside another; return self."""
+        if not 1 <= self.stride <= 1 << 20 or not 2 <= self.window <= 4096:
+            raise UsageError(
+                f"invalid windows of {self.window} every {self.stride} frames; expected 2 to 4096, every 1 or more"
+            )
+        if self.rate is not None and not 0 <= self.rate <= 1000:
+            raise UsageError(
+                f"invalid value '{self.rate:g}' for '--rate'; expected frames per second, 0 for every frame"
+            )
+        if self.encoder == self.pose_encoder == NONE:
+            raise UsageError("with neither '--encoder' nor '--pose-encoder' there is nothing to encode")
+        self._refuse_ignored()
+        return self
+
+    def _refuse_ignored(self) -> None:
+        for on, without, why in (
+            (self.encoder == NONE, (self.weights, self.preset, self.compiled), "there is no video encoder"),
+            (self.pose_encoder == NONE, (self.pose_weights,), "there is no pose encoder"),
+            (self.random, (self.weights, self.pose_weights), "'--random-weights' takes no others"),
+            (self.encoder == "silhouette", (self.preset, self.compiled), "the silhouette encoder has one look"),
+        ):
+            if on and any(without):
+                raise UsageError(f"{why}; leave out the options for it")
+
+    def refuse_idle_files(self, files: Files) -> None:
+        """Raise UsageError for a mask or pose that these encoders do not look at."""
+        if files.mask and self.encoder != "silhouette":
+            none = "there is no video encoder" if self.encoder == NONE else "only the silhouette encoder looks at masks"
+            raise UsageError(f"{none}; leave out '--mask'")
+        if files.pose and self.pose_encoder == NONE:
+            raise UsageError("there is no pose encoder; leave out '--pose'")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the user brings of a clip, or of all in folders: paths, "" for nothing."""
+
+    video: str = ""
+    mask: str = ""
+    pose: str = ""
+
+    def of_one_clip(self) -> dict[str, str]:
+        """Return the options that name one clip's file, not a folder, and their values."""
+        options = {"--video": self.video, "--mask": self.mask, "--pose": self.pose}
+        return {option: path for option, path in options.items() if not os.path.isdir(path)}
+
+
+@dataclass(frozen=True)
+class SetOptions:
+    """A published data set to encode. exemplars: its repetitions, not windows."""
+
+    PANEL: ClassVar[str] = "Options of a data set"
+
+    dataset: str = setting("", "Encode all of a published data set.", "repcount|countix|ucfrep")
+    root: str = setting("", "Find the data set's videos, and its table, here.", "DIR")
+    split: str = setting("", "Choose the split: train, val or test.", "NAME")
+    annotations: str = setting("", "Read the table from FILE, if it is not under --root.", "FILE")
+    exemplars: bool = setting(False, "Encode the annotated repetitions, not windows.")
+    exclude_known_bad: bool = setting(False, "Leave out clips that are known to be annotated wrongly.")
+
+    def check(self) -> SetOptions:
+        """Raise UsageError for options of a data set that is not named, or one without its folder and split."""
+        if self.dataset and not (self.root and self.split):
+            raise UsageError("'--dataset' needs '--root DIR' and '--split train|val|test'")
+        for entry in fields(self):
+            if not self.dataset and getattr(self, entry.name) != entry.default:
+                option = "--" + entry.name.replace("_", "-")
+                raise UsageError(f"'{option}' does not go with this: it is an option of '--dataset'")
+        return self
