@@ -52,7 +52,8 @@ def remap_joints(
     Example: racctl pose clip.mp4 | racctl remap-joints > p.npz
     """
     from racctl.cli import console
-    from racctl.cli.batch import check_sources, report_failures, run_batch
+    from racctl.cli.batch import report_failures, run_batch
+    from racctl.cli.clips import check_sources
     from racctl.cli.streams import emit
     from racctl.cli.targets import npz_targets, refuse_overwriting
 

@@ -225,7 +225,8 @@ def train(
     """
     from pathlib import Path
 
-    from racctl.cli.batch import check_there, cores
+    from racctl.cli.batch import cores
+    from racctl.cli.clips import check_there
     from racctl.cli.console import note, progress
     from racctl.cli.targets import refuse_overwriting
     from racctl.errors import UsageError
