@@ -176,7 +176,7 @@ def test_refusals(untrained, tmp_path):
     for words, code, said in (
         (["--model", "nothing"], 2, "invalid value 'nothing' for '--model'"),
         (["--model", pose], 1, "p.npz"),
-        ([*model, "--alternating", "pair"], 2, "'--alternating pair' is an option of '--model periodicity'"),
+        ([*model, "--alternating", "pair"], 2, "'--model d2stx' has no option '--alternating'; it belongs to combined, periodicity"),
         (["--shots", 1], 2, "options of '--model d2stx'"),
         ([*model, "--exemplar", "3"], 2, "'--exemplar 3' is not START-STOP"),
         ([*model, "--exemplar", "3-2"], 2, "'--exemplar' is START-STOP"),
