@@ -15,6 +15,7 @@ docs:
 lint:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 check: lint test
 

@@ -19,12 +19,19 @@ from racctl.errors import DataError
 
 Meta = dict[str, Any]
 
+BACKGROUND = "background"  # the label of no exercise at all, whatever a data set calls it
 MAX_META = 16 << 20  # bytes of a meta document
-NUMBER = (int, float)
-SOURCE_KEYS = {
-    "name": str, "sha256": str, "fps": NUMBER, "frames": int, "width": int, "height": int, "start_time": NUMBER,
-    "rotation": NUMBER,
-}  # fmt: skip
+NUMBER_TYPES = (int, float)
+SOURCE_KEYS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "sha256": str,
+    "fps": NUMBER_TYPES,
+    "frames": int,
+    "width": int,
+    "height": int,
+    "start_time": NUMBER_TYPES,
+    "rotation": NUMBER_TYPES,
+}
 
 
 @dataclass(frozen=True)
@@ -61,64 +68,148 @@ ARRAYS: dict[str, dict[str, Array]] = {
 }
 
 # Tables: column -> type, in the writer's order. A trailing "?" marks a column that may be absent.
-TABLES: dict[str, dict[str, str]] = {
+TABLE_COLUMNS: dict[str, dict[str, str]] = {
     "racctl.reps/1": {
-        "clip": "string", "person": "int64", "rep": "int64", "start": "int64", "stop": "int64",
-        "start_s": "float64", "stop_s": "float64", "label": "string",
+        "clip": "string",
+        "person": "int64",
+        "rep": "int64",
+        "start": "int64",
+        "stop": "int64",
+        "start_s": "float64",
+        "stop_s": "float64",
+        "label": "string",
     },
     "racctl.counts/1": {
-        "clip": "string", "person": "int64", "count": "float64", "low": "float64", "high": "float64",
-        "frames": "int64", "density": "list<float32>?",
+        "clip": "string",
+        "person": "int64",
+        "count": "float64",
+        "low": "float64",
+        "high": "float64",
+        "frames": "int64",
+        "density": "list<float32>?",
     },
     "racctl.labels/1": {
-        "clip": "string", "start": "int64", "stop": "int64", "start_s": "float64", "stop_s": "float64",
-        "label": "string", "prob": "float64?", "probs": "list<float32>",
+        "clip": "string",
+        "start": "int64",
+        "stop": "int64",
+        "start_s": "float64",
+        "stop_s": "float64",
+        "label": "string",
+        "prob": "float64?",
+        "probs": "list<float32>",
     },
     "racctl.scores/1": {
-        "metric": "string", "value": "float64", "low": "float64", "high": "float64", "n": "int64", "group": "string",
+        "metric": "string",
+        "value": "float64",
+        "low": "float64",
+        "high": "float64",
+        "n": "int64",
+        "group": "string",
     },
     "racctl.problems/1": {"clip": "string", "line": "int64", "kind": "string", "what": "string"},
     "racctl.manifest/1": {
-        "clip": "string", "split": "string", "video": "string", "pose": "string", "mask": "string",
-        "features": "string", "count": "float64", "label": "string", "speed": "float64",
+        "clip": "string",
+        "split": "string",
+        "video": "string",
+        "pose": "string",
+        "mask": "string",
+        "features": "string",
+        "count": "float64",
+        "label": "string",
+        "speed": "float64",
     },
-}  # fmt: skip
+}
 
 
 # What may follow a clip's name in a table or a file name. Only these are cut off: a Countix name such as
 # `9m9b5cdDcJQ_0.00000_6.91525` has a dot of its own.
 VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".mk3d", ".webm", ".wmv", ".asf", ".flv",
-    ".f4v", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".mod", ".ogv", ".ogm",
-    ".mxf", ".nut", ".dv", ".gif", ".apng", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg",
-    ".y4m", ".ivf", ".obu", ".av1", ".rm", ".rmvb", ".insv", ".lrv",
-)  # fmt: skip
-SUFFIXES = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".qt",
+    ".3gp",
+    ".3g2",
+    ".avi",
+    ".divx",
+    ".mkv",
+    ".mk3d",
+    ".webm",
+    ".wmv",
+    ".asf",
+    ".flv",
+    ".f4v",
+    ".mpg",
+    ".mpeg",
+    ".mpe",
+    ".m2v",
+    ".vob",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".m2t",
+    ".tod",
+    ".mod",
+    ".ogv",
+    ".ogm",
+    ".mxf",
+    ".nut",
+    ".dv",
+    ".gif",
+    ".apng",
+    ".h264",
+    ".264",
+    ".avc",
+    ".h265",
+    ".265",
+    ".hevc",
+    ".mjpeg",
+    ".mjpg",
+    ".y4m",
+    ".ivf",
+    ".obu",
+    ".av1",
+    ".rm",
+    ".rmvb",
+    ".insv",
+    ".lrv",
+)
+CLIP_SUFFIXES = (
     *VIDEO_SUFFIXES,
-    ".npz", ".npy", ".mat", ".csv", ".tsv", ".json",
-    ".pose", ".mask", ".features",
-)  # fmt: skip
+    ".npz",
+    ".npy",
+    ".mat",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".pose",
+    ".mask",
+    ".features",
+)
 START_AND_END = re.compile(r"_\d+\.\d+_\d+\.\d+$")  # the seconds of a Countix name, which may end like a suffix: 6.265
 
 
 def clip_stem(name: str) -> str:
-    """The name that clips are matched by: without folder and media suffix, in Unicode's composed form."""
+    """Return the name that clips are matched by: without folder and media suffix, in Unicode's composed form."""
     readable = name.encode("utf-8", "replace").decode()  # a file name that is no UTF-8
     stem = unicodedata.normalize("NFC", readable.strip()).replace("\\", "/").rsplit("/", 1)[-1]
     if stem[:1] == "'" and stem[1:].lstrip()[:1] in ("=", "+", "-", "@"):
         stem = stem[1:].lstrip()  # racctl's own CSV output quotes such names, so that a spreadsheet does not run them
-    while stem.lower().endswith(SUFFIXES) and not stem.startswith(".") and not START_AND_END.search(stem):
+    while stem.lower().endswith(CLIP_SUFFIXES) and not stem.startswith(".") and not START_AND_END.search(stem):
         stem = stem[: stem.rindex(".")]
     return stem
 
 
 def known_schema(schema: object, where: str) -> str:
-    """Return `schema` if this version can read it; DataError naming the file `where` otherwise."""
+    """Return `schema` if this version can read it.
+
+    Raises DataError naming the file `where` otherwise.
+    """
     if not isinstance(schema, str):
         raise DataError(f"'{where}' has no schema that racctl knows (found {schema!r:.60})")
-    if schema in ARRAYS or schema in TABLES or schema == "racctl.model/1":
+    if schema in ARRAYS or schema in TABLE_COLUMNS or schema == "racctl.model/1":
         return schema
-    known = {s.split("/")[0]: s for s in [*ARRAYS, *TABLES, "racctl.model/1"]}
+    known = {s.split("/")[0]: s for s in [*ARRAYS, *TABLE_COLUMNS, "racctl.model/1"]}
     kind = schema.split("/")[0]
     if kind in known:
         raise DataError(f"'{where}' holds {schema:.60}, this version reads {known[kind]}; upgrade racctl")
@@ -126,19 +217,21 @@ def known_schema(schema: object, where: str) -> str:
 
 
 def step(tool: str, version: str, **args: object) -> Meta:
-    """One provenance entry. `args` are the options that shape the output (None is left out), never clocks, hosts or
-    absolute paths."""
-    given = {name: value for name, value in args.items() if value is not None}
-    return {"tool": tool, "version": version, "args": given}
+    """Return one provenance entry.
+
+    `args` are the options that shape the output (None is left out), never clocks, hosts or absolute paths.
+    """
+    recorded = {name: value for name, value in args.items() if value is not None}
+    return {"tool": tool, "version": version, "args": recorded}
 
 
 def with_step(meta: Meta, entry: Meta) -> Meta:
-    """A copy of `meta` with `entry` appended to its provenance."""
+    """Return a copy of `meta` with `entry` appended to its provenance."""
     return {**meta, "steps": [*meta.get("steps", []), entry]}
 
 
 def dump_meta(meta: Meta) -> bytes:
-    """Canonical UTF-8 JSON (sorted keys, no spaces): equal documents give equal bytes."""
+    """Return canonical UTF-8 JSON (sorted keys, no spaces): equal documents give equal bytes."""
     return json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
         "utf-8", "replace"
     )
@@ -153,8 +246,11 @@ def _are_objects(values: object) -> bool:
 
 
 def load_meta(raw: bytes, where: str) -> Meta:
-    """Parse a meta document; DataError when it is not a JSON object, or one of the keys that racctl itself writes
-    holds something else than it writes there."""
+    """Parse a meta document.
+
+    Raises DataError when it is not a JSON object, or one of the keys that racctl itself writes holds something else
+    than it writes there.
+    """
     if len(raw) > MAX_META:
         raise DataError(f"'{where}' has a meta document of {len(raw) >> 20} MiB; at most {MAX_META >> 20} are read")
     try:
@@ -177,7 +273,7 @@ def load_meta(raw: bytes, where: str) -> Meta:
 
 
 def _check_source(source: object, where: str) -> None:
-    """DataError unless what is said of the video are words and numbers; null is unknown."""
+    """Raise DataError unless what is said of the video are words and numbers; null is unknown."""
     if not isinstance(source, dict):
         raise DataError(f"'{where}' has a damaged meta document: 'source' is not a dict")
     for key, kind in SOURCE_KEYS.items():
@@ -187,7 +283,10 @@ def _check_source(source: object, where: str) -> None:
 
 
 def check_arrays(schema: str, arrays: dict[str, np.ndarray], where: str) -> dict[str, int]:
-    """Hold `arrays` against `schema`: members, dtypes, axes that agree. Returns the size of every axis letter."""
+    """Hold `arrays` against `schema`: members, dtypes, axes that agree.
+
+    Returns the size of every axis letter.
+    """
     sizes: dict[str, int] = {}
     for name, spec in ARRAYS[schema].items():
         if name not in arrays:
@@ -200,9 +299,9 @@ def check_arrays(schema: str, arrays: dict[str, np.ndarray], where: str) -> dict
         if array.ndim != len(spec.axes):
             raise DataError(f"'{where}': '{name}' has shape {array.shape}, {schema} wants ({', '.join(spec.axes)})")
         for letter, size in zip(spec.axes, array.shape, strict=True):
-            wanted = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
-            if size != wanted:
-                raise DataError(f"'{where}': '{name}' has shape {array.shape}, axis {letter} should be {wanted}")
+            expected = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
+            if size != expected:
+                raise DataError(f"'{where}': '{name}' has shape {array.shape}, axis {letter} should be {expected}")
     return sizes
 
 
@@ -211,8 +310,11 @@ class Pose:
     """Landmarks of one clip, schema racctl.pose/1.
 
     xyz: (T, M, V, 3) float32; x, y in pixels (origin top left, y down), z on the scale of x; NaN where undetected.
-    world: (T, M, V, 3) float32 metres, hip-centred, or None.  score: (T, M, V) float32 in 0..1, 0 where undetected.
-    frame: (T,) int64 source frame numbers, ascending.  time: (T,) float64 seconds, ascending.  track: (M,) int32.
+    world: (T, M, V, 3) float32 metres, hip-centred, or None.
+    score: (T, M, V) float32 in 0..1, 0 where undetected.
+    frame: (T,) int64 source frame numbers, ascending.
+    time: (T,) float64 seconds, ascending.
+    track: (M,) int32.
     meta: clip, source, steps, topology.
     """
 
@@ -235,19 +337,22 @@ class Pose:
         return self.meta.get("topology", "blazepose33")
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The npz members, in the schema's order."""
+        """Return the npz members, in the schema's order."""
         members = {name: getattr(self, name) for name in ARRAYS[self.schema]}
         return {name: array for name, array in members.items() if array is not None}
 
-    def chosen(self, wanted: str) -> list[int]:
-        """Places on axis M: "all", a track's number, or "main": the person seen longest and largest."""
-        if wanted == "all":
+    def chosen(self, person: str) -> list[int]:
+        """Return the indices of people on axis M.
+
+        person: "all", a track's number, or "main": the person seen longest and largest.
+        """
+        if person == "all":
             return list(range(len(self.track)))
-        if wanted != "main":
-            if int(wanted) not in self.track:
+        if person != "main":
+            if int(person) not in self.track:
                 tracks = ", ".join(map(str, self.track))
-                raise DataError(f"clip '{self.clip}' has no person {wanted}; its tracks are {tracks}")
-            return [int(np.flatnonzero(self.track == int(wanted))[0])]
+                raise DataError(f"clip '{self.clip}' has no person {person}; its tracks are {tracks}")
+            return [int(np.flatnonzero(self.track == int(person))[0])]
         if not len(self.track):
             return []
         xy = self.xyz[..., :2]
@@ -274,8 +379,10 @@ class Mask:
     """Where the person is, frame by frame, schema racctl.mask/1.
 
     mask: (T, H, W) uint8, 1 on the person and 0 elsewhere, all 0 where nobody was found; H, W cover the whole upright
-    picture, at whatever size.  frame: (T,) int64 source frame numbers, ascending.  time: (T,) float64 seconds,
-    ascending.  meta: clip, source, steps.
+        picture, at whatever size.
+    frame: (T,) int64 source frame numbers, ascending.
+    time: (T,) float64 seconds, ascending.
+    meta: clip, source, steps.
     """
 
     mask: np.ndarray
@@ -290,7 +397,7 @@ class Mask:
         return self.meta.get("clip", "")
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The npz members, in the schema's order."""
+        """Return the npz members, in the schema's order."""
         return {name: getattr(self, name) for name in ARRAYS[self.schema]}
 
     def check(self, where: str) -> Mask:
@@ -306,10 +413,12 @@ class Mask:
 class Features:
     """Tokens of one clip's windows, or of its repetitions, schema racctl.features/1.
 
-    video: (S, C, T', H', W') float16, or None.  pose: (S, C'', T'', V, 1) float16, or None.  start, stop: (S,) int64,
-    the source frames that each window covers.  start_s, stop_s: (S,) float64 the same in seconds, or None.
+    video: (S, C, T', H', W') float16, or None.
+    pose: (S, C'', T'', V, 1) float16, or None.
+    start, stop: (S,) int64, the source frames that each window covers.
+    start_s, stop_s: (S,) float64 the same in seconds, or None.
     meta: clip, source, steps, span ("windows" or "repetitions"), window, stride, rate, and for each of video and pose
-    encoder, digest, sampled (frames that it is shown) and frames_per_token.
+        encoder, digest, sampled (frames that it is shown) and frames_per_token.
     """
 
     start: np.ndarray
@@ -327,7 +436,7 @@ class Features:
         return self.meta.get("clip", "")
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The npz members, in the schema's order."""
+        """Return the npz members, in the schema's order."""
         members = {name: getattr(self, name) for name in ARRAYS[self.schema]}
         return {name: array for name, array in members.items() if array is not None}
 
@@ -350,15 +459,17 @@ class Features:
 
 
 def mask_quality(filled: np.ndarray) -> dict[str, float]:
-    """The two figures of a mask's quality, from the share of the picture that each frame's mask covers, (T,):
-    `coverage`, its mean, and `empty`, the share of frames without any."""
+    """Return the two figures of a mask's quality, from the share of the picture that each frame's mask covers, (T,).
+
+    `coverage`, its mean, and `empty`, the share of frames without any.
+    """
     if not len(filled):
         return {"coverage": 0.0, "empty": 0.0}
     return {"coverage": round(float(filled.mean()), 6), "empty": round(float((filled == 0).mean()), 6)}
 
 
 def check_clock(frame: np.ndarray, time: np.ndarray, where: str) -> None:
-    """Frames and times must be finite and strictly ascending."""
+    """Raise DataError unless frames and times are finite and strictly ascending."""
     if not np.isfinite(time).all():
         raise DataError(f"'{where}': 'time' holds values that are not finite")
     if len(frame) and (frame[0] < 0 or frame[-1] >= 1 << 53):

@@ -11,16 +11,18 @@ import math
 
 import numpy as np
 
-SHARE = 6.0  # of a repetition's length, in standard deviations (TransRAC)
-REACH = 0.75  # of the usual distance between repetitions: the most that one reaches from its middle
-TAIL = 0.05  # share of the area on either side that a single repetition leaves out
+LENGTH_IN_SIGMAS = 6.0  # of a repetition's length, in standard deviations (TransRAC)
+MAX_REACH_SHARE = 0.75  # of the usual distance between repetitions: the most that one reaches from its middle
+TAIL_SHARE = 0.05  # share of the area on either side that a single repetition leaves out
 
 
 def density(cycles: np.ndarray, edges: np.ndarray, sigma: float = 0.0) -> np.ndarray:
-    """(N,) float64 repetitions in each of N spans of time.
+    """Return (N,) float64 repetitions in each of N spans of time.
 
-    cycles: (R, 2) start and stop of each repetition.  edges: (N + 1,) ascending borders of the spans, in the same unit
-    (frames or seconds).  sigma: width of each repetition's Gaussian in that unit; 0: a sixth of its own length.
+    cycles: (R, 2) start and stop of each repetition.
+    edges: (N + 1,) ascending borders of the spans, in the same unit (frames or seconds).
+    sigma: width of each repetition's Gaussian in that unit; 0: a sixth of its own length.
+
     Each repetition is a Gaussian about its middle, integrated over each span and scaled so that it sums to one within
     the clip; one whose middle lies outside all spans is left out, one without length is put where it is, whole.
     """
@@ -30,32 +32,37 @@ def density(cycles: np.ndarray, edges: np.ndarray, sigma: float = 0.0) -> np.nda
         middle = (start + stop) / 2
         if not len(total) or not edges[0] <= middle <= edges[-1]:
             continue
-        width = sigma or (stop - start) / SHARE
+        width = sigma or (stop - start) / LENGTH_IN_SIGMAS
         share = np.diff(_normal(edges, middle, width))
         total += share / share.sum() if share.sum() > 1e-12 else _at(edges, middle)
     return total
 
 
 def _normal(edges: np.ndarray, middle: float, width: float) -> np.ndarray:
-    """The normal distribution's cumulative function at the edges."""
+    """Return the normal distribution's cumulative function at the edges."""
     if width <= 0:
         return (edges > middle).astype(np.float64)
     return np.array([0.5 * (1 + math.erf((edge - middle) / (width * math.sqrt(2)))) for edge in edges])
 
 
 def _at(edges: np.ndarray, middle: float) -> np.ndarray:
-    one = np.zeros(len(edges) - 1)
-    one[min(int(np.searchsorted(edges, middle, "right")) - 1, len(one) - 1)] = 1.0
-    return one
+    impulse = np.zeros(len(edges) - 1)
+    impulse[min(int(np.searchsorted(edges, middle, "right")) - 1, len(impulse) - 1)] = 1.0
+    return impulse
 
 
 def repetitions(curve: np.ndarray, edges: np.ndarray, count: int | None = None) -> np.ndarray:
-    """(R, 2) float64 start and stop of the repetitions in a density, in the unit of `edges`: the reverse of `density`.
+    """Return (R, 2) float64 start and stop of the repetitions in a density, in the unit of `edges`.
 
-    curve: (N,) repetitions in each span; what is below zero counts as nothing.  edges: (N + 1,) ascending borders.
-    count: R; None for the area, rounded half up. The area is divided evenly among them; each middle lies where half of
-    its share is reached. Neighbours meet half way between their middles, but none reaches further than `REACH` of the
-    usual distance, so that a rest belongs to neither.
+    The reverse of `density`.
+
+    curve: (N,) repetitions in each span; what is below zero counts as nothing.
+    edges: (N + 1,) ascending borders.
+    count: R; None for the area, rounded half up.
+
+    The area is divided evenly among them; each middle lies where half of its share is reached. Neighbours meet half way
+    between their middles, but none reaches further than `MAX_REACH_SHARE` of the usual distance, so that a pause
+    belongs to neither.
     """
     curve, edges = np.maximum(np.asarray(curve, np.float64), 0), np.asarray(edges, np.float64)
     total = curve.sum()
@@ -66,9 +73,9 @@ def repetitions(curve: np.ndarray, edges: np.ndarray, count: int | None = None) 
     reached += 1e-12 * np.arange(len(reached))  # rising even in a rest
     middles = np.interp((np.arange(count) + 0.5) / count, reached, edges)
     if count == 1:
-        return np.interp([[TAIL, 1 - TAIL]], reached, edges)
+        return np.interp([[TAIL_SHARE, 1 - TAIL_SHARE]], reached, edges)
     usual = float(np.median(np.diff(middles)))
     meet = (middles[1:] + middles[:-1]) / 2
-    start = np.maximum(np.append(middles[0] - usual / 2, meet), middles - REACH * usual)
-    stop = np.minimum(np.append(meet, middles[-1] + usual / 2), middles + REACH * usual)
+    start = np.maximum(np.append(middles[0] - usual / 2, meet), middles - MAX_REACH_SHARE * usual)
+    stop = np.minimum(np.append(meet, middles[-1] + usual / 2), middles + MAX_REACH_SHARE * usual)
     return np.stack([start, stop], axis=1).clip(edges[0], edges[-1])

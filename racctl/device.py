@@ -8,7 +8,10 @@ from racctl.errors import UsageError
 
 
 def pick_device(name: str) -> torch.device:
-    """auto: CUDA, else MPS, else the CPU. UsageError for a device that is not available."""
+    """Return the device called `name`; auto is CUDA, else MPS, else the CPU.
+
+    Raises UsageError for a device that is not available.
+    """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "mps" if available["mps"] else "cpu")
@@ -21,5 +24,5 @@ def pick_device(name: str) -> torch.device:
 
 
 def set_threads(count: int) -> None:
-    """How many threads torch may use in one operation."""
+    """Return how many threads torch may use in one operation."""
     torch.set_num_threads(max(1, count))

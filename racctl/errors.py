@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 
+def reason(error: BaseException) -> str:
+    """Return why something failed, as messages say it: the system's words where it has some, in lower case."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+
+
 class RacctlError(Exception):
-    """Base of every error that is a message to the user rather than a bug. The text is one line: what is
-    wrong, what was expected, the way out; lower case, no full stop, the subject in single quotes. It stays one line
-    whatever it quotes: line ends, as cells and file names may have them, become spaces."""
+    """Base of every error that is a message to the user rather than a bug.
+
+    The text is one line: what is wrong, what was expected, the way out; lower case, no full stop, the subject in single
+    quotes. It stays one line whatever it quotes: line ends, as cells and file names may have them, become spaces.
+    """
 
     exit_code = 1
 

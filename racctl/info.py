@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from racctl.contracts import TABLES, Mask, Meta, load_meta
+from racctl.contracts import TABLE_COLUMNS, Mask, Meta, load_meta
 from racctl.errors import DataError
 from racctl.io.bounds import json_memory, refuse_large
 from racctl.io.mask_outline import MaskOutline, outline_mask
@@ -22,9 +22,10 @@ MAX_HEADER = 100 << 20  # bytes; safetensors' own bound
 
 
 def describe(source: str) -> dict[str, Any]:
-    """A JSON-able description of one file ("-" is stdin): kind, schema, clip, source, contents, steps, sha256.
+    """Return a JSON-able description of one file ("-" is stdin): kind, schema, clip, source, contents, steps, sha256.
 
-    Raises DataError for what is neither ours nor a video."""
+    Raises DataError for what is neither ours nor a video.
+    """
     where = display_name(source)
     with open_input(source) as file:
         kind = sniff(file)
@@ -32,8 +33,8 @@ def describe(source: str) -> dict[str, Any]:
             raise DataError(
                 f"'{where}' is {kind_phrase(kind)}, expected a racctl npz, Parquet or safetensors file, or a video"
             )
-        own = {"file": where, "sha256": sha256(file), "kind": kind.replace("unknown", "video")}
-        return {**own, **DESCRIBERS[kind](file, where), **own}
+        basics = {"file": where, "sha256": sha256(file), "kind": kind.replace("unknown", "video")}
+        return {**basics, **DESCRIBERS[kind](file, where), **basics}
 
 
 def _npz(file: IO[bytes], where: str) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _npz(file: IO[bytes], where: str) -> dict[str, Any]:
 
 
 def _mask(file: IO[bytes], meta: Meta, where: str) -> dict[str, Any]:
-    """Masks are many times larger than their file, so they are looked at one by one."""
+    """Describe a mask file; masks are many times larger than it, so they are looked at one by one."""
     outline = outline_mask(file, meta, where)
     contents = {"mask": f"uint8 {outline.shape}"}
     contents |= {name: f"{array.dtype} {array.shape}" for name, array in _clock(outline).items()}
@@ -72,7 +73,7 @@ def _length(time: np.ndarray) -> dict[str, Any]:
 
 
 def _coverage(schema: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What a person wants to know first about a pose: how long it is, how much of it is there."""
+    """Return what a person wants to know first about a pose: how long it is, how much of it is there."""
     if "time" not in arrays or not len(arrays["time"]):
         return {}
     summary = _length(arrays["time"])
@@ -86,14 +87,14 @@ def _parquet(file: IO[bytes], where: str) -> dict[str, Any]:
     from racctl.io.parquet import read_table
 
     meta, table = read_table(file, where)
-    extra = [name for name in table.column_names if name not in TABLES[meta["schema"]]]
+    extra = [name for name in table.column_names if name not in TABLE_COLUMNS[meta["schema"]]]
     contents = {field.name: str(field.type) for field in table.schema}
     more = {"extra_columns": extra} if extra else {}
     return {**_document(meta), "rows": table.num_rows, "contents": contents, **more}
 
 
 def _safetensors(file: IO[bytes], where: str) -> dict[str, Any]:
-    """The header alone tells everything; the weights are not read."""
+    """Return the header alone tells everything; the weights are not read."""
     size = int.from_bytes(file.read(8), "little")
     whole = file.seek(0, 2)
     file.seek(8)
@@ -127,25 +128,25 @@ def _video(file: IO[bytes], where: str) -> dict[str, Any]:
         losses = losses_of(file, video, where).line()
     else:
         losses = "; ".join([*video.ending.remarks, NOT_DECODED])
-    said = {"losses": losses} if losses else {}
-    return {**about, "seconds": seconds, "audio": video.audio, **missing, **said}
+    lost_line = {"losses": losses} if losses else {}
+    return {**about, "seconds": seconds, "audio": video.audio, **missing, **lost_line}
 
 
 DESCRIBERS = {"npz": _npz, "parquet": _parquet, "safetensors": _safetensors, "video": _video, "unknown": _video}
 
 
 def _document(meta: Meta) -> dict[str, Any]:
-    """The meta document, schema first and provenance last."""
-    first = {key: meta[key] for key in ("schema", "clip") if key in meta}
-    rest = {key: value for key, value in meta.items() if key not in (*first, "steps")}
-    return {**first, **rest, "steps": meta.get("steps", []), "licences": licences(meta)}
+    """Return the meta document, schema first and provenance last."""
+    first: Meta = {key: meta[key] for key in ("schema", "clip") if key in meta}
+    remainder = {key: value for key, value in meta.items() if key not in (*first, "steps")}
+    return {**first, **remainder, "steps": meta.get("steps", []), "licences": licences(meta)}
 
 
 def licences(meta: Meta) -> list[str]:
-    """`name: licence` of all weights that the steps name, each once."""
-    found = {}
+    """Return `name: licence` of all weights that the steps name, each once."""
+    lines: dict[str, None] = {}
     for part in [meta, *meta.get("clips", {}).values()]:
         for entry in part.get("steps", []):
             for weights in entry.get("weights", []):
-                found[f"{weights.get('name', '?')}: {weights.get('licence', 'unknown')}"] = None
-    return list(found)
+                lines[f"{weights.get('name', '?')}: {weights.get('licence', 'unknown')}"] = None
+    return list(lines)

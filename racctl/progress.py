@@ -12,12 +12,13 @@ Report = Callable[[int, "int | None"], None]  # (done, total or None where unkno
 
 
 def silent(done: int, total: int | None) -> None:
-    """The Report that says nothing."""
+    """Return the Report that says nothing."""
 
 
 def tell(message: str) -> None:
     """Say in one line what a user should know of a clip although it was processed: what is missing or in doubt.
 
     A warning of the logger "racctl"; the commands print it on stderr, and a program that does not listen to the logger
-    prints nothing."""
+    prints nothing.
+    """
     LOG.warning("%s", message)

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
 from racctl.scoring import label_metrics as classification
-from racctl.scoring.label_metrics import Items, aucs, better_clips, compare, interval, overall, per_class, resample
+from racctl.scoring.label_metrics import (
+    Items,
+    aucs,
+    better_clips,
+    compare_labels,
+    interval,
+    overall,
+    per_class,
+    resample_clips,
+)
 
 NAMES = ["background", "lunge", "squat", "plank"]
 
@@ -90,7 +99,7 @@ def test_the_order_of_items_does_not_matter(seed, random):
         found.probs[order],
     )  # fmt: skip
     assert overall(shuffled) == pytest.approx(overall(found))
-    first, second = resample(found, 20, 1), resample(shuffled, 20, 1)
+    first, second = resample_clips(found, 20, 1), resample_clips(shuffled, 20, 1)
     for metric in first.overall:
         assert second.overall[metric] == pytest.approx(first.overall[metric], rel=1e-5)
 
@@ -116,7 +125,7 @@ def by_hand(found, drawn):
 
 def test_a_resample_is_the_metric_of_the_drawn_clips():
     found = random_items(3)
-    drawn = resample(found, 25, 7)
+    drawn = resample_clips(found, 25, 7)
     counts = np.random.default_rng(7).multinomial(6, np.full(6, 1 / 6), size=25)
     for draw in range(25):
         expected, classes = by_hand(found, np.repeat(np.arange(6), counts[draw]))
@@ -133,24 +142,24 @@ def test_binned_probabilities_hardly_move_an_auc(monkeypatch):
     score = rng.normal(0, 1, 4000) + true
     one = 1 / (1 + np.exp(-score))
     found = items(true, true, np.arange(4000) % 40, np.stack([1 - one, one, 0 * one, 0 * one], 1))
-    fine = resample(found, 50, 0).overall["macro_auc"]
+    fine = resample_clips(found, 50, 0).overall["macro_auc"]
     monkeypatch.setattr(classification, "BINS", (128, 128))
-    coarse = resample(found, 50, 0).overall["macro_auc"]
+    coarse = resample_clips(found, 50, 0).overall["macro_auc"]
     assert np.abs(fine - coarse).max() < 1e-3
     assert np.median(fine) == pytest.approx(overall(found)["macro_auc"], abs=0.01)
 
 
 def test_memory_blocks_do_not_change_an_interval(monkeypatch):
     found = random_items()
-    whole = resample(found, 40, 0)
-    monkeypatch.setattr(classification, "BLOCK", 30)
-    parts = resample(found, 40, 0)
+    whole = resample_clips(found, 40, 0)
+    monkeypatch.setattr(classification, "MAX_INDICES_AT_ONCE", 30)
+    parts = resample_clips(found, 40, 0)
     assert parts.overall["accuracy"] == pytest.approx(whole.overall["accuracy"])
 
 
 def test_no_interval_from_one_clip_or_without_resamples():
-    assert resample(items([0, 1], [0, 1], clip=[0, 0]), 100, 0) is None
-    assert resample(random_items(), 0, 0) is None
+    assert resample_clips(items([0, 1], [0, 1], clip=[0, 0]), 100, 0) is None
+    assert resample_clips(random_items(), 0, 0) is None
     assert all(math.isnan(end) for end in interval(None))
 
 
@@ -159,22 +168,22 @@ def test_clips_are_resampled_and_not_windows():
     rng = np.random.default_rng(0)
     true, predicted = rng.integers(0, 2, 12), rng.integers(0, 2, 12)
     clip = np.repeat(np.arange(12), 100)
-    few = resample(items(true, predicted), 500, 0).overall["accuracy"]
-    many = resample(items(np.repeat(true, 100), np.repeat(predicted, 100), clip), 500, 0).overall["accuracy"]
+    few = resample_clips(items(true, predicted), 500, 0).overall["accuracy"]
+    many = resample_clips(items(np.repeat(true, 100), np.repeat(predicted, 100), clip), 500, 0).overall["accuracy"]
     assert interval(many) == pytest.approx(interval(few))
 
 
 def test_a_class_that_a_resample_lacks_is_left_out_of_its_mean():
     found = items([0, 0, 1], [0, 0, 0], clip=[0, 1, 2])
-    drawn = resample(found, 200, 0).overall
+    drawn = resample_clips(found, 200, 0).overall
     lacking = drawn["accuracy"] == 1
     assert lacking.any() and (drawn["macro_f1"][lacking] == 1).all()
 
 
 def test_a_prediction_does_not_differ_from_itself():
     found = random_items()
-    drawn = resample(found, 50, 0)
-    for metric, apart in compare(found, found, (drawn, drawn)).items():
+    drawn = resample_clips(found, 50, 0)
+    for metric, apart in compare_labels(found, found, (drawn, drawn)).items():
         assert (apart.value, apart.low, apart.high, apart.p) == (0, 0, 0, 1), metric
     assert better_clips(found, found) == (0, 0, 1)
 
@@ -184,8 +193,8 @@ def test_a_better_prediction_is_found_and_swapping_changes_the_sign():
     true, clip = rng.integers(0, 3, 600), np.arange(600) % 10
     first = items(true, np.where(rng.random(600) < 0.8, true, 3), clip)
     second = items(true, np.where(rng.random(600) < 0.6, true, 3), clip)
-    drawn = resample(first, 400, 0), resample(second, 400, 0)
-    there, back = compare(first, second, drawn), compare(second, first, drawn[::-1])
+    drawn = resample_clips(first, 400, 0), resample_clips(second, 400, 0)
+    there, back = compare_labels(first, second, drawn), compare_labels(second, first, drawn[::-1])
     assert 0 < there["accuracy"].low < there["accuracy"].value < there["accuracy"].high
     assert there["accuracy"].p == pytest.approx(2 / 401) and there["macro_f1"].p < 0.05
     assert back["accuracy"].value == -there["accuracy"].value

@@ -27,7 +27,7 @@ from racctl.io.checkpoint import write_model
 from racctl.io.npz import pose_bytes
 from racctl.io.poses.formats import load_pose
 from racctl.models.catalog import as_dict
-from racctl.models.d2stx import D2STX, SMALL
+from racctl.models.d2stx import D2STX, SMALL_D2STX
 
 CPU = torch.device("cpu")
 
@@ -102,7 +102,7 @@ def untrained(tmp_path_factory):
     made = {}
     for branches in ("pose", "both"):
         torch.manual_seed(0)
-        config = dataclasses.replace(SMALL, branches=branches)
+        config = dataclasses.replace(SMALL_D2STX, branches=branches)
         fed = {"pose": of_pose} | ({"video": of_video} if branches == "both" else {})
         meta = {
             "model": "d2stx", "config": as_dict(config), "classes": [], "licence": "MIT",
@@ -193,7 +193,7 @@ def test_refusals(untrained, tmp_path):
 
 
 def test_a_damaged_header_is_one_error(tmp_path):
-    config = dataclasses.replace(SMALL, branches="pose")
+    config = dataclasses.replace(SMALL_D2STX, branches="pose")
     for broken in ({}, {"step": 4, "stride": 32}, {"step": "x", "stride": 1, "pose": {}}):
         meta = {"model": "d2stx", "config": as_dict(config), "classes": [], "licence": "MIT", "input": broken}
         with open(tmp_path / "m.safetensors", "wb") as file:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from racctl.models.branch import Branch, BranchConfig, from_windows, into_windows
-from racctl.models.d2stx import D2STX, SMALL, D2STXConfig, counted, parameters, release
+from racctl.models.d2stx import D2STX, SMALL_D2STX, D2STXConfig, counted, parameters, release
 from racctl.models.release import from_release
 
 TINY = D2STXConfig(video=12, pose=8, joints=5, grid=2, width=16, heads=4, shot_tokens=3, window=(4, 3, 3))
@@ -116,7 +116,7 @@ def test_the_papers_size():
     for name, wanted in used.items():
         assert parameters(model.branches[name]) == pytest.approx(wanted, rel=2e-3)
     assert parameters(model.fusion) == pytest.approx(5_273_602 - 276_480, abs=2)  # less joint codes and dead parts
-    assert parameters(D2STX(SMALL)) < 2_000_000
+    assert parameters(D2STX(SMALL_D2STX)) < 2_000_000
 
 
 @pytest.mark.parametrize("change", [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from racctl.data.check import check_labels
-from racctl.data.clips import KINDS
+from racctl.data.clips import PROBLEM_KINDS
 from racctl.data.known_bad import KNOWN_BAD
 from racctl.data.published import DATASETS
 from racctl.data.truth import read_truth
@@ -165,7 +165,7 @@ def test_every_published_split_is_found_and_every_row_comes_back(kind, folder, s
     assert len(clips) == len(dataset) == n
     assert not any(clip.usable for clip in clips)  # no videos here
     assert all(clip.problems[-1].kind == "missing video" for clip in clips)
-    assert {problem.kind for clip in clips for problem in clip.problems} <= set(KINDS)
+    assert {problem.kind for clip in clips for problem in clip.problems} <= set(PROBLEM_KINDS)
     assert len(dataset) - len(DATASETS[kind](ROOT / folder, split, exclude_known_bad=True)) == excluded
 
 

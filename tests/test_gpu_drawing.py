@@ -23,7 +23,7 @@ from racctl.recognisers.inputs import Look
 from racctl.recognisers.recogniser import Recogniser, pictures
 from racctl.synth.clip import play
 from racctl.synth.plan import plan_clip
-from racctl.synth.render import PERSON, actor, shots
+from racctl.synth.render import PERSON_LABEL, actor, shots
 
 FOLDER = Path(__file__).parent / "benchmarks" / "gpu"
 SIDE = 112
@@ -68,8 +68,8 @@ def test_points_draw_the_rasterisers_person(gpu, people):
     body = next(one for one in people if np.allclose(made["people"][0]["vertices"], _dressed(one, plan), atol=1e-5))
     played = play(plan, body)
     first = _first(made, played, body)
-    exact = list(shots(plan, [actor(body, played.placed, plan.person, PERSON)], played.view, played.timeline.props,
-                       played.pixels))  # fmt: skip
+    actors = [actor(body, played.placed, plan.person, PERSON_LABEL)]
+    exact = list(shots(plan, actors, played.view, played.timeline.props, played.pixels))
     for k in rng.choice(len(mask), 3, replace=False):
         shot = exact[first + 10 * k]
         both, either = (shot.mask & mask[k].numpy().astype(int)).sum(), (shot.mask | mask[k].numpy().astype(int)).sum()

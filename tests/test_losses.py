@@ -340,9 +340,9 @@ def test_a_packet_without_a_decoding_time_starts_no_clock_over():
     from fractions import Fraction
     from types import SimpleNamespace
 
-    from racctl.video.index import Clock
+    from racctl.video.index import PacketClock
 
-    clock = Clock(Fraction(1, 1000))
+    clock = PacketClock(Fraction(1, 1000))
     stamps = [(0, None), (1000, None), (1067, 0), (1033, 1000), (1133, 1033)]
     packets = [SimpleNamespace(pts=pts, dts=dts, duration=33) for pts, dts in stamps]
     for packet in packets:

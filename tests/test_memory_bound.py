@@ -24,7 +24,7 @@ from racctl.io.checkpoint import read_model, write_model
 from racctl.io.mask_outline import outline_mask
 from racctl.io.npz import read_arrays, read_mask, read_npz, write_frames
 from racctl.io.parquet import table_from_rows
-from racctl.io.poses.arrays import BYTES_PER_NUMBER
+from racctl.io.poses.arrays import ARRAY_NUMBER_BYTES
 from racctl.io.poses.csv_tables import RECORD_BYTES
 from racctl.io.poses.formats import load_pose
 
@@ -142,14 +142,14 @@ def test_text_is_counted_while_it_is_read(tmp_path, monkeypatch):
 
 
 def test_a_row_without_an_end_is_refused(monkeypatch):
-    monkeypatch.setattr("racctl.io.text.MOST_IN_ROW", 1 << 20)
+    monkeypatch.setattr("racctl.io.text.MAX_ROW_CHARACTERS", 1 << 20)
     for row in (b"x" * (2 << 20), b'"' + b"x\n" * (1 << 20)):
         with pytest.raises(DataError, match="'t' has a row of more than 1 MiB"):
             read_text(io.BytesIO(b"clip,count\n" + row), "t")
 
 
 def test_an_hour_of_two_people_has_room_in_every_format():
-    assert HOUR * 2 * 33 * 4 * BYTES_PER_NUMBER < MAX_MEMORY
+    assert HOUR * 2 * 33 * 4 * ARRAY_NUMBER_BYTES < MAX_MEMORY
     assert HOUR * 2 * RECORD_BYTES < MAX_MEMORY
     keypoints = ", ".join(["123.456, 234.567, 0.987"] * 17)
     about = '"id": 1, "image_id": 1, "category_id": 1, "score": 0.9, "bbox": [1, 2, 3, 4]'

@@ -124,7 +124,7 @@ def test_no_interval_from_one_clip_or_without_resamples():
 def test_memory_blocks_do_not_change_an_interval(monkeypatch):
     terms = squared_error(np.arange(50.0), np.ones(50))
     whole = bootstrap_interval("RMSE", terms, resamples=300, seed=3)
-    monkeypatch.setattr(metrics, "BLOCK", 170)
+    monkeypatch.setattr(metrics, "MAX_INDICES_AT_ONCE", 170)
     assert bootstrap_interval("RMSE", terms, resamples=300, seed=3) == whole
 
 

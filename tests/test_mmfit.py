@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from racctl.data.labelled import BACKGROUND, Interval, labels_at, read_labelled
-from racctl.data.mmfit import ACTIVITIES, CLASSES, SPLITS, mmfit_pose
+from racctl.contracts import BACKGROUND
+from racctl.data.labelled import Interval, labels_at, read_labelled
+from racctl.data.mmfit import ACTIVITIES, MMFIT_CLASSES, MMFIT_SPLITS, mmfit_pose
 from racctl.errors import DataError
 from racctl.io.npz import pose_bytes
 from racctl.skeleton.remap import remap
@@ -38,8 +39,10 @@ def test_mmfit_as_published(tmp_path):
     assert labels_at(clips["w00"], np.array([99, 100, 399, 400]), None).tolist() == [
         BACKGROUND, "squat", "squat", BACKGROUND,
     ]  # fmt: skip
-    assert sum(map(len, SPLITS.values())) == 21 == len({name for names in SPLITS.values() for name in names})
-    assert CLASSES[-1] == BACKGROUND and len(set(CLASSES)) == len(ACTIVITIES) == 11
+    assert (
+        sum(map(len, MMFIT_SPLITS.values())) == 21 == len({name for names in MMFIT_SPLITS.values() for name in names})
+    )
+    assert MMFIT_CLASSES[-1] == BACKGROUND and len(set(MMFIT_CLASSES)) == len(ACTIVITIES) == 11
 
 
 def test_mmfit_with_the_users_own_videos(tmp_path):

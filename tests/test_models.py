@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from racctl.models.baselines import BaselineConfig
-from racctl.models.catalog import RECOGNISERS, as_dict, built, configured
+from racctl.models.catalog import RECOGNISER_MODELS, as_dict, built, configured
 from racctl.models.layers import Attention, CrossBlock, FrameEncoder, sinusoidal
 from racctl.models.mcat import MCAT, MCATConfig
 
@@ -30,7 +30,7 @@ def test_the_model_has_the_size_of_table_4():
     assert per_layer == 789_760  # which is why the table's 2.9, 5.2 and 6.4 M at L = 2, 6, 8 cannot be met
 
 
-@pytest.mark.parametrize("name", RECOGNISERS)
+@pytest.mark.parametrize("name", RECOGNISER_MODELS)
 @pytest.mark.parametrize("chosen", ["raw", "both", "mask"])
 def test_every_model_takes_every_input(name, chosen):
     fusion = {"fusion": "cross"} if name == "mcat" else {}

@@ -12,7 +12,7 @@ from racctl.cli import app
 from racctl.cli.choices import refuse_unknown_word
 from racctl.cli.streams import FORMATS
 from racctl.counters.count_clip import count
-from racctl.data.published import DATASETS, SPLITS
+from racctl.data.published import DATASETS, SPLIT_SPELLINGS
 from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS
 from racctl.encoders.encode_set import LAYOUTS
 from racctl.errors import UsageError
@@ -140,7 +140,7 @@ ACCEPTED = {  # what the library takes, which the command line must let through
     ("encode", "--pose-encoder"): [NONE, *POSE_ENCODERS.names()],
     ("encode", "--layout"): LAYOUTS,
     ("encode", "--dataset"): DATASETS,
-    ("encode", "--split"): [name for names in SPLITS.values() for name in names],
+    ("encode", "--split"): [name for names in SPLIT_SPELLINGS.values() for name in names],
     ("encode", "--mask-model"): [*silhouettes.KINDS, "selfie"],
     ("train", "--model"): MODELS,
     ("train", "--objective"): OBJECTIVES,

@@ -89,7 +89,7 @@ def test_every_frame_keeps_its_time(tmp_path, suffix, codec, stamps):
 
 
 def test_without_h264_the_fallback_does(tmp_path, monkeypatch):
-    monkeypatch.setattr("racctl.video.mp4.ENCODERS", {"no_such_encoder": {}, "mpeg4": {}})
+    monkeypatch.setattr("racctl.video.mp4.VIDEO_CODECS", {"no_such_encoder": {}, "mpeg4": {}})
     monkeypatch.setattr("racctl.video.mp4._clock", lambda image: Fraction(1, 90_000))  # too fine for MPEG-4
     clip = write_clip(tmp_path / "a.mkv", plain(12, 160, 120), UNEVEN)
     out = overlay(clip, pose_of(12))

@@ -18,7 +18,7 @@ from poses import standing_body
 from racctl.contracts import Pose
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import pose_bytes, read_pose, write_npz
-from racctl.io.poses.formats import FORMATS, load_pose, picture_size
+from racctl.io.poses.formats import POSE_FORMATS, load_pose, picture_size
 from racctl.io.poses.landmarks import scale_of
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import BLAZEPOSE33, D2STX25, NTU25, TOPOLOGIES
@@ -294,7 +294,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     for fps in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="--fps"):
             load_pose(array, fps=fps)
-    assert set(FORMATS) == {"poserac", "kinect", "d2stx", "openpose", "openpose25b", "coco", "mediapipe"}
+    assert set(POSE_FORMATS) == {"poserac", "kinect", "d2stx", "openpose", "openpose25b", "coco", "mediapipe"}
 
 
 def test_picture_size() -> None:

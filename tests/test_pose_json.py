@@ -14,7 +14,7 @@ from poses import standing_body
 
 from racctl.errors import DataError, RacctlError
 from racctl.io.poses.formats import load_pose
-from racctl.io.poses.people import MOST_PEOPLE, follow
+from racctl.io.poses.people import MAX_PEOPLE, follow_people
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import COCO17, OPENPOSE18, OPENPOSE25, Topology
 
@@ -154,7 +154,7 @@ def test_of_a_crowd_the_most_seen_are_kept(tmp_path: Path) -> None:
         write_frame(tmp_path / "c", t, crowd if t else crowd[::-1])
     notes: list[str] = []
     pose = load_pose(str(tmp_path / "c"), note=notes.append)
-    assert pose.xyz.shape[1] == MOST_PEOPLE
+    assert pose.xyz.shape[1] == MAX_PEOPLE
     assert any("shows 20 people; keeping the 16 seen most" in note for note in notes)
 
 
@@ -163,10 +163,10 @@ def test_following_meets_partial_views_and_ends_somewhere() -> None:
     upper, lower = whole.copy(), whole.copy()
     upper[8:], lower[:9] = np.nan, np.nan
     far = whole + 1000
-    assert follow([[whole, far], [far, upper], [lower, far]], "c") == [[0, 1], [1, 0], [0, 1]]
-    assert follow([[whole], [], [far]], "c") == [[0], [], [0]]
+    assert follow_people([[whole, far], [far, upper], [lower, far]], "c") == [[0, 1], [1, 0], [0, 1]]
+    assert follow_people([[whole], [], [far]], "c") == [[0], [], [0]]
     with pytest.raises(DataError, match="more than 1024 people"):
-        follow([[whole + 1e3 * i for i in range(600)], [whole - 1e3 * i for i in range(1, 600)]], "c")
+        follow_people([[whole + 1e3 * i for i in range(600)], [whole - 1e3 * i for i in range(1, 600)]], "c")
 
 
 # --- COCO -------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from clips import plain, write_clip
 from test_data import mat
 
-from racctl.data.clips import KINDS
+from racctl.data.clips import PROBLEM_KINDS
 from racctl.data.published import DATASETS, Countix, RepCount, UCFRep
 from racctl.data.videos import files_under, find_videos, look_at
 from racctl.encoders.encode_set import set_jobs
@@ -67,7 +67,7 @@ def test_every_row_comes_back_with_what_is_wrong_with_it(llsp):
         "squat", "pull_up", "sit_up", "sit_up", "others", "push_up", "front_raise",
     ]  # fmt: skip
     assert all(clip.segment is None for clip in clips.values())
-    assert all(problem.kind in KINDS for clip in clips.values() for problem in clip.problems)
+    assert all(problem.kind in PROBLEM_KINDS for clip in clips.values() for problem in clip.problems)
 
 
 def test_only_sound_repetitions_are_left(llsp):
@@ -95,8 +95,8 @@ def test_rows_of_one_clip_know_of_each_other(llsp):
     table = llsp / "annotation" / "test.csv"
     table.write_text(f"{HEADER}\nsquat,whole.mp4,1,25,20,0,20,,\nsquat,whole.mp4,2,25,20,0,10,10,20\n")
     first, second = RepCount(llsp, "test")
-    assert first.problems == ("the count is 1 here and 2 in line 3",) and kinds(first) == ["several counts"]
-    assert second.problems == ("the count is 2 here and 1 in line 2",) and second.usable
+    assert str(first.problems[0]) == "the count is 1 here and 2 in line 3" and kinds(first) == ["several counts"]
+    assert str(second.problems[0]) == "the count is 2 here and 1 in line 2" and second.usable
     table.write_text(f"{HEADER}\nsquat,whole.mp4,1,25,20,0,20,,\nsquat,whole.mp4,1,25,20,0,20,,\n")
     assert [kinds(clip) for clip in RepCount(llsp, "test", encode_only=False)] == [["duplicate row"]] * 2
 

@@ -17,9 +17,9 @@ from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import read_table, table_from_rows, write_table
 from racctl.scoring import count_metrics as metrics
-from racctl.scoring.counts import Options, score_files
+from racctl.scoring.counts import CountScoreOptions, score_files
 
-QUICK = Options(resamples=50)
+QUICK = CountScoreOptions(resamples=50)
 
 TRUTH = "name,type,count\na.mp4,squat,2\nb.mp4,squat,5\nc.mp4,push_up,0\nd.mp4,pushups,10\n"
 PREDICTED = "clip,count\na,2.4\nb,5.5\nc,1\nd,5\n"  # rounded: 2, 6, 1, 5
@@ -70,7 +70,7 @@ def test_what_is_said_besides_the_numbers():
 
 
 def test_without_rounding_the_raw_counts_are_scored_and_it_says_how():
-    scores = score_files("truth", ["predicted"], options=Options(rounding=False, resamples=0))
+    scores = score_files("truth", ["predicted"], options=CountScoreOptions(rounding=False, resamples=0))
     found = values(scores)
     assert found["MAE"] == pytest.approx((0.4 / 2 + 0.5 / 5 + 0.5) / 3)
     assert (found["OBO"], found["OBZ"]) == (3 / 4, 0)
@@ -79,17 +79,17 @@ def test_without_rounding_the_raw_counts_are_scored_and_it_says_how():
 
 
 def test_per_class_groups_by_the_merged_labels_of_the_truth():
-    scores = score_files("truth", ["predicted"], options=Options(per_class=True, resamples=50))
+    scores = score_files("truth", ["predicted"], options=CountScoreOptions(per_class=True, resamples=50))
     assert [row["group"] for row in scores.rows[::6]] == ["all", "push_up", "squat"]
     assert values(scores, "squat")["OBZ"] == 1 / 2
     assert values(scores, "push_up")["MAE"] == 1 / 2
     with pytest.raises(UsageError, match="no exercise labels"):
-        score_files("predicted", ["predicted"], options=Options(per_class=True, rounding=False))
+        score_files("predicted", ["predicted"], options=CountScoreOptions(per_class=True, rounding=False))
 
 
 def test_a_class_of_zero_counts_has_no_mae(files):
     files(truth="clip,count,label\na,2,x\nb,5,x\nc,0,y\nd,10,x\n")
-    scores = score_files("truth", ["predicted"], options=Options(per_class=True, resamples=50))
+    scores = score_files("truth", ["predicted"], options=CountScoreOptions(per_class=True, resamples=50))
     mae = next(row for row in scores.rows if row["group"] == "y")
     assert mae == {"metric": "MAE", "value": None, "low": None, "high": None, "n": 0, "group": "y"}
 
@@ -158,7 +158,7 @@ def test_known_bad_clips_go_only_when_asked_and_by_name(files):
     files(truth=TRUTH + "stu4_5.mp4,bench_pressing,51\n")
     with pytest.raises(DataError, match="lacks 1 clip"):
         score_files("truth", ["predicted"], options=QUICK)
-    asked = Options(exclude_known_bad=True, resamples=50)
+    asked = CountScoreOptions(exclude_known_bad=True, resamples=50)
     scores = score_files("truth", ["predicted"], options=asked)
     assert any(note.startswith("  stu4_5: the file is another video") for note in scores.notes)
     assert list(scores.meta["excluded"]) == ["stu4_5"]
@@ -209,7 +209,7 @@ def test_the_sign_and_the_discordant_clips(files):
         predicted="clip,count\n" + "".join(f"x{i},10\n" for i in range(n)),
         other="clip,count\n" + "".join(f"x{i},{10 if i < 2 else 15}\n" for i in range(n)),
     )
-    found = values(score_files("truth", ["predicted"], "other", Options(resamples=500)), "difference")
+    found = values(score_files("truth", ["predicted"], "other", CountScoreOptions(resamples=500)), "difference")
     assert found["MAE"] == pytest.approx(-0.5 * 10 / 12)
     assert (found["OBO_only_first"], found["OBO_only_second"]) == (10, 0)
     assert found["OBO_p_mcnemar"] == pytest.approx(2 / 2**10)
@@ -217,7 +217,7 @@ def test_the_sign_and_the_discordant_clips(files):
 
 
 def test_the_interval_is_that_of_the_library():
-    scores = score_files("truth", ["predicted"], options=Options(resamples=200, seed=5))
+    scores = score_files("truth", ["predicted"], options=CountScoreOptions(resamples=200, seed=5))
     predicted, true = np.array([2.0, 6, 1, 5]), np.array([2.0, 5, 0, 10])
     expected = metrics.bootstrap_interval("OBO", metrics.within_one(predicted, true), resamples=200, seed=5)
     row = next(row for row in scores.rows if row["metric"] == "OBO")
@@ -296,7 +296,7 @@ real = pytest.mark.skipif(
 @real
 def test_one_publication_of_repcount_scores_perfectly_against_another():
     truth, predicted = str(ROOT / "escounts/repcount/test_with_fps.csv"), str(ROOT / "detrc/test_new.csv")
-    scores = score_files(truth, [predicted], options=Options(resamples=0, per_class=True))
+    scores = score_files(truth, [predicted], options=CountScoreOptions(resamples=0, per_class=True))
     assert values(scores) == {"MAE": 0, "MAE@0.1": 0, "RMSE": 0, "OBO": 1, "OBZ": 1, "n_zero_truth": 1}
     assert {row["group"] for row in scores.rows} == {
         "all", "bench_pressing", "front_raise", "jump_jack", "others", "pommel_horse", "pull_up", "push_up", "sit_up",
@@ -324,7 +324,7 @@ def test_published_files_that_cannot_be_scored_say_why_and_the_way_out():
     ):
         with pytest.raises(DataError, match=message):
             score_files(path, [path])
-        scores = score_files(path, [path], options=Options(exclude_known_bad=True, resamples=0))
+        scores = score_files(path, [path], options=CountScoreOptions(exclude_known_bad=True, resamples=0))
         assert values(scores)["OBZ"] == 1
     assert len(read_truth(train)) == 758
 

@@ -16,10 +16,10 @@ from racctl.errors import DataError, UsageError
 from racctl.io.parquet import read_table, table_from_rows, write_table
 from racctl.scoring.confusion import confusion
 from racctl.scoring.counts import score_files
-from racctl.scoring.labels import LabelOptions, score_labels
+from racctl.scoring.labels import LabelScoreOptions, score_labels
 
 CLASSES = ["background", "lunge", "squat", "plank"]
-QUICK = LabelOptions(resamples=40)
+QUICK = LabelScoreOptions(resamples=40)
 
 
 def table(path, rows, schema="racctl.labels/1", **meta):
@@ -78,7 +78,7 @@ def test_golden_windows():
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 4 / 5) / 3)
     assert found["top3_accuracy"] == 4 / 6  # in the wrong ones the three others tie
     assert (found["n_classes"], found["n_clips"]) == (3, 2)
-    classes = scored(options=LabelOptions(per_class=True, resamples=0))
+    classes = scored(options=LabelScoreOptions(per_class=True, resamples=0))
     assert values(classes, "background")["auc"] == (1 + 1 / 2) / 2  # one above all others, one tied with them
     assert found["macro_auc"] == pytest.approx(
         np.mean([values(classes, name)["auc"] for name in ("background", "lunge", "squat")])
@@ -153,7 +153,7 @@ def test_a_truth_in_seconds_needs_the_predictions_times():
 def test_no_null_drops_background_truth_and_keeps_background_predictions_as_errors():
     rows = [{**r, "label": "background"} if r["start"] == 40 else r for r in WINDOWS]
     table("windows", rows, unit="window", classes=CLASSES)
-    scores = scored(options=LabelOptions(no_null=True, resamples=20))
+    scores = scored(options=LabelScoreOptions(no_null=True, resamples=20))
     found = {row["metric"]: row for row in scores.rows}
     assert (found["accuracy"]["value"], found["accuracy"]["n"]) == (3 / 4, 4)
     assert found["macro_f1"]["value"] == pytest.approx((2 / 3 + 1) / 2)  # squat lost one; background is no class
@@ -161,15 +161,15 @@ def test_no_null_drops_background_truth_and_keeps_background_predictions_as_erro
     assert scores.meta["protocol"] == "no-null"
     table("truth", [row("a", 0, 60, "rest"), row("b", 0, 60, "background")])
     with pytest.raises(DataError, match="'truth' is background throughout"):
-        scored(options=LabelOptions(no_null=True))
+        scored(options=LabelScoreOptions(no_null=True))
 
 
 def test_another_label_may_mean_background():
     table("truth", [{**r, "label": r["label"].replace("background", "standing")} for r in TRUTH])
-    found = values(scored(options=LabelOptions(null="Standing", resamples=0)))
+    found = values(scored(options=LabelScoreOptions(null="Standing", resamples=0)))
     assert (found["accuracy"], found["n_classes"]) == (4 / 6, 3)
     with pytest.raises(UsageError, match="'--null walking' is no label"):
-        scored(options=LabelOptions(null="walking"))
+        scored(options=LabelScoreOptions(null="walking"))
 
 
 def test_labels_that_one_side_alone_has_are_said():
@@ -188,7 +188,7 @@ def test_labels_that_one_side_alone_has_are_said():
 
 
 def test_per_class_has_the_classes_of_the_truth_in_their_order():
-    scores = scored(options=LabelOptions(per_class=True, resamples=30))
+    scores = scored(options=LabelScoreOptions(per_class=True, resamples=30))
     groups = list(dict.fromkeys(row["group"] for row in scores.rows))
     assert groups == ["all", "background", "lunge", "squat"]
     lunge = {row["metric"]: row for row in scores.rows if row["group"] == "lunge"}
@@ -216,9 +216,9 @@ def test_a_split_of_the_truth():
     table("manifest.parquet", rows, "racctl.manifest/1")
     table("labels.parquet", TRUTH)
     table("test", WINDOWS[3:], unit="window", classes=CLASSES)
-    assert values(scored("test", ".", options=LabelOptions(split="test", resamples=0)))["accuracy"] == 2 / 3
+    assert values(scored("test", ".", options=LabelScoreOptions(split="test", resamples=0)))["accuracy"] == 2 / 3
     with pytest.raises(DataError, match=r"no clips in the split 'val' \(its splits: 'test', 'train'\)"):
-        scored("test", ".", options=LabelOptions(split="val"))
+        scored("test", ".", options=LabelScoreOptions(split="val"))
     with pytest.raises(DataError, match=r"'test' lacks 1 clip \('a'\) of the 2 in '.'"):
         scored("test", ".")
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from racctl.models.catalog import as_dict, built, configured
-from racctl.models.silhouette import Block, SilhouetteConfig, SilhouetteNet
+from racctl.models.silhouette import SilhouetteConfig, SilhouetteNet, SpaceTimeBlock
 
 
 def network(**given) -> SilhouetteNet:
@@ -41,7 +41,7 @@ def test_both_streams_and_all_frames_count():
 
 def test_time_is_kept_apart_where_nothing_joins_it():
     """A block sees one frame to either side."""
-    block, clips = Block(8, 8).eval(), torch.rand(1, 8, 9, 6, 6)
+    block, clips = SpaceTimeBlock(8, 8).eval(), torch.rand(1, 8, 9, 6, 6)
     changed = clips.clone()
     changed[:, :, 4] += 1
     differs = (block(clips) != block(changed)).any(1).flatten(2).any(2)[0]
@@ -49,7 +49,7 @@ def test_time_is_kept_apart_where_nothing_joins_it():
 
 
 def test_strides():
-    made = Block(8, 16, stride=2, step=2).eval()(torch.rand(2, 8, 7, 7, 9))
+    made = SpaceTimeBlock(8, 16, stride=2, step=2).eval()(torch.rand(2, 8, 7, 7, 9))
     assert made.shape == (2, 16, 4, 4, 5)
 
 

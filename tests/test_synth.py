@@ -28,12 +28,12 @@ from racctl.synth.dataset import generate, plans
 from racctl.synth.ground import HELD_AT, lowest, stand
 from racctl.synth.motion import Bout, Repetition, timeline
 from racctl.synth.movements import catalog, movement_named, sides
-from racctl.synth.noise import BLAZEPOSE, LOWER, estimate, group_of, varied
-from racctl.synth.plan import FRAME_RATES, SIZES, generator, plan_clip
-from racctl.synth.protocol import CLASSES, divergence, protocol_jobs, shares
-from racctl.synth.render import PERSON, actor, shots
+from racctl.synth.noise import BLAZEPOSE_ERRORS, LOWER, estimate, group_of, varied
+from racctl.synth.plan import FRAME_RATES, PICTURE_SIZES, generator, plan_clip
+from racctl.synth.protocol import PROTOCOL_CLASSES, class_shares, divergence, protocol_jobs
+from racctl.synth.render import PERSON_LABEL, actor, shots
 from racctl.synth.sequence import pose_clip, sequences
-from racctl.synth.styles import ARM, AS_WRITTEN, arm_styles, draw_lean, draw_reach, draw_style, key_poses
+from racctl.synth.styles import ARM_CHANNELS, AS_WRITTEN_SHARE, arm_styles, draw_lean, draw_reach, draw_style, key_poses
 from racctl.video.decode import probe
 
 SIZE = {"size": (96, 96), "fps": 10.0, "repetitions": (2, 2)}
@@ -127,7 +127,7 @@ def test_bones_keep_their_lengths(body):
 
 
 def test_repetitions_are_those_that_were_planned():
-    bout = Bout("squat", (Repetition(), Repetition(depth=0.2, kind="aborted"), Repetition(pace=2.0, rest=1.0)))
+    bout = Bout("squat", (Repetition(), Repetition(depth=0.2, kind="aborted"), Repetition(pace=2.0, pause=1.0)))
     moves = timeline([Bout("stand", (Repetition(),)), bout], 30.0, generator(0))
     own = [row for row in moves.reps if row[2] == "squat"]
     assert [kind for *_, kind in own] == ["full", "aborted", "full"]
@@ -185,7 +185,7 @@ def test_legs_behind_a_trunk_that_points_at_the_camera_are_guessed():
     for azimuth, worse in ((0.0, True), (90.0, False)):
         camera = replace(plan.camera, azimuth=azimuth, height=0.2, pan=0.0, shake=0.0, roll=0.0, shift=(0.0, 0.0))
         pose = pose_clip(replace(plan, camera=camera), "x", errors="none").pose
-        as_ever = estimate(pose, generator(1), replace(BLAZEPOSE, end_on=(0.38, 0.0))).xyz - pose.xyz
+        as_ever = estimate(pose, generator(1), replace(BLAZEPOSE_ERRORS, end_on=(0.38, 0.0))).xyz - pose.xyz
         now = estimate(pose, generator(1)).xyz - pose.xyz
         changed = (np.nan_to_num(np.abs(now - as_ever))[:, 0, :, :2] > 1e-3).any((0, 2))
         assert set(groups[changed]) == (set(LOWER) if worse else set())
@@ -223,7 +223,7 @@ def test_masks_are_contracts(tmp_path):
 
 
 def test_the_protocol_has_its_class_distribution():
-    assert divergence(shares(False), shares(True)) == pytest.approx(0.08, abs=0.01)
+    assert divergence(class_shares(False), class_shares(True)) == pytest.approx(0.08, abs=0.01)
     jobs, remarks = protocol_jobs(2, 60.0, 0, (96, 96), 10.0, drawn=False)
     assert {job.split for job in jobs} == {"train", "test", "test_0_5x", "test_1x", "test_1_5x", "test_3x", "test_4x"}
     assert "nats" in remarks[0]
@@ -245,7 +245,7 @@ def test_the_protocols_written_labels_are_as_far_apart_as_is_printed(tmp_path):
     jobs, remarks = protocol_jobs(6, 180.0, 0, (96, 96), 4.0, drawn=False)
     generate([job for job in jobs if job.split in ("train", "test")], tmp_path, 1)
     train, test = (written_shares(tmp_path, split) for split in ("train", "test"))
-    assert set(train) == set(test) == set(CLASSES) and len(train) == 17
+    assert set(train) == set(test) == set(PROTOCOL_CLASSES) and len(train) == 17
     assert divergence(train, test) == pytest.approx(float(remarks[0].split("= ")[1].split()[0]), abs=0.01)
     assert max(train, key=train.__getitem__) == max(test, key=test.__getitem__) == "background"
     assert train["push_up"] == max(share for name, share in train.items() if name != "background")
@@ -261,15 +261,17 @@ def test_what_varies_is_drawn_and_recorded():
     for part, least in (("person", 300), ("camera", 300), ("room", 300), ("picture", 300), ("bouts", 300)):
         assert spread(lambda plan, part=part: plan.record()[part]) > least
     pictures = [plan.picture for plan in some]
-    assert {p.fps for p in pictures} == set(FRAME_RATES) and {(p.width, p.height) for p in pictures} == set(SIZES)
+    assert {p.fps for p in pictures} == set(FRAME_RATES) and {(p.width, p.height) for p in pictures} == set(
+        PICTURE_SIZES
+    )
     assert {repetition.kind for plan in some for bout in plan.bouts for repetition in bout.repetitions} == {
         "full", "partial", "aborted",
     }  # fmt: skip
     for seen in (
-        lambda p: p.other, lambda p: p.room.occluders, lambda p: p.room.distractors, lambda p: p.camera.pan,
+        lambda p: p.bystander, lambda p: p.room.occluders, lambda p: p.room.distractors, lambda p: p.camera.pan,
         lambda p: p.camera.shake, lambda p: p.camera.roll, lambda p: p.picture.dropped, lambda p: p.picture.shutter,
         lambda p: p.picture.blur, lambda p: p.picture.noise, lambda p: p.bouts[0].asymmetry, lambda p: p.bouts[0].drift,
-        lambda p: any(r.rest for b in p.bouts for r in b.repetitions), lambda p: p.room.style == "gym",
+        lambda p: any(r.pause for b in p.bouts for r in b.repetitions), lambda p: p.room.style == "gym",
     ):  # fmt: skip
         assert sum(bool(seen(plan)) for plan in some) > 0
     assert np.ptp([plan.camera.azimuth for plan in some]) > 340
@@ -279,14 +281,14 @@ def test_free_arms_are_held_in_every_style_and_a_bout_says_which():
     bouts = [b for k in range(400) for b in plan_clip(3, k, "squat", clean=True).bouts]
     drawn = [bout.arms for bout in bouts]
     assert set(drawn) == {"", *arm_styles(movement_named("squat"))}
-    assert drawn.count("") / len(drawn) == pytest.approx(AS_WRITTEN, abs=0.08)
+    assert drawn.count("") / len(drawn) == pytest.approx(AS_WRITTEN_SHARE, abs=0.08)
     assert len({json.dumps(bout.style) for bout in bouts}) == len({json.dumps(bout.reach) for bout in bouts}) == 400
     assert {bout.arms for k in range(40) for bout in plan_clip(3, k, "bicep_curl", clean=True).bouts} == {""}
 
 
 def test_a_style_moves_the_arms_and_nothing_else():
     squat = movement_named("squat")
-    arms = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ARM]
+    arms = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ARM_CHANNELS]
     for name in arm_styles(squat):
         keys = key_poses(squat, name, {}, 0.0)
         assert np.array_equal(np.delete(keys, arms, 1), np.delete(squat.keys(), arms, 1))
@@ -323,7 +325,7 @@ def test_an_open_shutter_blurs_what_moves_and_nothing_else():
 def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
     """(T, H, W, 3) images before the encoder, and masks."""
     played = play(plan, seconds=1.0)
-    actors = [actor(played.body, played.placed, plan.person, PERSON)]
+    actors = [actor(played.body, played.placed, plan.person, PERSON_LABEL)]
     found = list(shots(plan, actors, played.view, played.timeline.props, played.pixels))
     return np.stack([one.image for one in found]).astype(float), np.stack([one.mask for one in found])
 

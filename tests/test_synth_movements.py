@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from racctl.errors import DataError, UsageError
-from racctl.synth.channels import CHANNELS, HIGH, INDEX, LOW, pose_vector, swap_sides
+from racctl.synth.channels import CHANNELS, INDEX, MAX_ANGLES, MIN_ANGLES, pose_vector, swap_sides
 from racctl.synth.movements import Movement, Step, catalog, exercises, movement_named, sides
 from racctl.synth.styles import ARMS, arm_styles, arms_named
 
@@ -34,7 +34,7 @@ def test_labels_are_those_of_the_project():
 def test_a_movement_ends_where_it_began_and_keeps_to_the_joints_limits(name):
     keys = catalog()[name].keys()
     assert np.array_equal(keys[0], keys[-1])
-    assert (keys >= LOW).all() and (keys <= HIGH).all()
+    assert (keys >= MIN_ANGLES).all() and (keys <= MAX_ANGLES).all()
     assert all(step.seconds > 0 for step in catalog()[name].steps)
 
 

@@ -101,7 +101,7 @@ def test_another_encoding_is_named_with_the_way_out(tmp_path, encoding, before):
 
 
 def test_a_character_at_the_border_of_two_pieces_is_no_error(monkeypatch):
-    monkeypatch.setattr("racctl.io.text.CHUNK", 7)
+    monkeypatch.setattr("racctl.io.text.TEXT_CHUNK_BYTES", 7)
     text = "clip,count\n" + "".join(f"ä€😀{k},{k}\n" for k in range(50))
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):  # so few Latin letters need a mark
         assert read_text(io.BytesIO(text.encode(encoding)), "t").text("clip")[-1] == "ä€😀49"

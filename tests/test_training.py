@@ -19,7 +19,7 @@ from racctl.cli.choices import read_range
 from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import read_model
-from racctl.io.prefetch import ahead
+from racctl.io.prefetch import prefetch
 from racctl.models.catalog import configured
 from racctl.recognisers.recogniser import pictures
 from racctl.skeleton.normalise import joint_tokens
@@ -237,14 +237,14 @@ def test_every_rank_gets_as_many_batches_and_no_window_twice():
 
 
 def test_batches_come_in_order_and_errors_come_through():
-    assert list(ahead(iter(range(10)))) == list(range(10))
+    assert list(prefetch(iter(range(10)))) == list(range(10))
 
     def failing():
         yield 1
         raise DataError("bad clip")
 
     with pytest.raises(DataError, match="bad clip"):
-        list(ahead(failing()))
+        list(prefetch(failing()))
 
 
 def test_a_device_that_is_not_there():

@@ -12,7 +12,7 @@ from commands import racctl
 
 from racctl.io.checkpoint import digest, read_model
 from racctl.io.parquet import read_table
-from racctl.models.catalog import ENCODERS, built, configured
+from racctl.models.catalog import ENCODER_MODELS, built, configured
 from racctl.training.encoders import encoder_look, sampled
 from racctl.weights import FOLDER, embedded, names
 
@@ -32,7 +32,7 @@ def test_every_file_has_a_card_that_names_its_digest_and_how_it_was_made(name):
     model.load_state_dict(tensors)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name in ENCODERS])
+@pytest.mark.parametrize("name", [name for name in names() if name in ENCODER_MODELS])
 def test_an_encoder_is_fed_as_its_header_says_and_counts(name):
     with open(embedded(name), "rb") as file:
         meta, tensors = read_model(file, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 from racctl.cli.options import Output, Source, TextFormat
 
 
@@ -24,4 +26,8 @@ def info(file: Source = "-", output: Output = "-", format: TextFormat = "text") 
     refuse_unknown(format, ("text", "json"))
     about = describe(file)
     text = outline(about) if format == "text" else json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-    emit(output, lambda target: target.write(text.encode()) and None)
+
+    def write(target: IO[bytes]) -> None:
+        target.write(text.encode())
+
+    emit(output, write)

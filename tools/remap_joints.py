@@ -62,7 +62,7 @@ def remap_joints(
     refuse_overwriting(sources, *targets)
     from racctl.io.npz import pose_bytes, write_pose
     from racctl.io.poses.formats import load_pose, picture_size
-    from racctl.io.up_to_date import holds
+    from racctl.io.up_to_date import has_bytes
     from racctl.skeleton.remap import minmax as scaled
     from racctl.skeleton.remap import remap, unknown_joints
     from racctl.skeleton.topology import topology_named
@@ -78,7 +78,7 @@ def remap_joints(
                 f"{len(unknown)} of {pose.xyz.shape[2]} joints of {to} are unknown (NaN): {', '.join(unknown)}"
             )
         target = targets[sources.index(source)]
-        if not (folder and holds(target, pose_bytes(pose))):
+        if not (folder and has_bytes(target, pose_bytes(pose))):
             emit(target, lambda file: write_pose(file, pose))
 
     report_failures(run_batch(sources, work, 1, "remapping"), len(sources))

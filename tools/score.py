@@ -11,21 +11,25 @@ from racctl.cli import console, options
 Truth = Annotated[
     str,
     typer.Option(
-        "--truth", metavar="FILE|DIR", show_default=False,
+        "--truth",
+        metavar="FILE|DIR",
+        show_default=False,
         help="The truth. Counts: a RepCount, Countix or UCFRep annotation as published, any CSV or TSV with a clip and "
         "a count column, or racctl's own Parquet. Labels: a folder of 'racctl synth' or its manifest, MM-Fit's folder, "
         "a CSV of segments (clip, start and stop in seconds, label; without times a label is about the whole clip), or "
         "racctl's own labels.",
     ),
-]  # fmt: skip
+]
 Against = Annotated[
     str,
     typer.Option(
-        "--against", metavar="FILE", show_default=False,
+        "--against",
+        metavar="FILE",
+        show_default=False,
         help="A second set of predictions, to compare with: paired bootstrap over clips; for counts McNemar's exact "
         "test on OBO, for labels the exact sign test on the clips that either gets better (McNemar's for clip labels).",
     ),
-]  # fmt: skip
+]
 PerClass = Annotated[
     bool,
     typer.Option("--per-class", help="Also score each label of the truth; for labels precision, recall, F1 and AUC."),
@@ -33,10 +37,11 @@ PerClass = Annotated[
 Round = Annotated[
     bool | None,
     typer.Option(
-        "--round/--no-round", show_default=False,
+        "--round/--no-round",
+        show_default=False,
         help="Counts: round predictions half up, once, before every metric; the default.",
     ),
-]  # fmt: skip
+]
 ExcludeKnownBad = Annotated[
     bool, typer.Option("--exclude-known-bad", help="Counts: leave out clips known to be labelled wrong, and say which.")
 ]
@@ -54,18 +59,22 @@ Null = Annotated[
 Split = Annotated[
     str,
     typer.Option(
-        "--split", metavar="NAME", show_default=False,
+        "--split",
+        metavar="NAME",
+        show_default=False,
         help="Labels: score against this split of the truth alone, such as 'test'.",
     ),
-]  # fmt: skip
+]
 Confusion = Annotated[
     str,
     typer.Option(
-        "--confusion", metavar="FILE", show_default=False,
+        "--confusion",
+        metavar="FILE",
+        show_default=False,
         help="Labels: write the confusion matrix here, a picture (.png, .svg): a row for each class of the truth, "
         "coloured by its shares, with the counts in its cells.",
     ),
-]  # fmt: skip
+]
 Resamples = Annotated[
     int, typer.Option("--resamples", metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
 ]
@@ -109,25 +118,27 @@ def score(
     check_writable(confusion)
     check_there(truth, against, *sources)
     from racctl.data.predictions import read_predictions
-    from racctl.scoring.counts import Options, check_streams, refuse_options, score_counts
+    from racctl.scoring.counts import CountScoreOptions, check_streams, refuse_options, score_counts
 
     refuse_overwriting([truth, against, *sources], output, confusion)
     check_streams(truth, sources, against)
-    predictions, other = read_predictions(sources), read_predictions([against]) if against else None
+    predictions, second = read_predictions(sources), read_predictions([against]) if against else None
     if predictions.labels is None:
         refuse_options(
             "counts", {"--no-null": no_null, "--null": null != "background", "--split": split, "--confusion": confusion}
         )
-        asked = Options(per_class, rounding is not False, exclude_known_bad, resamples, seed)
-        scores = score_counts(truth, predictions, other, asked)
+        settings = CountScoreOptions(per_class, rounding is not False, exclude_known_bad, resamples, seed)
+        scores = score_counts(truth, predictions, second, settings)
     else:
         from racctl.scoring.confusion import confusion_kind, plot_confusion
-        from racctl.scoring.labels import LabelOptions, score_labels
+        from racctl.scoring.labels import LabelScoreOptions, score_labels
 
         refuse_options("labels", {"--round": rounding is not None, "--exclude-known-bad": exclude_known_bad})
         if confusion:
             confusion_kind(confusion)
-        scores = score_labels(truth, predictions, other, LabelOptions(per_class, no_null, null, split, resamples, seed))
+        scores = score_labels(
+            truth, predictions, second, LabelScoreOptions(per_class, no_null, null, split, resamples, seed)
+        )
         if confusion:
             plot_confusion(confusion, scores.items)
     for line in scores.notes:

@@ -69,10 +69,12 @@ Size = Annotated[
 Fps = Annotated[
     float | None,
     typer.Option(
-        "--fps", metavar="N", show_default=False,
+        "--fps",
+        metavar="N",
+        show_default=False,
         help="Frames per second. Default: each clip its own, 15 to 50, with --protocol 30.",
     ),
-]  # fmt: skip
+]
 Reps = Annotated[str, typer.Option("--reps", metavar="LOW-HIGH", help="Repetitions in a clip.")]
 Clean = Annotated[
     bool, typer.Option("--clean", help="Full, even repetitions only, and nothing before or after the set.")
@@ -81,10 +83,12 @@ PoseOnly = Annotated[bool, typer.Option("--pose-only", help="No pictures: landma
 Errors = Annotated[
     str,
     typer.Option(
-        "--errors", metavar="none|blazepose|varied", show_default=False,
+        "--errors",
+        metavar="none|blazepose|varied",
+        show_default=False,
         help="Of the landmarks in pose/. Default: blazepose with --pose-only, else none.",
     ),
-]  # fmt: skip
+]
 Protocol = Annotated[
     bool, typer.Option("--protocol", help="The 17-class speed-shift protocol: slow training, fast test sets.")
 ]
@@ -136,11 +140,11 @@ def synth(
     if not out:
         raise UsageError("where to? name a directory with '--out DIR'")
     request = read_request(classes, split, size, reps, pose_only, errors, protocol, fps)
-    wanted, remarks = request.jobs(clips, seed, speed=speed, clean=clean, seconds=seconds)
+    clip_jobs, remarks = request.jobs(clips, seed, speed=speed, clean=clean, seconds=seconds)
     for line in remarks:
         note(line)
     from racctl.synth.dataset import generate
 
     with progress("synth", "clips") as report:
-        made = generate(wanted, Path(out), jobs or cores(), report)
-    note(f"{len(made)} clips, {sum(row['frames'] for row in made)} frames in '{out}'")
+        summaries = generate(clip_jobs, Path(out), jobs or cores(), report)
+    note(f"{len(summaries)} clips, {sum(row['frames'] for row in summaries)} frames in '{out}'")

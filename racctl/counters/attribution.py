@@ -28,7 +28,7 @@ from racctl.encoders.tokens import Tokens
 from racctl.errors import UsageError
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import display_name, open_input
-from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities
+from racctl.models.d2stx import D2STX, SCALE, BranchDensities, D2STXConfig
 from racctl.skeleton.remap import remap
 from racctl.skeleton.topology import Topology, topology_named
 from racctl.video.decode import Video, frames, probe, upright
@@ -109,7 +109,7 @@ def attribute(
 
 
 @torch.no_grad()
-def _watched(network: D2STX, *given: Tensor | list[Tensor] | None) -> tuple[Densities, dict[str, tuple]]:
+def _watched(network: D2STX, *given: Tensor | list[Tensor] | None) -> tuple[BranchDensities, dict[str, tuple]]:
     """What the model says, and (inputs, output) of its parts on the way there."""
     fusion, seen = network.fusion, {}
     parts = {"branch": network.branches["pose"], "fusion": fusion, "temporal": fusion.temporal["pose"]}

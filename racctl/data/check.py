@@ -20,19 +20,26 @@ from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
 from racctl.progress import Report, silent
 
-SCHEMA = "racctl.problems/1"
-SHOWN = 3  # cycles that a row names; a table whose frames are all wrong has hundreds
+PROBLEMS_SCHEMA = "racctl.problems/1"
+MAX_NAMED_CYCLES = 3  # cycles that a row names; a table whose frames are all wrong has hundreds
 
-Row = dict[str, str | int | None]
+ProblemRow = dict[str, str | int | None]
 
 
 @dataclass(frozen=True)
 class LabelCheck:
-    """problems: rows of racctl.problems/1, in the table's order.  rows: of the table.  clips: that they are about.
-    sound: clips without any problem.  repetitions: the sum of the counts.  excluded: clips left out as known to be
-    wrong.  meta: the same for a program."""
+    """What a check of an annotation showed.
 
-    problems: list[Row]
+    problems: rows of racctl.problems/1, in the table's order.
+    rows: of the table.
+    clips: that they are about.
+    sound: clips without any problem.
+    repetitions: the sum of the counts.
+    excluded: clips left out as known to be wrong.
+    meta: the same for a program.
+    """
+
+    problems: list[ProblemRow]
     rows: int
     clips: int
     sound: int
@@ -41,70 +48,86 @@ class LabelCheck:
     meta: Meta
 
     def table(self) -> pa.Table:
-        """The problems as a racctl.problems/1 table."""
-        return table_from_rows(SCHEMA, self.problems, self.meta)
+        """Return the problems as a racctl.problems/1 table."""
+        return table_from_rows(PROBLEMS_SCHEMA, self.problems, self.meta)
 
     def summary(self) -> str:
-        """One line for a person."""
+        """Return one line for a person."""
         kinds = Counter(str(row["kind"]) for row in self.problems)
-        found = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) or "none"
+        tally = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) or "none"
         out = f"; {len(self.excluded)} left out as known to be wrong" if self.excluded else ""
         return (
             f"{self.rows} rows, {self.clips} clips, {self.sound} of them without problems, {self.repetitions:g} "
-            f"repetitions{out}; problems: {found}"
+            f"repetitions{out}; problems: {tally}"
         )
 
 
-def check_labels(
-    source: str, videos: str = "", exclude_known_bad: bool = False, report: Report = silent
-) -> LabelCheck:  # fmt: skip
-    """Check every row of an annotation ("-" is stdin), and with `videos` also the video of each clip, found under that
-    folder by name and decoded. DataError when the annotation cannot be read at all or has no rows."""
+def check_labels(source: str, videos: str = "", exclude_known_bad: bool = False, report: Report = silent) -> LabelCheck:
+    """Check every row of an annotation ("-" is stdin).
+
+    With `videos` also the video of each clip is checked, found under that folder by name and decoded.
+
+    Raises DataError when the annotation cannot be read at all or has no rows.
+    """
     truths = with_all_problems(read_truth(source))
     if not truths:
         raise DataError(f"'{display_name(source)}' has no rows to check")
     folder = find_videos(videos) if videos else None
     excluded = sorted({t.clip for t in truths if exclude_known_bad and t.clip in KNOWN_BAD})
-    kept = [truth for truth in truths if truth.clip not in excluded]
-    problems: list[Row] = []
-    for done, truth in enumerate(kept, 1):
+    checked = [truth for truth in truths if truth.clip not in excluded]
+    problems: list[ProblemRow] = []
+    for done, truth in enumerate(checked, 1):
         problems += [_row(truth, problem) for problem in (*truth.problems, *_of_video(truth, folder))]
-        report(done, len(kept))
-    clips = {truth.clip for truth in kept}
+        report(done, len(checked))
+    clips = {truth.clip for truth in checked}
+    sound = len(clips - {row["clip"] for row in problems})
+    rows = sum(max(1, len(truth.lines)) for truth in checked)
+    repetitions = float(sum(truth.count for truth in checked if math.isfinite(truth.count)))
     counts = {
-        "rows": sum(max(1, len(truth.lines)) for truth in kept), "clips": len(clips),
-        "sound": len(clips - {row["clip"] for row in problems}),
-        "repetitions": float(sum(truth.count for truth in kept if math.isfinite(truth.count))),
+        "rows": rows,
+        "clips": len(clips),
+        "sound": sound,
+        "repetitions": repetitions,
         "excluded": excluded,
-    }  # fmt: skip
+    }
     labels = {"name": Path(display_name(source)).name, "variant": ", ".join(sorted({t.variant for t in truths}))}
-    asked = step("check-labels", __version__, videos=bool(videos), exclude_known_bad=exclude_known_bad)
-    return LabelCheck(problems, **counts, meta={"labels": labels, "checked": counts, "steps": [asked]})
+    entry = step("check-labels", __version__, videos=bool(videos), exclude_known_bad=exclude_known_bad)
+    meta = {"labels": labels, "checked": counts, "steps": [entry]}
+    return LabelCheck(problems, rows, len(clips), sound, repetitions, excluded, meta)
 
 
 def known_bad_table() -> pa.Table:
-    """The labels that are known to be wrong, each with what is wrong and who says so, as a racctl.problems/1 table."""
+    """List the labels that are known to be wrong as a racctl.problems/1 table.
+
+    Each row says what is wrong and who says so.
+    """
     rows = [
         {"clip": clip, "line": None, "kind": "known wrong label", "what": reason} for clip, reason in KNOWN_BAD.items()
     ]
-    return table_from_rows(SCHEMA, rows, {"steps": [step("check-labels", __version__, known_bad=True)]})
+    return table_from_rows(PROBLEMS_SCHEMA, rows, {"steps": [step("check-labels", __version__, known_bad=True)]})
 
 
 def _of_video(truth: ClipTruth, folder: VideoFolder | None) -> list[Problem]:
     return look_at(truth, folder.of(truth.clip), decode=True)[1] if folder else []
 
 
-def _row(truth: ClipTruth, problem: Problem) -> Row:
+def _row(truth: ClipTruth, problem: Problem) -> ProblemRow:
     line = truth.lines[0] if truth.lines else None
     return {"clip": truth.clip, "line": line, "kind": problem.kind, "what": f"{problem}{_details(truth, problem)}"}
 
 
 def _details(truth: ClipTruth, problem: Problem) -> str:
-    """Which cycles or lines a problem is about, for somebody who wants to mend it; "" where its text says all."""
+    """Return which cycles or lines a problem is about, for somebody who wants to mend it.
+
+    "" where its text says all.
+    """
     if problem.kind == "duplicate row" and len(truth.lines) > 1:
         return f": lines {', '.join(map(str, truth.lines))}"
     if truth.cycles is None or not problem.cycles:
         return ""
-    named = [f"cycle {k + 1} (frames {truth.cycles[k, 0]} to {truth.cycles[k, 1]})" for k in problem.cycles[:SHOWN]]
-    more = f" and {len(problem.cycles) - SHOWN} more" if len(problem.cycles) > SHOWN else ""
+    named = [
+        f"cycle {k + 1} (frames {truth.cycles[k, 0]} to {truth.cycles[k, 1]})"
+        for k in problem.cycles[:MAX_NAMED_CYCLES]
+    ]
+    more = f" and {len(problem.cycles) - MAX_NAMED_CYCLES} more" if len(problem.cycles) > MAX_NAMED_CYCLES else ""
     return f": {', '.join(named)}{more}"

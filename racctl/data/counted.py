@@ -9,17 +9,22 @@ import numpy as np
 
 from racctl.contracts import clip_stem
 from racctl.data.clips import ClipTruth, as_cycles
+from racctl.data.file_names import MANIFEST_FILE, REPS_FILE
 from racctl.data.truth import read_truth
 from racctl.errors import DataError
 from racctl.io.parquet import read_table
 
-MANIFEST, REPS = "manifest.parquet", "reps.parquet"
 FEATURES = (".features.npz", ".npz")
 
 
 @dataclass(frozen=True, eq=False)
 class CountedClip:
-    """cycles: (R, 2) int64 source frames of its repetitions.  count: repetitions.  features: a racctl.features/1."""
+    """One clip to train a counter on.
+
+    cycles: (R, 2) int64 source frames of its repetitions.
+    count: repetitions.
+    features: a racctl.features/1.
+    """
 
     clip: str
     split: str
@@ -29,9 +34,11 @@ class CountedClip:
 
 
 def read_counted(data: str, features: str, split: str = "") -> list[CountedClip]:
-    """The clips of a set that `racctl synth` wrote (a folder), or of an annotation table, that have features.
+    """Return the clips of a set that `racctl synth` wrote (a folder), or of an annotation table, that have features.
 
-    features: the folder of their files, <clip>.features.npz.  split: of a table's clips, which has none of its own.
+    features: the folder of their files, <clip>.features.npz.
+    split: of a table's clips, which has none of its own.
+
     Raises DataError when there are no clips, or not one of them has features.
     """
     rows = _of_folder(Path(data)) if Path(data).is_dir() else [(row, split) for row in read_truth(data)]
@@ -39,22 +46,24 @@ def read_counted(data: str, features: str, split: str = "") -> list[CountedClip]
     if not folder.is_dir():
         raise DataError(f"'{features}' is not a directory; 'racctl encode -o DIR/' fills one")
     files = {clip_stem(path.name): path for ending in FEATURES[::-1] for path in sorted(folder.glob(f"*{ending}"))}
-    found: dict[str, CountedClip] = {}
-    for row, own in rows:
+    counted: dict[str, CountedClip] = {}
+    for row, clip_split in rows:
         cycles = as_cycles([]) if row.cycles is None else row.cycles
         sound = cycles[cycles[:, 1] > cycles[:, 0]]
         if row.clip in files and np.isfinite(row.count):
-            found.setdefault(row.clip, CountedClip(row.clip, own, sound, float(row.count), files[row.clip]))
-    if not found:
+            counted.setdefault(row.clip, CountedClip(row.clip, clip_split, sound, float(row.count), files[row.clip]))
+    if not counted:
         raise DataError(f"none of the {len(rows)} clips of '{data}' has features in '{features}'")
-    return list(found.values())
+    return list(counted.values())
 
 
 def _of_folder(folder: Path) -> list[tuple[ClipTruth, str]]:
-    """Every clip of a manifest with its repetitions and its split."""
-    manifest, reps = folder / MANIFEST, folder / REPS
+    """Return every clip of a manifest with its repetitions and its split."""
+    manifest, reps = folder / MANIFEST_FILE, folder / REPS_FILE
     if not manifest.is_file() or not reps.is_file():
-        raise DataError(f"'{folder}' lacks {MANIFEST} or {REPS}; expected a set of 'racctl synth', or a table")
+        raise DataError(
+            f"'{folder}' lacks {MANIFEST_FILE} or {REPS_FILE}; expected a set of 'racctl synth', or a table"
+        )
     cycles = {row.clip: row.cycles for row in read_truth(str(reps))}
     with open(manifest, "rb") as file:
         _, table = read_table(file, str(manifest))

@@ -17,13 +17,18 @@ from racctl.data.tables import TextTable
 from racctl.errors import DataError
 
 
-def read_segments(table: TextTable) -> list[ClipTruth]:
-    """The clips of ESCounts' Countix tables and of D2-STX's splits of them, repeated rows merged."""
+def read_countix_segments(table: TextTable) -> list[ClipTruth]:
+    """Return the clips of ESCounts' Countix tables and of D2-STX's splits of them, repeated rows merged."""
     names = table.names("video_id")
     columns = zip(
-        names, table.numbers(table.any_of("count", "counts")), table.whole("num_frames"), table.numbers("fps"),
-        table.text("class"), table.frame_marks(), strict=True,
-    )  # fmt: skip
+        names,
+        table.numbers(table.any_of("count", "counts")),
+        table.whole("num_frames"),
+        table.numbers("fps"),
+        table.text("class"),
+        table.frame_marks(),
+        strict=True,
+    )
     clips = []
     for row, (name, count, length, fps, label, marks) in enumerate(columns):
         pairs, problems = pair_marks(marks)
@@ -31,18 +36,28 @@ def read_segments(table: TextTable) -> list[ClipTruth]:
         segment = whole_video(length)
         clips.append(
             ClipTruth(
-                clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label), cycles=cycles,
-                segment=segment, num_frames=length, fps=None if math.isnan(fps) else fps,
+                clip=checked_stem(name, table.at(row)),
+                name=name,
+                count=count,
+                label=exercise(label),
+                cycles=cycles,
+                segment=segment,
+                num_frames=length,
+                fps=None if math.isnan(fps) else fps,
                 problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
-                variant="Countix (ESCounts)", lines=(table.lines[row],),
+                variant="Countix (ESCounts)",
+                lines=(table.lines[row],),
             )
-        )  # fmt: skip
+        )
     return merge_repeats(clips)
 
 
 def read_seconds(table: TextTable) -> list[ClipTruth]:
-    """The clips of Countix's own tables (and Countix-AV's): `repetition_start`, `repetition_end` in seconds of the
-    YouTube video, as are `kinetics_start` and `kinetics_end`; test tables have no `class`."""
+    """Return the clips of Countix's own tables (and Countix-AV's).
+
+    `repetition_start`, `repetition_end` in seconds of the YouTube video, as are `kinetics_start` and `kinetics_end`;
+    test tables have no `class`.
+    """
     names = table.names("video_id")
     times = [table.numbers(c) for c in ("kinetics_start", "kinetics_end", "repetition_start", "repetition_end")]
     clips = []
@@ -59,16 +74,24 @@ def read_seconds(table: TextTable) -> list[ClipTruth]:
         clip = f"{checked_stem(name, table.at(row))}_{start - begin:.5f}_{stop - begin:.5f}"
         clips.append(
             ClipTruth(
-                clip, count, exercise(label), problems=tuple(problems), variant="Countix", name=name,
+                clip,
+                count,
+                exercise(label),
+                problems=tuple(problems),
+                variant="Countix",
+                name=name,
                 lines=(table.lines[row],),
             )
-        )  # fmt: skip
+        )
     return merge_repeats(clips)
 
 
 def merge_repeats(clips: list[ClipTruth]) -> list[ClipTruth]:
-    """Countix lists some segments two or three times. Rows that say the same become one clip, with the repeat among
-    its problems; rows that disagree on the count stay, for whoever needs one count per clip to refuse."""
+    """Merge rows of one segment, which Countix lists two or three times.
+
+    Rows that say the same become one clip, with the repeat among its problems; rows that disagree on the count stay,
+    for whoever needs one count per clip to refuse.
+    """
     merged: dict[tuple[str, float], ClipTruth] = {}
     lines: dict[tuple[str, float], tuple[int, ...]] = {}
     for clip in clips:

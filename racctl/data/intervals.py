@@ -13,23 +13,38 @@ from pathlib import Path
 
 import numpy as np
 
-from racctl.data.class_names import BACKGROUND
+from racctl.contracts import BACKGROUND
 from racctl.errors import DataError, UsageError
 
-SLACK = 5e-4  # s; times in tables are rounded, mostly to milliseconds, and no frame is as short as that
+TIME_TOLERANCE = 5e-4  # s; times in tables are rounded, mostly to milliseconds, and no frame is as short as that
 LAST_FRAME = 1 << 53
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One label from `start` to before `stop` (frames of the source video, counted from 0) and from `start_s` to
-    before `stop_s` (seconds on its own timestamps). Either pair may be None; both None: the whole clip."""
+    """One label over a span of a clip.
+
+    It lasts from `start` to before `stop` (frames of the source video, counted from 0) and from `start_s` to before
+    `stop_s` (seconds on its own timestamps).
+
+    Either pair may be None; both None: the whole clip.
+    """
 
     start_s: float | None
     stop_s: float | None
     start: int | None
     stop: int | None
     label: str
+
+    @property
+    def frames(self) -> tuple[int, int] | None:
+        """The pair of frames; None where only seconds are known."""
+        return None if self.start is None or self.stop is None else (self.start, self.stop)
+
+    @property
+    def seconds(self) -> tuple[float, float] | None:
+        """The pair of times; None where only frames are known."""
+        return None if self.start_s is None or self.stop_s is None else (self.start_s, self.stop_s)
 
     @property
     def in_frames(self) -> bool:
@@ -48,9 +63,11 @@ class Interval:
 class LabelledClip:
     """One clip and what is done in it.
 
-    clip: its name without folder and media suffix.  split: "train", "test", ..., "" where none is given.
+    clip: its name without folder and media suffix.
+    split: "train", "test", ..., "" where none is given.
     video, mask, pose: files, None where there is none (only those asked for are known to exist).
-    intervals: sorted, not overlapping.  source: the kind of data set it was read from.
+    intervals: sorted, not overlapping.
+    source: the kind of data set it was read from.
     """
 
     clip: str
@@ -68,55 +85,70 @@ class LabelledClip:
 
 
 def labels_at(clip: LabelledClip, frame: np.ndarray | None, time: np.ndarray | None) -> np.ndarray:
-    """(n,) str objects: the label at each of n frames, `BACKGROUND` where no interval is.
+    """Return (n,) str objects: the label at each of n frames, `BACKGROUND` where no interval is.
 
-    frame: (n,) source frame numbers or None.  time: (n,) seconds or None. Frames decide where an interval has them,
-    for they are exact. DataError when an interval is in the one that is not given.
+    frame: (n,) source frame numbers or None.
+    time: (n,) seconds or None.
+
+    Frames decide where an interval has them, for they are exact. DataError when an interval is in the one that is not
+    given.
     """
     count = len(frame if frame is not None else time if time is not None else [])
-    found = np.full(count, BACKGROUND, object)
+    labels = np.full(count, BACKGROUND, object)
     for interval in clip.intervals:
         if interval.whole:
             inside = np.ones(count, bool)
-        elif interval.in_frames and frame is not None:
-            inside = (frame >= interval.start) & (frame < interval.stop)
-        elif interval.in_seconds and time is not None:
-            inside = (time >= interval.start_s - SLACK) & (time < interval.stop_s - SLACK)
+        elif interval.frames is not None and frame is not None:
+            first, last = interval.frames
+            inside = (frame >= first) & (frame < last)
+        elif interval.seconds is not None and time is not None:
+            begin, end = interval.seconds
+            inside = (time >= begin - TIME_TOLERANCE) & (time < end - TIME_TOLERANCE)
         else:
             unit, lacking = ("frames", "frame numbers") if interval.in_frames else ("seconds", "frame times")
             raise DataError(f"clip '{clip.clip}' is labelled in {unit}; give its {lacking}")
-        found[inside] = interval.label
-    return found
+        labels[inside] = interval.label
+    return labels
 
 
 def main_label(clip: LabelledClip) -> str:
-    """What the clip is about: the label, other than `BACKGROUND`, that lasts longest, the first of several; that of
-    the whole clip if there is one. `BACKGROUND` only where there is nothing else."""
+    """Return what the clip is about: the label, other than `BACKGROUND`, that lasts longest, the first of several.
+
+    That of the whole clip if there is one.
+
+    `BACKGROUND` only where there is nothing else.
+    """
     lasting: dict[str, float] = {}
     for interval in clip.intervals:
         if interval.label != BACKGROUND:
-            length = interval.stop - interval.start if interval.in_frames else _seconds(interval)
+            length = _length(interval)
             lasting[interval.label] = lasting.get(interval.label, 0.0) + length
     return max(lasting, key=lambda label: lasting[label]) if lasting else BACKGROUND
 
 
-def _seconds(interval: Interval) -> float:
-    return interval.stop_s - interval.start_s if interval.in_seconds else np.inf
+def _length(interval: Interval) -> float:
+    """Return the frames of an interval, else its seconds, else infinity for a whole clip."""
+    start, stop = interval.frames or interval.seconds or (0.0, np.inf)
+    return stop - start
 
 
 def class_names(clips: Sequence[LabelledClip], null: bool = True) -> list[str]:
-    """The classes of a data set: `BACKGROUND` first (class 0 in the paper) unless `null` is false, then all others in
-    alphabetical order."""
-    found = {label for clip in clips for label in clip.labels} - {BACKGROUND}
-    return [BACKGROUND, *sorted(found)] if null else sorted(found)
+    """Return the classes of a data set.
+
+    `BACKGROUND` first (class 0 in the paper) unless `null` is false, then all others in alphabetical order.
+    """
+    names = {label for clip in clips for label in clip.labels} - {BACKGROUND}
+    return [BACKGROUND, *sorted(names)] if null else sorted(names)
 
 
-Row = tuple[Interval, str]  # an interval and how messages name its place: "'labels.csv', line 3,"
+PlacedInterval = tuple[Interval, str]  # an interval and how messages name its place: "'labels.csv', line 3,"
 
 
-def checked_intervals(clip: str, rows: Sequence[Row]) -> list[Interval]:
-    """The intervals of one clip, sorted. DataError, naming the place, for one that ends before it starts or has no
-    number, for two that overlap, and for a clip labelled partly in frames and partly in seconds, or partly throughout.
+def checked_intervals(clip: str, rows: Sequence[PlacedInterval]) -> list[Interval]:
+    """Return the intervals of one clip, sorted.
+
+    DataError, naming the place, for one that ends before it starts or has no number, for two that overlap, and for a
+    clip labelled partly in frames and partly in seconds, or partly throughout.
     """
     for interval, at in rows:
         _check(interval, at)
@@ -128,7 +160,7 @@ def checked_intervals(clip: str, rows: Sequence[Row]) -> list[Interval]:
     if all(interval.in_frames for interval, _ in rows):
         return _ordered(clip, rows, lambda i: (i.start, i.stop), 0)
     if all(interval.in_seconds for interval, _ in rows):
-        return _ordered(clip, rows, lambda i: (i.start_s, i.stop_s), SLACK)
+        return _ordered(clip, rows, lambda i: (i.start_s, i.stop_s), TIME_TOLERANCE)
     at = next(at for interval, at in rows if not interval.in_frames)
     raise DataError(f"{at} labels the clip '{clip}' in seconds, other rows in frames; give all in one of them")
 
@@ -154,7 +186,9 @@ def _check(interval: Interval, at: str) -> None:
         raise DataError(f"{at} has no label; 'background' is the one for no exercise")
 
 
-def _ordered(clip: str, rows: Sequence[Row], span: Callable[[Interval], tuple], slack: float) -> list[Interval]:
+def _ordered(
+    clip: str, rows: Sequence[PlacedInterval], span: Callable[[Interval], tuple], slack: float
+) -> list[Interval]:
     ordered = sorted(rows, key=lambda row: span(row[0]))
     for (before, _), (interval, at) in pairwise(ordered):
         start, until = span(interval)[0], span(before)[1]
@@ -167,7 +201,7 @@ def _ordered(clip: str, rows: Sequence[Row], span: Callable[[Interval], tuple], 
 
 
 def split_clips(clips: Sequence[LabelledClip], shares: dict[str, float], seed: int) -> list[LabelledClip]:
-    """The clips with a split each: name -> share in `shares`, which add up to 1.
+    """Return the clips with a split each: name -> share in `shares`, which add up to 1.
 
     A clip is never cut in two. Stratified: clips are put in groups by the rarest label that they have, shuffled within
     each, and dealt out in turn, so that each split gets its share of every group, give or take one clip. The order of
@@ -178,9 +212,11 @@ def split_clips(clips: Sequence[LabelledClip], shares: dict[str, float], seed: i
         raise UsageError(
             f"the shares of the splits are {', '.join(f'{v:g}' for v in shares.values())}; expected a sum of 1"
         )
-    taken = next((clip for clip in clips if clip.split), None)
-    if taken is not None:
-        raise UsageError(f"clip '{taken.clip}' is in the split '{taken.split}' already; use the splits that are there")
+    assigned = next((clip for clip in clips if clip.split), None)
+    if assigned is not None:
+        raise UsageError(
+            f"clip '{assigned.clip}' is in the split '{assigned.split}' already; use the splits that are there"
+        )
     dealt = dict.fromkeys(shares, 0)
     chosen: dict[str, str] = {}
     for number, clip in enumerate(_dealing_order(clips, seed), 1):

@@ -9,19 +9,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from racctl.contracts import VIDEO_SUFFIXES, Meta
-from racctl.data.class_names import BACKGROUND, exercise
+from racctl.contracts import BACKGROUND, VIDEO_SUFFIXES, Meta
+from racctl.data.class_names import exercise
 from racctl.data.clips import checked_stem, quoted
+from racctl.data.file_names import LABELS_FILE, MANIFEST_FILE
 from racctl.data.intervals import (
     Interval,
     LabelledClip,
-    Row,
+    PlacedInterval,
     checked_intervals,
     class_names,
     labels_at,
     main_label,
     split_clips,
-)  # fmt: skip
+)
 from racctl.data.mmfit import is_mmfit, read_mmfit
 from racctl.data.segments import files_in, read_segments
 from racctl.data.tables import read_text
@@ -31,10 +32,17 @@ from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input
 
 __all__ = [
-    "BACKGROUND", "Interval", "LabelledClip", "class_names", "labels_at", "main_label", "read_labelled", "split_clips",
-]  # fmt: skip
+    "BACKGROUND",
+    "Interval",
+    "LabelledClip",
+    "class_names",
+    "labels_at",
+    "main_label",
+    "read_labelled",
+    "split_clips",
+]
 
-EXPECTED = (
+EXPECTED_LABELS = (
     "a folder of 'racctl synth', MM-Fit's, racctl's own labels or manifest, or a table with clip, start, stop and label"
 )
 FILES = {  # of a clip, and how their names end
@@ -42,21 +50,26 @@ FILES = {  # of a clip, and how their names end
     "mask": (".npz",),
     "pose": (".npz", ".npy"),
 }
-MANIFEST, LABELS = "manifest.parquet", "labels.parquet"
 
 
 def read_labelled(
-    path: str | Path, *, videos: str | Path | None = None, masks: str | Path | None = None,
-    poses: str | Path | None = None, need: Collection[str] = (), lenient: bool = False,
-) -> list[LabelledClip]:  # fmt: skip
-    """The labelled clips of a data set; "-" is stdin.
+    path: str | Path,
+    *,
+    videos: str | Path | None = None,
+    masks: str | Path | None = None,
+    poses: str | Path | None = None,
+    need: Collection[str] = (),
+    lenient: bool = False,
+) -> list[LabelledClip]:
+    """Return the labelled clips of a data set; "-" is stdin.
 
     path: a folder that `racctl synth` wrote, or its manifest.parquet with labels.parquet beside it; MM-Fit's folder
-    (w00 .. w20); a table of segments (see `racctl.data.segments`) or the folder that holds one and its clips;
-    a racctl.labels/1 table alone. videos, masks, poses: folders in which each clip's file is found by name, instead of
-    what the data set says: MM-Fit has no videos of its own, a table of segments only names clips.
+        (w00 .. w20); a table of segments (see `racctl.data.segments`) or the folder that holds one and its clips; a
+        racctl.labels/1 table alone.
+    videos, masks, poses: folders in which each clip's file is found by name, instead of what the data set says: MM-Fit
+        has no videos of its own, a table of segments only names clips.
     need: of "video", "mask", "pose", what every clip must have; a table's videos are looked for beside it. lenient:
-    leave it to the reader of the files to find that one is not there.
+        leave it to the reader of the files to find that one is not there.
 
     Raises DataError, in one line that names file and row, for content of no known kind, unsound or overlapping
     intervals, labels of unknown clips, clips without labels, and files that are needed and not there.
@@ -75,23 +88,29 @@ def read_labelled(
         videos = source if Path(source).is_dir() else Path(source).parent
     for kind, folder in zip(FILES, (videos, masks, poses), strict=True):
         if folder is not None:
-            found = files_in(Path(folder), FILES[kind], kind)
-            clips = [replace(clip, **{kind: found.get(clip.clip)}) for clip in clips]
+            files = files_in(Path(folder), FILES[kind], kind)
+            clips = [_with_file(clip, kind, files.get(clip.clip)) for clip in clips]
         if kind in need and not lenient:
             _require(clips, kind, where, folder)
     return clips
 
 
+def _with_file(clip: LabelledClip, kind: str, path: Path | None) -> LabelledClip:
+    if kind == "video":
+        return replace(clip, video=path)
+    return replace(clip, mask=path) if kind == "mask" else replace(clip, pose=path)
+
+
 def _read_folder(folder: Path) -> list[LabelledClip]:
-    if (folder / MANIFEST).is_file():
-        return _read_file(str(folder / MANIFEST))
+    if (folder / MANIFEST_FILE).is_file():
+        return _read_file(str(folder / MANIFEST_FILE))
     if is_mmfit(folder):
         return read_mmfit(folder)
     tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv") and path.is_file())
     if len(tables) == 1:
         return _read_file(str(tables[0]))
     several = f"several tables ({quoted([path.name for path in tables])}); name the one that is meant"
-    raise DataError(f"'{folder}' holds {several if tables else f'none of its files; expected {EXPECTED}'}")
+    raise DataError(f"'{folder}' holds {several if tables else f'none of its files; expected {EXPECTED_LABELS}'}")
 
 
 def _read_file(source: str) -> list[LabelledClip]:
@@ -101,58 +120,66 @@ def _read_file(source: str) -> list[LabelledClip]:
         if kind == "text":
             return read_segments(read_text(file, where))
         if kind != "parquet":
-            raise DataError(f"'{where}' is {kind_phrase(kind)}, expected {EXPECTED}")
+            raise DataError(f"'{where}' is {kind_phrase(kind)}, expected {EXPECTED_LABELS}")
         meta, table = read_table(file, where)
     if meta["schema"] == "racctl.manifest/1":
         return _with_manifest(source, table.to_pylist())
     return _labels_alone(label_rows(meta, table, where))
 
 
-def label_rows(meta: Meta, table: pa.Table, where: str) -> dict[str, list[Row]]:
-    """The rows of a racctl.labels/1 table as intervals with their places, by clip; DataError for another schema."""
+def label_rows(meta: Meta, table: pa.Table, where: str) -> dict[str, list[PlacedInterval]]:
+    """Return the rows of a racctl.labels/1 table as intervals with their places, by clip.
+
+    Raises DataError for another schema.
+    """
     if meta["schema"] != "racctl.labels/1":
-        raise DataError(f"'{where}' holds {meta['schema']}, expected racctl.labels/1 or {EXPECTED}")
-    found: dict[str, list[Row]] = {}
+        raise DataError(f"'{where}' holds {meta['schema']}, expected racctl.labels/1 or {EXPECTED_LABELS}")
+    by_clip: dict[str, list[PlacedInterval]] = {}
     for number, row in enumerate(table.drop_columns(["probs"]).to_pylist()):
         at = f"'{where}', row {number},"
         interval = Interval(row["start_s"], row["stop_s"], row["start"], row["stop"], exercise(row["label"] or ""))
-        found.setdefault(checked_stem(row["clip"] or "", at), []).append((interval, at))
-    return found
+        by_clip.setdefault(checked_stem(row["clip"] or "", at), []).append((interval, at))
+    return by_clip
 
 
-def _labels_alone(rows: dict[str, list[Row]]) -> list[LabelledClip]:
+def _labels_alone(rows: dict[str, list[PlacedInterval]]) -> list[LabelledClip]:
     return [
-        LabelledClip(clip, "", None, None, None, checked_intervals(clip, own), "racctl labels")
-        for clip, own in rows.items()
+        LabelledClip(clip, "", None, None, None, checked_intervals(clip, clip_rows), "racctl labels")
+        for clip, clip_rows in rows.items()
     ]
 
 
 def _with_manifest(source: str, manifest: list[dict[str, Any]]) -> list[LabelledClip]:
-    """The clips of a manifest in its order, with the labels of the table beside it; its paths are relative to it."""
+    """Return the clips of a manifest in its order, with the labels of the table beside it.
+
+    Its paths are relative to it.
+    """
     if source == "-":
         raise UsageError("a manifest on stdin has no labels beside it; give its path")
-    where, labels = display_name(source), str(Path(source).with_name(LABELS))
+    where, labels = display_name(source), str(Path(source).with_name(LABELS_FILE))
     with open_input(labels) as file:
         meta, table = read_table(file, labels)
     rows = label_rows(meta, table, labels)
-    clips, root = [], Path(source).parent
+    clips: list[LabelledClip] = []
+    root = Path(source).parent
     for number, entry in enumerate(manifest):
         clip = checked_stem(entry["clip"] or "", f"'{where}', row {number},")
-        own = rows.pop(clip, None)
-        if own is None:
+        clip_rows = rows.pop(clip, None)
+        if clip_rows is None:
             twice = any(earlier.clip == clip for earlier in clips)
             why = "is in the manifest twice" if twice else f"has no labels in '{labels}'"
             raise DataError(f"'{where}', row {number}: clip '{clip}' {why}")
-        files = [None if entry[kind] is None else root / entry[kind] for kind in FILES]
-        clips.append(LabelledClip(clip, entry["split"] or "", *files, checked_intervals(clip, own), "racctl synth"))
+        video, mask, pose = (None if entry[kind] is None else root / entry[kind] for kind in FILES)
+        intervals = checked_intervals(clip, clip_rows)
+        clips.append(LabelledClip(clip, entry["split"] or "", video, mask, pose, intervals, "racctl synth"))
     if rows:
-        clip, own = next(iter(rows.items()))
-        raise DataError(f"{own[0][1]} labels clip '{clip}', which is not in '{where}'")
+        clip, clip_rows = next(iter(rows.items()))
+        raise DataError(f"{clip_rows[0][1]} labels clip '{clip}', which is not in '{where}'")
     return clips
 
 
 def _require(clips: list[LabelledClip], kind: str, where: str, folder: str | Path | None) -> None:
-    """DataError when one of the clips has no such file, or names one that is not there."""
+    """Raise DataError when one of the clips has no such file, or names one that is not there."""
     for clip in clips:
         path = getattr(clip, kind)
         if path is None:

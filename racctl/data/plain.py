@@ -14,26 +14,40 @@ from racctl.data.tables import TextTable
 from racctl.errors import DataError
 
 CLIP_NAMES = (
-    "clip", "clip_name", "name", "video", "video_id", "video_name", "sequence", "file", "filename", "file_name",
-)  # fmt: skip
+    "clip",
+    "clip_name",
+    "name",
+    "video",
+    "video_id",
+    "video_name",
+    "sequence",
+    "file",
+    "filename",
+    "file_name",
+)
 COUNT_NAMES = ("count", "counts", "reps", "repetitions", "num_reps", "n_reps", "rep_count")
 LABEL_NAMES = ("label", "type", "class", "exercise", "action")
 
 
 def plain_columns(table: TextTable) -> tuple[str, str, str]:
-    """The columns of the clip, its count and its label, "" for each that is not there. Case, spaces and dashes in
-    headers do not matter. Two columns that could be the clip, or its count, are a DataError."""
+    """Return the columns of the clip, its count and its label, "" for each that is not there.
+
+    Case, spaces and dashes in headers do not matter. Two columns that could be the clip, or its count, are a DataError.
+    """
     clip, count = column_like(table, CLIP_NAMES), column_like(table, COUNT_NAMES)
     return clip, count, next(iter(_candidates(table, LABEL_NAMES)), "")
 
 
 def column_like(table: TextTable, meanings: tuple[str, ...]) -> str:
-    """The one column under any of these names, "" for none; DataError for two."""
-    found = _candidates(table, meanings)
-    if len(found) > 1:
-        both = f"'{found[0]}' and '{found[1]}'"
+    """Return the one column under any of these names, "" for none.
+
+    Raises DataError for two.
+    """
+    columns = _candidates(table, meanings)
+    if len(columns) > 1:
+        both = f"'{columns[0]}' and '{columns[1]}'"
         raise DataError(f"'{table.where}' has the columns {both}; either could be the {meanings[0]}, rename one")
-    return found[0] if found else ""
+    return columns[0] if columns else ""
 
 
 def _candidates(table: TextTable, meanings: tuple[str, ...]) -> list[str]:
@@ -41,27 +55,38 @@ def _candidates(table: TextTable, meanings: tuple[str, ...]) -> list[str]:
 
 
 def read_plain(table: TextTable) -> list[ClipTruth]:
-    """The clips of a table with a clip column and a count column, and perhaps a label column; other columns are
-    ignored."""
+    """Return the clips of a table with a clip column and a count column, and perhaps a label column.
+
+    Other columns are ignored.
+    """
     clip_column, count_column, label_column = plain_columns(table)
     columns = zip(table.names(clip_column), table.numbers(count_column), table.text(label_column), strict=True)
     return [
         ClipTruth(
-            clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label),
-            problems=tuple(count_problems(count)), variant="plain", lines=(table.lines[row],),
+            clip=checked_stem(name, table.at(row)),
+            name=name,
+            count=count,
+            label=exercise(label),
+            problems=tuple(count_problems(count)),
+            variant="plain",
+            lines=(table.lines[row],),
         )
         for row, (name, count, label) in enumerate(columns)
-    ]  # fmt: skip
+    ]
 
 
 def clips_of_table(meta: Meta, table: pa.Table, where: str) -> list[ClipTruth]:
-    """The clips of a racctl.counts/1 or racctl.manifest/1 (a row per clip) or a racctl.reps/1 (a row per repetition);
-    DataError for any other schema."""
+    """Return the clips of one of racctl's own tables.
+
+    A racctl.counts/1 or racctl.manifest/1 has a row per clip, a racctl.reps/1 a row per repetition.
+
+    Raises DataError for any other schema.
+    """
     schema = meta["schema"]
     if schema not in ("racctl.counts/1", "racctl.manifest/1", "racctl.reps/1"):
         raise DataError(f"'{where}' holds {schema}, expected counts or repetitions; run 'racctl count' first")
-    wanted = [name for name in ("clip", "person", "count", "label", "start", "stop") if name in table.column_names]
-    rows = table.select(wanted).to_pylist()
+    columns = [name for name in ("clip", "person", "count", "label", "start", "stop") if name in table.column_names]
+    rows = table.select(columns).to_pylist()
     for i, row in enumerate(rows):
         row["name"] = row["clip"] or ""
         row["clip"] = checked_stem(row["name"], f"'{where}', row {i},")
@@ -77,7 +102,10 @@ def _from_count(row: dict[str, Any], schema: str) -> ClipTruth:
 
 
 def _from_repetitions(rows: list[dict[str, Any]], clip: str) -> list[ClipTruth]:
-    """Rows grouped by clip and person. A table about one clip (`clip` in its meta) without rows says 0."""
+    """Group rows by clip and person.
+
+    A table about one clip (`clip` in its meta) without rows says 0.
+    """
     schema = "racctl.reps/1"
     if not rows and clip:
         return [ClipTruth(checked_stem(clip, schema), 0.0, variant=schema, name=clip, cycles=as_cycles([]))]
@@ -91,8 +119,13 @@ def _from_repetitions(rows: list[dict[str, Any]], clip: str) -> list[ClipTruth]:
         count = float(len(reps))
         clips.append(
             ClipTruth(
-                clip=reps[0]["clip"], name=name, count=count, cycles=cycles, variant=schema,
-                label=labels.pop() if len(labels) == 1 else "", problems=tuple(cycle_problems(count, cycles, None)),
+                clip=reps[0]["clip"],
+                name=name,
+                count=count,
+                cycles=cycles,
+                variant=schema,
+                label=labels.pop() if len(labels) == 1 else "",
+                problems=tuple(cycle_problems(count, cycles, None)),
             )
-        )  # fmt: skip
+        )
     return clips

@@ -30,10 +30,15 @@ NO_FRAME = -1
 class PredictedLabels:
     """Predicted labels of one or more clips, a row each for a window, a segment or a clip.
 
-    shown: how messages call it.  unit: one of UNITS.  classes: names in the order of `probs`, [] where not told.
-    clip, label: n names.  start, stop: (n,) int64 source frames, half-open, NO_FRAME where a row is about its whole
-    clip.  start_s, stop_s: (n,) float64 s, NaN where unknown.  probs: (n, K) float64 in 0..1, or None.
-    about: clips that the files are about, also those without a row.  problems: of the probabilities, to be told.
+    shown: how messages call it.
+    unit: one of UNITS.
+    classes: names in the order of `probs`, [] where not told.
+    clip, label: n names.
+    start, stop: (n,) int64 source frames, half-open, NO_FRAME where a row is about its whole clip.
+    start_s, stop_s: (n,) float64 s, NaN where unknown.
+    probs: (n, K) float64 in 0..1, or None.
+    about: clips that the files are about, also those without a row.
+    problems: of the probabilities, to be told.
     """
 
     shown: str
@@ -61,22 +66,25 @@ class Predictions:
 
 
 def read_predictions(sources: list[str]) -> Predictions:
-    """The predictions of all files, as one table. DataError for damaged or unknown content and for files that do not
-    belong together: counts beside labels, other units, other classes."""
+    """Return the predictions of all files, as one table.
+
+    Raises DataError for damaged or unknown content and for files that do not belong together: counts beside labels,
+    other units, other classes.
+    """
     counts: list[ClipTruth] = []
     labels: list[PredictedLabels] = []
     steps: list[Meta] = []
     for place, source in enumerate(sources):
-        found, meta = _read(source)
-        if isinstance(found, list):
-            _refuse_negative(found, display_name(source))
-        if place and isinstance(found, PredictedLabels) != bool(labels):
+        content, meta = _read(source)
+        if isinstance(content, list):
+            _refuse_negative(content, display_name(source))
+        if place and isinstance(content, PredictedLabels) != bool(labels):
             this, others = ("counts", "labels") if labels else ("labels", "counts")
             raise DataError(f"'{display_name(source)}' holds {this}, the files before it {others}; score them apart")
-        if isinstance(found, PredictedLabels):
-            labels.append(found)
+        if isinstance(content, PredictedLabels):
+            labels.append(content)
         else:
-            counts += found
+            counts += content
         steps += [entry for entry in meta.get("steps", []) if entry not in steps]
     return Predictions(sources, None if labels else counts, _joined(labels) if labels else None, steps)
 
@@ -105,14 +113,14 @@ def _read(source: str) -> tuple[PredictedLabels | list[ClipTruth], Meta]:
 
 
 def _holds_labels(table: TextTable) -> bool:
-    """Whether a CSV is about labels and not about counts, which may come with a label each."""
+    """Return whether a CSV is about labels and not about counts, which may come with a label each."""
     if any(MARK.fullmatch(name) for name in table.header) or column_like(table, COUNT_NAMES):
         return False
     return is_segment_table(table)
 
 
 def _labels_of_text(table: TextTable) -> PredictedLabels:
-    """Segments in frames, or a label for each whole clip; a CSV has no probabilities that could be trusted."""
+    """Return segments in frames, or a label for each whole clip; a CSV has no probabilities that could be trusted."""
     clips = read_segments(table)
     rows = [(clip.clip, interval) for clip in clips for interval in clip.intervals]
     whole = [interval.whole for _, interval in rows]
@@ -126,15 +134,29 @@ def _labels_of_text(table: TextTable) -> PredictedLabels:
     number = [(i.start, i.stop) if i.in_frames else (NO_FRAME, NO_FRAME) for _, i in rows]
     second = [(i.start_s, i.stop_s) if i.in_seconds else (np.nan, np.nan) for _, i in rows]
     unit = "clip" if all(whole) else "segment"
+    start, stop = np.array(number, np.int64).reshape(-1, 2).T
+    start_s, stop_s = np.array(second, np.float64).reshape(-1, 2).T
     return PredictedLabels(
-        f"'{table.where}'", unit, [], [clip for clip, _ in rows], [i.label for _, i in rows],
-        *np.array(number, np.int64).T, *np.array(second, np.float64).T, probs=None, about=[c.clip for c in clips],
-    )  # fmt: skip
+        shown=f"'{table.where}'",
+        unit=unit,
+        classes=[],
+        clip=[clip for clip, _ in rows],
+        label=[i.label for _, i in rows],
+        start=start,
+        stop=stop,
+        start_s=start_s,
+        stop_s=stop_s,
+        probs=None,
+        about=[c.clip for c in clips],
+    )
 
 
 def labels_of_table(meta: Meta, table: pa.Table, where: str) -> PredictedLabels:
-    """The rows of a racctl.labels/1 table. Its meta tells the "unit" ("segment" where it does not) and the "classes"
-    of `probs`. DataError names the row of anything unsound."""
+    """Return the rows of a racctl.labels/1 table.
+
+    Its meta tells the "unit" ("segment" where it does not) and the "classes" of `probs`. DataError names the row of
+    anything unsound.
+    """
     unit = meta.get("unit", "segment")
     if unit not in UNITS:
         raise DataError(f"'{where}' has the unit {unit!r:.40}; expected one of {', '.join(UNITS)}")
@@ -150,7 +172,20 @@ def labels_of_table(meta: Meta, table: pa.Table, where: str) -> PredictedLabels:
         _check_rows(numbers, seconds, where)
     named = [meta.get("clip", ""), *meta.get("clips", {})]  # a clip in which nothing was found has no row
     about = list(dict.fromkeys([*clip, *(clip_stem(name) for name in named if name)]))
-    return PredictedLabels(f"'{where}'", unit, classes, clip, label, *numbers, *seconds, probs, about, problems)
+    return PredictedLabels(
+        shown=f"'{where}'",
+        unit=unit,
+        classes=classes,
+        clip=clip,
+        label=label,
+        start=numbers[0],
+        stop=numbers[1],
+        start_s=seconds[0],
+        stop_s=seconds[1],
+        probs=probs,
+        about=about,
+        problems=problems,
+    )
 
 
 def _check_rows(numbers: list[np.ndarray], seconds: list[np.ndarray], where: str) -> None:
@@ -167,7 +202,7 @@ def _check_rows(numbers: list[np.ndarray], seconds: list[np.ndarray], where: str
 
 
 def _probabilities(meta: Meta, table: pa.Table, where: str) -> tuple[list[str], np.ndarray | None, tuple[str, ...]]:
-    """The classes, (n, K) float64 probabilities or None, and why there are none."""
+    """Return the classes, (n, K) float64 probabilities or None, and why there are none."""
     named = meta.get("classes")
     if named is None:
         return [], None, (f"'{where}' does not name its classes",)
@@ -192,20 +227,26 @@ def _probabilities(meta: Meta, table: pa.Table, where: str) -> tuple[list[str], 
 
 
 def _joined(tables: list[PredictedLabels]) -> PredictedLabels:
-    """Several files as one; probabilities only where all have them."""
+    """Join several files into one, with probabilities only where all have them."""
     first = tables[0]
-    for other in tables[1:]:
-        for what, own, theirs in (("unit", first.unit, other.unit), ("classes", first.classes, other.classes)):
-            if own != theirs:
-                raise DataError(f"{other.shown} has other {what} than {first.shown}; score them apart")
+    for table in tables[1:]:
+        for what, expected, theirs in (("unit", first.unit, table.unit), ("classes", first.classes, table.classes)):
+            if expected != theirs:
+                raise DataError(f"{table.shown} has other {what} than {first.shown}; score them apart")
     if len(tables) == 1:
         return first
-    arrays = [np.concatenate([getattr(t, name) for t in tables]) for name in ("start", "stop", "start_s", "stop_s")]
-    known = all(table.probs is not None for table in tables)
+    probs = [table.probs for table in tables if table.probs is not None]
     return PredictedLabels(
-        f"{first.shown} and {len(tables) - 1} more", first.unit, first.classes,
-        [c for t in tables for c in t.clip], [c for t in tables for c in t.label], *arrays,
-        probs=np.concatenate([table.probs for table in tables]) if known else None,
+        shown=f"{first.shown} and {len(tables) - 1} more",
+        unit=first.unit,
+        classes=first.classes,
+        clip=[c for t in tables for c in t.clip],
+        label=[c for t in tables for c in t.label],
+        start=np.concatenate([t.start for t in tables]),
+        stop=np.concatenate([t.stop for t in tables]),
+        start_s=np.concatenate([t.start_s for t in tables]),
+        stop_s=np.concatenate([t.stop_s for t in tables]),
+        probs=np.concatenate(probs) if len(probs) == len(tables) else None,
         about=list(dict.fromkeys(c for t in tables for c in t.about)),
         problems=tuple(dict.fromkeys(p for t in tables for p in t.problems)),
-    )  # fmt: skip
+    )

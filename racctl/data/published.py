@@ -25,7 +25,11 @@ from racctl.data.videos import files_under, find_videos, look_at
 from racctl.errors import DataError, UsageError
 from racctl.video.decode import Video
 
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}  # and how files spell them
+SPLIT_SPELLINGS = {
+    "train": ("train",),
+    "val": ("val", "valid", "validation"),
+    "test": ("test",),
+}  # and how files spell them
 HARMLESS = (
     "duplicate row",
     "known wrong label",
@@ -39,19 +43,20 @@ HARMLESS = (
 class DatasetClip:
     """One row of a split.
 
-    truth: what the table says.  video: its file; None where there is none, or several.
+    truth: what the table says.
+    video: its file; None where there is none, or several.
     segment: (start, stop) source frames that the count is about; None for the whole video.
-    repetitions: (N, 2) int64 first frame and the frame after the last, in source frames, of the repetitions that can
-    be looked at: those of zero length, backwards or outside the segment and the video are left out.
-    problems: all that is wrong, each a `Problem`.  unusable: the problem that keeps the clip from being used, "" for
-    none.
+    repetitions: (N, 2) int64 first frame and the frame after the last, in source frames, of the repetitions that can be
+        looked at: those of zero length, backwards or outside the segment and the video are left out.
+    problems: all that is wrong.
+    unusable: the problem that keeps the clip from being used, "" for none.
     """
 
     truth: ClipTruth
     video: Path | None
     segment: tuple[int, int] | None = None
     repetitions: np.ndarray = field(default_factory=lambda: as_cycles([]))
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     unusable: str = ""
 
     @property
@@ -62,17 +67,23 @@ class DatasetClip:
 class Published:
     """What the three data sets share; see `RepCount`, `Countix`, `UCFRep`.
 
-    root: the folder with the videos.  split: "train", "val" ("valid", "validation") or "test", as published.
+    root: the folder with the videos.
+    split: "train", "val" ("valid", "validation") or "test", as published.
     annotations: the table, or a folder to look for it in; "" looks in `root`.
     exclude_known_bad: leave out the clips of `racctl.data.known_bad`.
     encode_only: True: no targets are wanted, so a clip is usable when its video is there and has frames, whatever is
-    wrong with its count; unsound repetitions are left out one by one. False: targets will be made of the labels, so
-    every problem makes a clip unusable, but a repeated row, another rate and a label that is known to be wrong.
+        wrong with its count; unsound repetitions are left out one by one.
 
-    truths: the rows, in the table's order, with all problems that can be told without the videos.  excluded: clip ->
-    reason.  table: the path read.  notes: what a person should know, a line each.  Iterating opens each video in turn.
-    UsageError for an unknown split; DataError when the root is no folder, and when no table, several or one of another
-    data set is found.
+    False: targets will be made of the labels, so every problem makes a clip unusable, but a repeated row, another rate
+    and a label that is known to be wrong.
+
+    truths: the rows, in the table's order, with all problems that can be told without the videos.
+    excluded: clip -> reason.
+    table: the path read.
+    notes: what a person should know, a line each.
+
+    Iterating opens each video in turn. UsageError for an unknown split; DataError when the root is no folder, and when
+    no table, several or one of another data set is found.
     """
 
     title: ClassVar[str]
@@ -80,9 +91,13 @@ class Published:
     tables: ClassVar[tuple[str, ...]]  # usual names; of several in one folder the first is taken
 
     def __init__(
-        self, root: str | Path, split: str, annotations: str | Path = "", exclude_known_bad: bool = False,
+        self,
+        root: str | Path,
+        split: str,
+        annotations: str | Path = "",
+        exclude_known_bad: bool = False,
         encode_only: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.root, self.encode_only = Path(root), encode_only
         self.split = self._split(split)
         self._videos = find_videos(self.root)
@@ -103,24 +118,24 @@ class Published:
         return map(self.clip, self.truths)
 
     def clip(self, truth: ClipTruth) -> DatasetClip:
-        """The clip of one of `truths`, its video looked at."""
-        paths = self._videos.of(truth.clip, SPLITS[self.split])
+        """Return the clip of one of `truths`, its video looked at."""
+        paths = self._videos.of(truth.clip, SPLIT_SPELLINGS[self.split])
         video, seen = look_at(truth, paths)
         problems = (*truth.problems, *seen)
         path = paths[0] if len(paths) == 1 else None
         if video is None:
-            return DatasetClip(truth, path, problems=problems, unusable=seen[0])
+            return DatasetClip(truth, path, problems=problems, unusable=str(seen[0]))
         segment = self._segment(truth)
         segment = segment and (max(0, segment[0]), min(segment[1], video.frames))
         if segment and segment[0] >= segment[1]:
             kind = "past the end" if segment[0] >= video.frames else "zero-length"
             empty = Problem(f"the segment from frame {segment[0]} holds none of the video's {video.frames}", kind)
-            return DatasetClip(truth, path, problems=(*problems, empty), unusable=empty)
-        wrong = "" if self.encode_only else next((p for p in problems if p.kind not in HARMLESS), "")
+            return DatasetClip(truth, path, problems=(*problems, empty), unusable=str(empty))
+        wrong = "" if self.encode_only else next((str(p) for p in problems if p.kind not in HARMLESS), "")
         return DatasetClip(truth, path, segment, _sound(truth, segment, video), problems, wrong)
 
     def _segment(self, truth: ClipTruth) -> tuple[int, int] | None:  # noqa: ARG002 (UCFRep's depends on it)
-        """Files of RepCount-A and Countix are about the whole video, whatever length their tables give it."""
+        """Return None: RepCount-A and Countix are about whole videos, whatever length their tables give."""
         return None
 
     def _split(self, split: str) -> str:
@@ -134,37 +149,39 @@ class Published:
         return rows
 
     def _table(self, place: Path) -> str:
-        """The path of the split's table: `place` itself, or the one under a usual name in it."""
+        """Return the path of the split's table: `place` itself, or the one under a usual name in it."""
         if not place.is_dir():
             return str(place)
-        found = self._candidates(place)
-        if not found:
-            usual = [name.format(split=SPLITS[self.split][0]) for name in self.tables]
+        candidates = self._candidates(place)
+        if not candidates:
+            usual = [name.format(split=SPLIT_SPELLINGS[self.split][0]) for name in self.tables]
             raise DataError(f"'{place}' has no table of {self.title}'s {self.split} split, such as {quoted(usual, 2)}")
-        if len(found) > 1:
-            shown = quoted([str(path) for path in found])
+        if len(candidates) > 1:
+            shown = quoted([str(path) for path in candidates])
             raise DataError(f"'{place}' has several tables of the {self.split} split: {shown}; name the one meant")
-        return str(found[0])
+        return str(candidates[0])
 
     def _candidates(self, place: Path) -> list[Path]:
-        """The table under the first of the usual names, of each folder that has one."""
+        """Return the table under the first of the usual names, of each folder that has one."""
         rank = {
             name.format(split=spelling): (k, j)
             for k, name in enumerate(self.tables)
-            for j, spelling in enumerate(SPLITS[self.split])
+            for j, spelling in enumerate(SPLIT_SPELLINGS[self.split])
         }
         best: dict[Path, Path] = {}
         for path in files_under(place):
-            own, other = rank.get(path.name.lower()), best.get(path.parent)
-            if own is not None and (other is None or own < rank[other.name.lower()]):
+            place_in_rank, best_so_far = rank.get(path.name.lower()), best.get(path.parent)
+            if place_in_rank is not None and (best_so_far is None or place_in_rank < rank[best_so_far.name.lower()]):
                 best[path.parent] = path
         return list(best.values())
 
 
 class RepCount(Published):
-    """RepCount-A (TransRAC): videos of exercise, the frames of each repetition. Tables: TransRAC's own, ESCounts' with
-    lengths and rates, DeTRC's, D2-STX's shorter splits; TransRAC's open-set split has to be named. Labels are
-    `racctl.data.class_names`, so its 16 spellings are 10 exercises."""
+    """RepCount-A (TransRAC): videos of exercise, the frames of each repetition.
+
+    Tables: TransRAC's own, ESCounts' with lengths and rates, DeTRC's, D2-STX's shorter splits; TransRAC's open-set
+    split has to be named. Labels are `racctl.data.class_names`, so its 16 spellings are 10 exercises.
+    """
 
     title = "RepCount-A"
     variants = ("RepCount", "RepCount with fps", "RepCount with total_frames")
@@ -172,9 +189,13 @@ class RepCount(Published):
 
 
 class Countix(Published):
-    """Countix: a clip is one repeating segment cut out of a Kinetics video, in a file called
-    `<YouTube id>_<start>_<end>` with seconds from the start of the Kinetics clip. ESCounts' tables give each clip as
-    many equal cycles as its count, which serve as repetitions; the original ones give none."""
+    """Countix, whose clips are repeating segments cut out of Kinetics videos.
+
+    A clip is in a file called `<YouTube id>_<start>_<end>`, with seconds from the start of the Kinetics clip.
+
+    ESCounts' tables give each clip as many equal cycles as its count, which serve as repetitions; the original ones
+    give none.
+    """
 
     title = "Countix"
     variants = ("Countix (ESCounts)", "Countix")
@@ -182,8 +203,11 @@ class Countix(Published):
 
 
 class UCFRep(Published):
-    """UCFRep: a segment of UCF-101's videos. Tables: ESCounts' CSV, or the authors' folders `train` and `val` of .mat
-    files. It has no test split: everybody reports on `val`, and so does "test" here."""
+    """UCFRep: a segment of UCF-101's videos.
+
+    Tables: ESCounts' CSV, or the authors' folders `train` and `val` of .mat files. It has no test split: everybody
+    reports on `val`, and so does "test" here.
+    """
 
     title = "UCFRep"
     variants = ("UCFRep (ESCounts)", "UCFRep (.mat)")
@@ -199,7 +223,7 @@ class UCFRep(Published):
         if any(place.glob("*.mat")):
             return [place]
         matlab = {path.parent for path in files_under(place) if path.suffix.lower() == ".mat"}
-        spelled = [folder for folder in sorted(matlab) if folder.name.lower() in SPLITS[self.split]]
+        spelled = [folder for folder in sorted(matlab) if folder.name.lower() in SPLIT_SPELLINGS[self.split]]
         return [*super()._candidates(place), *spelled]
 
 
@@ -207,15 +231,18 @@ DATASETS: dict[str, type[Published]] = {"repcount": RepCount, "countix": Countix
 
 
 def _canonical(split: str) -> str:
-    """The name in SPLITS of a split; UsageError when it is none of their spellings."""
-    for name, spellings in SPLITS.items():
+    """Return the name in SPLIT_SPELLINGS of a split.
+
+    Raises UsageError when it is none of their spellings.
+    """
+    for name, spellings in SPLIT_SPELLINGS.items():
         if split.lower() in spellings:
             return name
-    raise UsageError(f"no such split '{split}'; expected one of {', '.join(SPLITS)}")
+    raise UsageError(f"no such split '{split}'; expected one of {', '.join(SPLIT_SPELLINGS)}")
 
 
 def _sound(truth: ClipTruth, segment: tuple[int, int] | None, video: Video) -> np.ndarray:
-    """The cycles (N, 2) that are forwards, not empty, and inside both the segment and the video."""
+    """Return the cycles (N, 2) that are forwards, not empty, and inside both the segment and the video."""
     if truth.cycles is None:
         return as_cycles([])
     first, last = segment or (0, video.frames)

@@ -1,5 +1,7 @@
-"""RepCount-A and the files that follow it: TransRAC's originals, ESCounts' and D2-STX's `*_with_fps`, DeTRC's with
-`total_frames`; and Countix-Fitness-pose, whose table looks alike but marks salient poses.
+"""RepCount-A, the files that follow it, and Countix-Fitness-pose.
+
+RepCount-A comes as TransRAC's originals, as ESCounts' and D2-STX's `*_with_fps`, and as DeTRC's with `total_frames`.
+Countix-Fitness-pose has a table that looks alike but marks salient poses.
 
 Columns: `type`, `name`, `count`, L1, L2 = start and end of cycle 1, L3, L4 = of cycle 2 and so on, in frames from 0.
 Consecutive cycles usually share a frame, so the end is read as the frame after the last. `M1, M2, ...` and the index
@@ -17,15 +19,20 @@ from racctl.data.tables import TextTable
 
 
 def read_repcount(table: TextTable) -> list[ClipTruth]:
-    """The clips of a RepCount-style table, one per row; a missing `type` gives no label."""
+    """Return the clips of a RepCount-style table, one per row; a missing `type` gives no label."""
     variant = "RepCount"
     frames = table.any_of("num_frames", "total_frames")
     if frames:
         variant = "RepCount with fps" if frames == "num_frames" else "RepCount with total_frames"
     columns = zip(
-        table.names("name"), table.text("type"), table.numbers(table.any_of("count", "counts")),
-        table.whole(frames), table.numbers("fps"), table.frame_marks(), strict=True,
-    )  # fmt: skip
+        table.names("name"),
+        table.text("type"),
+        table.numbers(table.any_of("count", "counts")),
+        table.whole(frames),
+        table.numbers("fps"),
+        table.frame_marks(),
+        strict=True,
+    )
     clips = []
     for row, (name, label, count, length, fps, marks) in enumerate(columns):
         pairs, problems = pair_marks(marks)
@@ -33,12 +40,19 @@ def read_repcount(table: TextTable) -> list[ClipTruth]:
         segment = whole_video(length)
         clips.append(
             ClipTruth(
-                clip=checked_stem(name, table.at(row)), name=name, count=count, label=exercise(label), cycles=cycles,
-                segment=segment, num_frames=length, fps=None if math.isnan(fps) else fps,
-                problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)), variant=variant,
+                clip=checked_stem(name, table.at(row)),
+                name=name,
+                count=count,
+                label=exercise(label),
+                cycles=cycles,
+                segment=segment,
+                num_frames=length,
+                fps=None if math.isnan(fps) else fps,
+                problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
+                variant=variant,
                 lines=(table.lines[row],),
             )
-        )  # fmt: skip
+        )
     return clips
 
 
@@ -54,7 +68,9 @@ def pair_marks(marks: list[int | None]) -> tuple[list[tuple[int, int]], list[Pro
 
 
 def read_fitness(table: TextTable) -> list[ClipTruth]:
-    """The clips of Countix-Fitness-pose (and of PoseRAC's tables like it): `type`, `name`, L1, L2, ... without a count.
+    """Return the clips of Countix-Fitness-pose (and of PoseRAC's tables like it).
+
+    `type`, `name`, L1, L2, ... without a count.
 
     L1, L2, ... are the frames of the two salient poses in turn, so two of them are one repetition and there are no
     cycles to read. An odd one at the end is a repetition begun: not counted, and said to be a problem.
@@ -70,9 +86,13 @@ def read_fitness(table: TextTable) -> list[ClipTruth]:
             problems.append(Problem("salient frames out of order", "backwards"))
         clips.append(
             ClipTruth(
-                clip=checked_stem(name, table.at(row)), name=name, count=float(len(frames) // 2),
-                label=exercise(label), problems=tuple(problems), variant="Countix-Fitness-pose",
+                clip=checked_stem(name, table.at(row)),
+                name=name,
+                count=float(len(frames) // 2),
+                label=exercise(label),
+                problems=tuple(problems),
+                variant="Countix-Fitness-pose",
                 lines=(table.lines[row],),
             )
-        )  # fmt: skip
+        )
     return clips

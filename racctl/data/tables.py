@@ -19,8 +19,12 @@ MARK = re.compile(r"L(\d{1,9})")  # and nothing else: a column 'Label' or 'Lengt
 
 @dataclass(frozen=True)
 class TextTable:
-    """header: column names.  rows: cells, of blank ones at a row's end as many as the file has, so that a wide header
-    does not widen every row.  lines: each row's line in the file."""
+    """A table of text cells.
+
+    header: column names.
+    rows: cells, of blank ones at a row's end as many as the file has, so that a wide header does not widen every row.
+    lines: each row's line in the file.
+    """
 
     where: str
     header: tuple[str, ...]
@@ -28,31 +32,37 @@ class TextTable:
     lines: list[int]
 
     def has(self, *names: str) -> bool:
-        """Whether all these columns are there."""
+        """Return whether all these columns are there."""
         return all(name in self.header for name in names)
 
     def any_of(self, *names: str) -> str:
-        """The one column of these that is there, "" for none; DataError for two, which could disagree."""
-        found = [name for name in self.header if name in names]
-        if len(found) > 1:
-            both = " and ".join(f"'{name}'" for name in found[:2])
+        """Return the one column of these that is there, "" for none.
+
+        Raises DataError for two, which could disagree.
+        """
+        columns = [name for name in self.header if name in names]
+        if len(columns) > 1:
+            both = " and ".join(f"'{name}'" for name in columns[:2])
             raise DataError(f"'{self.where}' has the columns {both}, which mean the same; remove one")
-        return found[0] if found else ""
+        return columns[0] if columns else ""
 
     def at(self, row: int) -> str:
-        """How messages name a row."""
+        """Return how messages name a row."""
         return f"'{self.where}', line {self.lines[row]},"
 
     def text(self, name: str) -> list[str]:
-        """A column's cells without surrounding space; "" for each row when the column is not there."""
+        """Return a column's cells without surrounding space; "" for each row when the column is not there."""
         if not name or name not in self.header:  # pandas' index column has the name ""
             return [""] * len(self.rows)
         at = self.header.index(name)
         return [row[at].strip() if at < len(row) else "" for row in self.rows]
 
     def names(self, name: str) -> list[str]:
-        """A column of clip names. DataError when a spreadsheet took those that begin with '-' for formulas, as in
-        D2-STX's copy of Countix: the name is gone, and only its error value is left."""
+        """Return a column of clip names.
+
+        Raises DataError when a spreadsheet took those that begin with '-' for formulas, as in D2-STX's copy of Countix:
+        the name is gone, and only its error value is left.
+        """
         names = self.text(name)
         lost = [row for row, cell in enumerate(names) if cell == "#NAME?"]
         if lost:
@@ -63,11 +73,14 @@ class TextTable:
         return names
 
     def numbers(self, name: str) -> list[float]:
-        """A column as numbers, NaN where blank or absent; DataError names the line of any other text."""
+        """Return a column as numbers, NaN where blank or absent.
+
+        Raises DataError names the line of any other text.
+        """
         return [self.number(cell, name, i) for i, cell in enumerate(self.text(name))]
 
     def number(self, cell: str, name: str, row: int) -> float:
-        """One cell as a number; the words that spreadsheets and pandas write for nothing give NaN."""
+        """Return one cell as a number; the words that spreadsheets and pandas write for nothing give NaN."""
         if cell.lower() in ("", "nan", "na", "n/a", "null", "none", "-"):
             return math.nan
         try:
@@ -76,11 +89,14 @@ class TextTable:
             raise DataError(f"{self.at(row)} has '{cell}' in column '{name}', expected a number") from None
 
     def whole(self, name: str) -> list[int | None]:
-        """A column as frame numbers, None where blank or absent; DataError names the line of anything else."""
+        """Return a column as frame numbers, None where blank or absent.
+
+        Raises DataError names the line of anything else.
+        """
         return [self._frame(cell, name, i) for i, cell in enumerate(self.text(name))]
 
     def frame_marks(self) -> Iterator[list[int | None]]:
-        """For each row the frame numbers in L1, L2, ..., None where blank, up to the last one that is there."""
+        """Yield for each row the frame numbers in L1, L2, ..., None where blank, up to the last one that is there."""
         columns = sorted((int(m[1]), i) for i, name in enumerate(self.header) if (m := MARK.fullmatch(name)))
         places = {column: place for place, (_, column) in enumerate(columns)}
         for row, cells in enumerate(self.rows):
@@ -107,8 +123,11 @@ class TextTable:
 
 
 def read_text(file: IO[bytes], where: str, header: tuple[str, ...] = ()) -> TextTable:
-    """Read CSV or TSV with a header line, or, with `header`, one without. DataError for what `read_cells` refuses,
-    rows wider than the header, a column name that is there twice, and a table without rows."""
+    """Read CSV or TSV with a header line, or, with `header`, one without.
+
+    Raises DataError for what `read_cells` refuses, rows wider than the header, a column name that is there twice, and a
+    table without rows.
+    """
     numbered, held = [], 0
     for line, cells in read_cells(file, where):
         if any(cell.strip() for cell in cells):

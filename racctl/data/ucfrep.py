@@ -25,12 +25,19 @@ CLASS = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 
 
 def read_ucfrep(table: TextTable) -> list[ClipTruth]:
-    """The clips of ESCounts' UCFRep tables and of D2-STX's splits of them: `name`, `counts`, `start_frame`, L1, ..."""
+    """Return the clips of ESCounts' UCFRep tables and of D2-STX's splits of them.
+
+    `name`, `counts`, `start_frame`, L1, ...
+    """
     clips = []
     columns = zip(
-        table.names("name"), table.numbers(table.any_of("count", "counts")), table.whole("start_frame"),
-        table.whole("end_frame"), table.frame_marks(), strict=True,
-    )  # fmt: skip
+        table.names("name"),
+        table.numbers(table.any_of("count", "counts")),
+        table.whole("start_frame"),
+        table.whole("end_frame"),
+        table.frame_marks(),
+        strict=True,
+    )
     for row, (name, count, first, last, marks) in enumerate(columns):
         pairs, problems = pair_marks(marks)
         segment = None if first is None or last is None else (first - 1, last)
@@ -40,8 +47,10 @@ def read_ucfrep(table: TextTable) -> list[ClipTruth]:
 
 
 def read_folder(folder: str) -> list[ClipTruth]:
-    """The clips of a folder of UCFRep .mat files, or of the folders in it (`train` and `val` together); DataError
-    when there are none, or for a .mat file that is not UCFRep's."""
+    """Return the clips of a folder of UCFRep .mat files, or of the folders in it (`train` and `val` together).
+
+    Raises DataError when there are none, or for a .mat file that is not UCFRep's.
+    """
     root = Path(folder)
     paths = sorted(root.glob("*.mat")) or sorted(root.rglob("*.mat"))
     if not paths:
@@ -54,7 +63,7 @@ def read_folder(folder: str) -> list[ClipTruth]:
 
 
 def read_mat(file: IO[bytes], where: str) -> ClipTruth:
-    """One clip of UCFRep from its .mat file: a struct `label` with start_frame, end_frame and temporal_bound."""
+    """Return one clip of UCFRep from its .mat file: a struct `label` with start_frame, end_frame and temporal_bound."""
     bounds, first, last = _mat_numbers(file, where)
     pairs = list(pairwise(bounds))
     stem = checked_stem(where, f"'{where}'")
@@ -75,13 +84,25 @@ def _mat_numbers(file: IO[bytes], where: str) -> tuple[list[int], int, int]:
 
 
 def _clip(
-    stem: str, name: str, count: float, pairs: list[tuple[int, int]], segment: tuple[int, int] | None,
-    problems: list[Problem], variant: str, lines: tuple[int, ...] = (),
-) -> ClipTruth:  # fmt: skip
+    stem: str,
+    name: str,
+    count: float,
+    pairs: list[tuple[int, int]],
+    segment: tuple[int, int] | None,
+    problems: list[Problem],
+    variant: str,
+    lines: tuple[int, ...] = (),
+) -> ClipTruth:
     cycles = as_cycles(pairs) - 1
-    found = CLASS.fullmatch(stem)
+    match = CLASS.fullmatch(stem)
     return ClipTruth(
-        clip=stem, name=name, count=count, label=exercise(found[1]) if found else "", cycles=cycles, segment=segment,
-        problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)), variant=variant,
+        clip=stem,
+        name=name,
+        count=count,
+        label=exercise(match[1]) if match else "",
+        cycles=cycles,
+        segment=segment,
+        problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
+        variant=variant,
         lines=lines,
-    )  # fmt: skip
+    )

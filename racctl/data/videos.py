@@ -11,7 +11,7 @@ import numpy as np
 
 from racctl.contracts import VIDEO_SUFFIXES, clip_stem
 from racctl.data.clips import ClipTruth, Problem, cycles_that, quoted
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError, UsageError, reason
 from racctl.io.spool import open_input
 from racctl.video.decode import Video, probe
 from racctl.video.losses import Losses
@@ -23,26 +23,34 @@ SLACK_RATE = 0.02  # 29.97 and 30 frames/s are the same to a table
 
 @dataclass(frozen=True)
 class VideoFolder:
-    """The videos in a folder, at any depth. files: clip name -> paths, sorted.  folded: the same by the name without
-    case, because UCF-101's videos and lists do not agree on 'HandstandPushups'."""
+    """The videos in a folder, at any depth.
+
+    files: clip name -> paths, sorted.
+    folded: the same by the name without case, because UCF-101's videos and lists do not agree on 'HandstandPushups'.
+    """
 
     root: Path
     files: dict[str, list[Path]]
     folded: dict[str, list[Path]]
 
     def of(self, clip: str, prefer: Collection[str] = ()) -> list[Path]:
-        """The files of a clip, links to one file taken as one; of several those below a folder that is called one of
-        `prefer`, if there are any."""
-        found = self.files.get(clip) or self.folded.get(clip.casefold(), [])
-        if len(found) < 2:
-            return found
-        found = list({os.path.realpath(path): path for path in found}.values())
-        below = [{part.lower() for part in path.parent.relative_to(self.root).parts} for path in found]
-        return [path for path, parts in zip(found, below, strict=True) if parts & set(prefer)] or found
+        """Return the files of a clip, links to one file taken as one.
+
+        Of several those below a folder that is called one of `prefer`, if there are any.
+        """
+        paths = self.files.get(clip) or self.folded.get(clip.casefold(), [])
+        if len(paths) < 2:
+            return paths
+        paths = list({os.path.realpath(path): path for path in paths}.values())
+        below = [{part.lower() for part in path.parent.relative_to(self.root).parts} for path in paths]
+        return [path for path, parts in zip(paths, below, strict=True) if parts & set(prefer)] or paths
 
 
 def find_videos(folder: str | Path) -> VideoFolder:
-    """All files under `folder` that are called like videos. DataError when it is no folder that can be listed."""
+    """Return all files under `folder` that are called like videos.
+
+    Raises DataError when it is no folder that can be listed.
+    """
     files: dict[str, list[Path]] = {}
     folded: dict[str, list[Path]] = {}
     for path in files_under(folder):
@@ -54,13 +62,17 @@ def find_videos(folder: str | Path) -> VideoFolder:
 
 
 def files_under(folder: str | Path) -> list[Path]:
-    """All files in a folder at any depth, sorted; each folder is entered once, links or not; what is hidden or may not
-    be entered is passed over. DataError when `folder` itself is no folder that can be listed."""
+    """Return all files in a folder at any depth, sorted; each folder is entered once, links or not.
+
+    What is hidden or may not be entered is passed over.
+
+    Raises DataError when `folder` itself is no folder that can be listed.
+    """
     try:
         os.listdir(folder)
     except OSError as error:
-        raise DataError(f"cannot look into '{folder}': {(error.strerror or str(error)).lower()}") from None
-    found, entered = [], set()
+        raise DataError(f"cannot look into '{folder}': {reason(error)}") from None
+    files, entered = [], set()
     for here, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
         if real in entered:
@@ -68,17 +80,18 @@ def files_under(folder: str | Path) -> list[Path]:
             continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if name[0] != ".")
-        found += [Path(here, name) for name in names if name[0] != "."]
-    return sorted(found)
+        files += [Path(here, name) for name in names if name[0] != "."]
+    return sorted(files)
 
 
-def look_at(
-    truth: ClipTruth, paths: list[Path], decode: bool = False
-) -> tuple[Video | None, list[Problem]]:  # fmt: skip
-    """The video of a clip, None where it cannot be used, and what is wrong with it: none or several files, an empty
-    or damaged one, one that is cut short, has another length or rate than the annotation says, or ends before it;
-    with `decode` also pictures that cannot be decoded. An odd one can be used: its size changes, its clock starts over
-    or pauses, or its end is not as its header says."""
+def look_at(truth: ClipTruth, paths: list[Path], decode: bool = False) -> tuple[Video | None, list[Problem]]:
+    """Return the video of a clip, None where it cannot be used, and what is wrong with it.
+
+    None or several files, an empty or damaged one, one that is cut short, has another length or rate than the
+    annotation says, or ends before it; with `decode` also pictures that cannot be decoded.
+
+    An odd one can be used: its size changes, its clock starts over or pauses, or its end is not as its header says.
+    """
     if not paths:
         return None, [Problem(f"no video is called '{truth.clip}'", "missing video")]
     if len(paths) > 1:
@@ -92,7 +105,7 @@ def look_at(
     except (DataError, UsageError) as error:
         return None, [Problem(str(error), "corrupt video")]
     except OSError as error:
-        return None, [Problem(f"'{paths[0].name}': {(error.strerror or str(error)).lower()}", "corrupt video")]
+        return None, [Problem(f"'{paths[0].name}': {reason(error)}", "corrupt video")]
     kind = "damaged video" if losses.lost or losses.absent else "odd video"
     damaged = [Problem(losses.line(), kind)] if losses else []
     return video, [*damaged, *_unlike(truth, video), *_past_the_end(truth, video)]
@@ -103,20 +116,20 @@ def _unlike(truth: ClipTruth, video: Video) -> list[Problem]:
     if video.ending.missing:
         problems.append(Problem(f"the file lacks the last {video.ending.line()} of the video", "cut short"))
     if truth.num_frames is not None and abs(video.frames - truth.num_frames) > SLACK_FRAMES:
-        said = f"the video has {video.frames} frames, the annotation says {truth.num_frames}"
-        problems.append(Problem(said, "other length"))
+        text = f"the video has {video.frames} frames, the annotation says {truth.num_frames}"
+        problems.append(Problem(text, "other length"))
     if truth.fps and abs(video.fps / truth.fps - 1) > SLACK_RATE:
-        said = f"the video has {video.fps:g} frames/s, the annotation says {truth.fps:g}"
-        problems.append(Problem(said, "other rate"))
+        text = f"the video has {video.fps:g} frames/s, the annotation says {truth.fps:g}"
+        problems.append(Problem(text, "other rate"))
     return problems
 
 
 def _past_the_end(truth: ClipTruth, video: Video) -> list[Problem]:
-    """What is annotated after the last frame of the video, unless the annotation alone tells that."""
+    """Return what is annotated after the last frame of the video, unless the annotation alone tells that."""
     problems = []
     if truth.segment and truth.num_frames is None and truth.segment[1] > video.frames:
-        said = f"annotated up to frame {truth.segment[1]}, the video has {video.frames}"
-        problems.append(Problem(said, "past the end"))
+        text = f"annotated up to frame {truth.segment[1]}, the video has {video.frames}"
+        problems.append(Problem(text, "past the end"))
     if truth.cycles is not None:
         stop = truth.cycles[:, 1]
         known = stop > (truth.segment[1] if truth.segment else np.inf)

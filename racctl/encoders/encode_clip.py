@@ -34,22 +34,22 @@ from racctl.errors import DataError
 from racctl.estimators.clip import Clip
 from racctl.estimators.mask import PackedMasks
 from racctl.estimators.on_demand import refuse_other_part
-from racctl.io.prefetch import ahead
+from racctl.io.prefetch import prefetch
 from racctl.io.spool import ArraySpool, file_digest, sha256
 from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report
 from racctl.skeleton import normalise
 from racctl.video import crop
 from racctl.video import sampling as ticks
-from racctl.video.crop import Cut
+from racctl.video.crop import PersonCrop
 from racctl.video.decode import Frame, upright
 from racctl.video.losses import Losses
-from racctl.video.sampling import Clock, Shots, batched, cut, on_clock
+from racctl.video.sampling import TickClock, WindowSampling, batched, cut_windows, on_clock
 from racctl.video.span import no_frame, refuse_cut_short
-from racctl.windows import RATE, apart, at_or_before, shown_for, tell_gaps
+from racctl.windows import FRAME_RATE, at_or_before, frame_duration, frame_step, tell_gaps
 
 LARGEST = 65504.0  # of float16
-MASK_SIZE = 256  # pixels of the masks that silhouettes are cut out by
+MASK_SIZE = 256  # pixels of the masks that silhouettes are cut_windows out by
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Reading:
             video = self.clip.video
             return video.frames, video.start_time + video.duration + 1 / video.fps
         frame, time = self.clip.pose.frame, self.clip.pose.time
-        return int(frame[-1]) + apart(frame), float(time[-1]) + shown_for(time, 1 / RATE)
+        return int(frame[-1]) + frame_step(frame), float(time[-1]) + frame_duration(time, 1 / FRAME_RATE)
 
     def expected(self) -> int:
         """How many frames there are, about."""
@@ -112,7 +112,7 @@ class Reading:
         return self.clip.video.frames if pictures else len(self.clip.pose.frame)
 
     def check(self) -> Reading:
-        """Raise DataError for a video that is cut short, or a pose or masks that were made of another one."""
+        """Raise DataError for a video that is cut_windows short, or a pose or masks that were made of another one."""
         if not self.clip.shows_picture:
             return self
         refuse_cut_short(self.clip.video, self.clip.span.start, self.clip.span.stop, self.where)
@@ -199,11 +199,11 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, part: Part | N
         raise DataError(_no_frame(reading))
     cycles = None if reading.part.cycles is None else _within(reading, first.number)
     rate = 0.0 if cycles is not None else encoders.rate(options)
-    clock = Clock([], [])
+    clock = TickClock([], [])
     frames = _with_report(on_clock(itertools.chain([first], source), rate), reading.expected(), clip.report)
     tokens: dict[str, np.ndarray] = {}
     if encoders.video:
-        shots = Shots(options.window, options.stride, encoders.video.frames, cycles)
+        shots = WindowSampling(options.window, options.stride, encoders.video.frames, cycles)
         tokens["video"] = _encode_video(reading, encoders.video, shots, frames, clock)
     else:
         for tick in frames:
@@ -219,7 +219,7 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, part: Part | N
     return _features(reading, tokens, clock, spans, rate)
 
 
-def _refuse_other_parts(reading: Reading, clock: Clock) -> None:
+def _refuse_other_parts(reading: Reading, clock: TickClock) -> None:
     covered = np.array([clock.frame[0], clock.frame[-1]])
     for estimate in (reading.mask, reading.pose) if reading.clip.shows_picture else ():
         if estimate is not None:
@@ -227,7 +227,7 @@ def _refuse_other_parts(reading: Reading, clock: Clock) -> None:
 
 
 def _features(
-    reading: Reading, tokens: dict[str, np.ndarray], clock: Clock, spans: np.ndarray, rate: float
+    reading: Reading, tokens: dict[str, np.ndarray], clock: TickClock, spans: np.ndarray, rate: float
 ) -> Features:
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
     stop, stop_s = np.minimum(stop, reading.end[0]), np.minimum(stop_s, reading.end[1])
@@ -261,7 +261,7 @@ def _within(reading: Reading, first: int) -> np.ndarray:
     return cycles
 
 
-def _refuse_beyond(reading: Reading, cycles: np.ndarray | None, clock: Clock) -> None:
+def _refuse_beyond(reading: Reading, cycles: np.ndarray | None, clock: TickClock) -> None:
     """DataError when a repetition ends after the last frame that there was."""
     if cycles is not None and cycles[:, 1].max() > len(clock.frame):
         raise DataError(
@@ -284,15 +284,15 @@ def _spans(options: Options, total: int, cycles: np.ndarray | None) -> np.ndarra
 
 
 def _encode_video(
-    reading: Reading, encoder: VideoEncoder, shots: Shots, frames: Iterator[Frame], clock: Clock
+    reading: Reading, encoder: VideoEncoder, shots: WindowSampling, frames: Iterator[Frame], clock: TickClock
 ) -> np.ndarray:
     """(S, C, T', h, w) float16. Decoding goes on while the network computes."""
     options = reading.options
     prepare = _prepare(reading, encoder)
     blank = encoder.look.blank() if options.zeros else None
-    windows = cut(frames, shots, prepare, clock, blank)
+    windows = cut_windows(frames, shots, prepare, clock, blank)
     with ArraySpool() as spool:
-        for batch in ahead(batched(windows, options.batch or _fastest(encoder)), 2):
+        for batch in prefetch(batched(windows, options.batch or _fastest(encoder)), 2):
             spool.add(_halved(encoder(torch.from_numpy(batch)), reading.name, "video"))
         _refuse_beyond(reading, shots.cycles, clock)
         return spool.array()
@@ -303,9 +303,9 @@ def _fastest(encoder: VideoEncoder) -> int:
     return 8 if encoder.device.type != "cpu" or encoder.look.kind == SILHOUETTE else 1
 
 
-def cut_out(clip: Clip) -> Cut:
+def cut_out(clip: Clip) -> PersonCrop:
     """Return where the silhouette encoder cuts out the person of a video."""
-    return Cut.of(clip.mask.mask, clip.mask.frame, clip.video)
+    return PersonCrop.of(clip.mask.mask, clip.mask.frame, clip.video)
 
 
 def _prepare(reading: Reading, encoder: VideoEncoder) -> Callable[[Frame], np.ndarray]:
@@ -316,7 +316,9 @@ def _prepare(reading: Reading, encoder: VideoEncoder) -> Callable[[Frame], np.nd
     return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
 
 
-def _encode_pose(reading: Reading, encoder: PoseEncoder, rate: float, spans: np.ndarray, clock: Clock) -> np.ndarray:
+def _encode_pose(
+    reading: Reading, encoder: PoseEncoder, rate: float, spans: np.ndarray, clock: TickClock
+) -> np.ndarray:
     """(S, C, T', V, 1) float16."""
     pose, options = reading.clip.pose, reading.options
     joints_shown = encoder.seen(pose, rate)

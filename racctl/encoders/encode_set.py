@@ -26,7 +26,7 @@ from racctl.io.escounts import encoder_names, import_tokens, token_file, write_t
 from racctl.io.npz import write_features
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import clip_name, display_name, open_input
-from racctl.io.up_to_date import holds
+from racctl.io.up_to_date import has_bytes
 from racctl.progress import Report, silent, tell
 from racctl.video.span import Span
 
@@ -194,14 +194,14 @@ def _encode(clip: Clip, job: Job, encoders: Encoders, options: Options) -> Featu
 def _imported(clip: Clip, job: Job, options: Options) -> Features:
     """Import token files in the layout of ESCounts and D2-STX: the input, and `--pose` for the other branch."""
     if job.part.cycles is not None:
-        raise UsageError(f"'{clip.where}' holds tokens already; leave out '--reps'")
+        raise UsageError(f"'{clip.where}' has_bytes tokens already; leave out '--reps'")
     typed = replace(options, window=Options.window, stride=Options.stride)
     idle = [entry.name for entry in fields(Options) if getattr(typed, entry.name) != entry.default]
     idle += [name for name in ("start", "stop") if getattr(clip.span, name) is not None]
     if idle := idle + [
         name for name in ("mask", "video") if getattr(clip, f"{name}_{'path' if name == 'mask' else 'name'}")
     ]:
-        raise UsageError(f"'{clip.where}' holds tokens already; leave out '--{idle[0].replace('_', '-')}'")
+        raise UsageError(f"'{clip.where}' has_bytes tokens already; leave out '--{idle[0].replace('_', '-')}'")
     with ExitStack() as stack:
         files = [(clip.file, clip.where)]
         if clip.pose_path:
@@ -242,7 +242,7 @@ def _holds(target: Path, features: Features) -> bool:
     """Whether the file is there with just these features, imported from token files, which takes no time."""
     data = io.BytesIO()
     write_features(data, features)
-    return holds(target, data.getvalue())
+    return has_bytes(target, data.getvalue())
 
 
 def save_tokens(folder: Path, dataset: str, job: Job, clip: Clip, encoders: Encoders, options: Options) -> None:

@@ -1,4 +1,4 @@
-"""The project's own video encoder: a person cut out of the picture, grayscale and mask. It runs offline; it is no
+"""The project's own video encoder: a person cut out of the crop_picture, grayscale and mask. It runs offline; it is no
 replacement for weights of Kinetics."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from racctl.encoders.kinetics import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
-from racctl.video.crop import Cut, picture
+from racctl.video.crop import PersonCrop, crop_picture
 from racctl.video.decode import Frame, Video, upright
 from racctl.weights import embedded
 from racctl.weights.load import load_trained
@@ -56,15 +56,15 @@ class Cutter:
     def __init__(self, masks: Frames, number: np.ndarray, video: Video, side: int = SIDE) -> None:
         """masks: (T, H, W), of the frames (T,) `number`."""
         self._masks, self._number, self._side, self._rotation = masks, number, side, video.rotation
-        self._cut = Cut.of(masks, number, video)
+        self._cut = PersonCrop.of(masks, number, video)
 
     def __call__(self, frame: Frame) -> np.ndarray:
         """(side, side, 2) uint8 of one frame."""
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), self._rotation)
         at = int(at_or_before(self._number, frame.number))
         outline, number = self._masks[at], int(self._number[at])
-        gray = picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.BILINEAR)
-        person = picture(outline, self._side, self._cut.box(number, outline.shape), Image.NEAREST)
+        gray = crop_picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.BILINEAR)
+        person = crop_picture(outline, self._side, self._cut.box(number, outline.shape), Image.NEAREST)
         return np.stack([gray, person], axis=-1)
 
 

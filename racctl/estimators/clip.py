@@ -14,7 +14,7 @@ from racctl.contracts import Features, Mask, Meta, Pose
 from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import PackedMasks
 from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
-from racctl.io.escounts import STRIDE, WINDOW, holds_tokens, import_tokens
+from racctl.io.escounts import TOKEN_STRIDE, TOKEN_WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_mask, read_pose
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256
@@ -109,7 +109,7 @@ class Clip:
     def features(self) -> Features:
         """The features that the input is."""
         if self.kind == "tokens":
-            return import_tokens([(self.file, self.where)], clip_name(self.source), WINDOW, STRIDE)
+            return import_tokens([(self.file, self.where)], clip_name(self.source), TOKEN_WINDOW, TOKEN_STRIDE)
         return read_features(self.file, self.where)
 
     @cached_property

@@ -22,7 +22,7 @@ from racctl.io.spool import clip_name, display_name, open_input
 from racctl.progress import Report, silent
 from racctl.video.decode import Video
 from racctl.video.span import Span
-from racctl.windows import apart
+from racctl.windows import frame_step
 
 SLACK = 15  # frames at either end of a clip that a mask or pose may lack
 
@@ -153,7 +153,7 @@ def refuse_other_source(part: Mask | PackedMasks | Pose, video: Video, where: st
 def refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
     """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
     kind = "pose" if isinstance(part, Pose) else "mask"
-    slack = apart(part.frame) + SLACK
+    slack = frame_step(part.frame) + SLACK
     if not len(part.frame) or part.frame[0] > number[0] + slack or part.frame[-1] < number[-1] - slack:
         covered = f"{part.frame[0]} to {part.frame[-1]}" if len(part.frame) else "none"
         raise DataError(

@@ -26,7 +26,7 @@ STRING_BYTES = 56
 
 
 def refuse_large(decoded: int, where: str, what: str = "its content") -> None:
-    """DataError when reading takes more than MAX_MEMORY bytes."""
+    """Raise DataError when reading takes more than MAX_MEMORY bytes."""
     if decoded > MAX_MEMORY:
         raise DataError(
             f"'{where}' is too large: {what} would take {decoded / (1 << 30):.1f} GiB of memory, at most "
@@ -35,20 +35,20 @@ def refuse_large(decoded: int, where: str, what: str = "its content") -> None:
 
 
 def refuse_bomb(decoded: int, encoded: int, where: str, ratio: int = BOMB_RATIO, floor: int = BOMB_FLOOR) -> None:
-    """DataError when `encoded` bytes stand for so many that nobody measured them."""
+    """Raise DataError when `encoded` bytes stand for so many that nobody measured them."""
     if decoded > floor and decoded > ratio * max(encoded, 1):
         raise DataError(f"'{where}' would unpack {encoded} bytes to {decoded}; refusing (decompression bomb?)")
 
 
 def file_size(file: IO[bytes]) -> int:
-    """The bytes from the beginning of an open file to its end; it is left at its beginning."""
+    """Return the bytes from the beginning of an open file to its end; it is left at its beginning."""
     size = file.seek(0, 2)
     file.seek(0)
     return size
 
 
 def json_memory(raw: bytes) -> int:
-    """At most what the parsed document takes, from its brackets, commas and quotes."""
+    """Return at most what the parsed document takes, from its brackets, commas and quotes."""
     objects = raw.count(b"{") + raw.count(b"[")
     values = raw.count(b",") + 2 * raw.count(b":")
     strings = raw.count(b'"') // 2

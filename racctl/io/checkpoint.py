@@ -13,8 +13,8 @@ from racctl.io.bounds import file_size, json_memory, refuse_large
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = "racctl.model/1"
-NEEDED = {"model": str, "config": dict, "classes": list, "input": dict}
+MODEL_SCHEMA = "racctl.model/1"
+HEADER_KEYS = {"model": str, "config": dict, "classes": list, "input": dict}
 
 
 def write_model(target: IO[bytes], meta: Meta, tensors: dict[str, Tensor]) -> None:
@@ -25,11 +25,14 @@ def write_model(target: IO[bytes], meta: Meta, tensors: dict[str, Tensor]) -> No
     from safetensors.torch import save
 
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    target.write(save(whole, {"racctl": dump_meta({**meta, "schema": SCHEMA}).decode()}))
+    target.write(save(whole, {"racctl": dump_meta({**meta, "schema": MODEL_SCHEMA}).decode()}))
 
 
 def read_model(file: IO[bytes], where: str) -> tuple[Meta, dict[str, Tensor]]:
-    """Header and weights; DataError when the file is cut short, is no racctl.model/1, or lacks a part of it."""
+    """Return the header and the weights of a model file.
+
+    Raises DataError when the file is cut short, is no racctl.model/1, or lacks a part of it.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -46,7 +49,10 @@ def read_model(file: IO[bytes], where: str) -> tuple[Meta, dict[str, Tensor]]:
 
 
 def model_meta(path: str | Path) -> Meta:
-    """Return the header alone, without reading the weights; DataError where it is none."""
+    """Return the header alone, without reading the weights.
+
+    Raises DataError where it is none.
+    """
     try:
         with open(path, "rb") as file:
             size = file_size(file)
@@ -59,7 +65,7 @@ def model_meta(path: str | Path) -> Meta:
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
-    """sha256 over names, shapes and values, which does not change with the header."""
+    """Return the sha256 over names, shapes and values, which does not change with the header."""
     total = hashlib.sha256()
     for name in sorted(tensors):
         total.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
@@ -79,12 +85,12 @@ def _header(raw: bytes) -> Meta:
 
 
 def check_model(meta: Meta, where: str) -> Meta:
-    """DataError unless this is the header of a racctl.model/1; returns it."""
+    """Raise DataError unless this is the header of a racctl.model/1; returns it."""
     if not meta:
-        raise DataError(f"'{where}' holds weights without a racctl header; expected {SCHEMA} from 'racctl train'")
-    if meta.get("schema") != SCHEMA:
-        raise DataError(f"'{where}' holds {meta.get('schema')}, this version reads {SCHEMA}")
-    for key, kind in NEEDED.items():
+        raise DataError(f"'{where}' holds weights without a racctl header; expected {MODEL_SCHEMA} from 'racctl train'")
+    if meta.get("schema") != MODEL_SCHEMA:
+        raise DataError(f"'{where}' holds {meta.get('schema')}, this version reads {MODEL_SCHEMA}")
+    for key, kind in HEADER_KEYS.items():
         if not isinstance(meta.get(key), kind):
             raise DataError(f"'{where}' has a damaged header: '{key}' is not a {kind.__name__}")
     return meta

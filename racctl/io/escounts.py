@@ -21,15 +21,24 @@ from racctl.io.npz import read_arrays, read_npy, write_npz
 from racctl.io.sniff import sniff
 from racctl.io.spool import sha256
 
-MODELS = {"swin3d_t": "swin", "videomae_vit_b": "VideoMAE", "resnext3d_101": "resnext", "r2plus1d_18": "r2plus1d"}
+TOKEN_MODEL_NAMES = {
+    "swin3d_t": "swin",
+    "videomae_vit_b": "VideoMAE",
+    "resnext3d_101": "resnext",
+    "r2plus1d_18": "r2plus1d",
+}
 KEY = "arr_0"
-WINDOW, STRIDE = 64, 16  # frames; as D2-STX makes its tokens (supplement, 6.2)
+TOKEN_WINDOW, TOKEN_STRIDE = 64, 16  # frames; as D2-STX makes its tokens (supplement, 6.2)
 
 
 def token_file(folder: Path, clip: str, encoder: str, span: str, dataset: str = "") -> Path:
-    """Return where the tokens of one branch go. span: "windows" or "repetitions".  dataset: its name, "" for none."""
+    """Return where the tokens of one branch go.
+
+    span: "windows" or "repetitions".
+    dataset: its name, "" for none.
+    """
     start = "exemplar" if span == "repetitions" else "saved"
-    kind = f"{start}_{MODELS.get(encoder, encoder)}tokens" + (f"_{dataset}" if dataset else "")
+    kind = f"{start}_{TOKEN_MODEL_NAMES.get(encoder, encoder)}tokens" + (f"_{dataset}" if dataset else "")
     return folder / kind / f"{clip}.npz"
 
 
@@ -40,12 +49,12 @@ def encoder_names(features: Features) -> dict[str, str]:
 
 
 def write_tokens(target: IO[bytes], features: Features, tokens: np.ndarray) -> None:
-    """One branch's tokens as float32, as the published files are."""
+    """Return one branch's tokens as float32, as the published files are."""
     write_npz(target, "", features.meta, {KEY: tokens.astype(np.float32)})
 
 
 def holds_tokens(file: IO[bytes]) -> bool:
-    """Whether a file is a token file and nothing of racctl's own; the position is kept."""
+    """Return whether a file is a token file and nothing of racctl's own; the position is kept."""
     position = file.tell()
     try:
         if sniff(file) == "npy":
@@ -65,9 +74,11 @@ def holds_tokens(file: IO[bytes]) -> bool:
 def import_tokens(files: list[tuple[IO[bytes], str]], clip: str, window: int, stride: int) -> Features:
     """Read one branch's token file, or both branches', as the racctl.features/1 of a clip.
 
-    files: each open, and its name in messages.  window, stride: frames, where the files do not say so themselves; the
-    tokens are of every frame then, and the last window ends with the clip.  Raises DataError where the files are of
-    different clips, or of one branch.
+    files: each open, and its name in messages.
+    window, stride: frames, where the files do not say so themselves; the tokens are of every frame then, and the last
+        window ends with the clip.
+
+    Raises DataError where the files are of different clips, or of one branch.
     """
     branches: dict[str, np.ndarray] = {}
     about: Meta = {}
@@ -91,13 +102,13 @@ def import_tokens(files: list[tuple[IO[bytes], str]], clip: str, window: int, st
 
 
 def _foreign(branch: str, tokens: np.ndarray, window: int) -> Meta:
-    """What is known of tokens whose file says nothing: nothing of their encoder."""
+    """Return what is known of tokens whose file says nothing: nothing of their encoder."""
     known = {"encoder": "unknown", "weights": {"name": "unknown", "licence": "unknown"}}
     return {branch: {**known, "frames_per_token": window / tokens.shape[2]}}
 
 
 def _recorded(file: IO[bytes], where: str) -> Meta:
-    """The meta document that racctl writes beside the tokens; {} in a file of somebody else's."""
+    """Return the meta document that racctl writes beside the tokens; {} in a file of somebody else's."""
     file.seek(0)
     if sniff(file) != "npz":
         return {}
@@ -106,7 +117,10 @@ def _recorded(file: IO[bytes], where: str) -> Meta:
 
 
 def read_tokens(file: IO[bytes], where: str) -> np.ndarray:
-    """The array of a token file, float32, five axes; DataError when it is none."""
+    """Return the array of a token file, float32, five axes.
+
+    Raises DataError when it is none.
+    """
     arrays = {KEY: _plain(file, where)} if sniff(file) == "npy" else read_arrays(file, where)
     tokens = arrays.get(KEY)
     if tokens is None or tokens.ndim != 5 or tokens.dtype.kind != "f":

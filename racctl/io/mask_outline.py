@@ -20,8 +20,12 @@ BITS = np.array([bin(value).count("1") for value in range(256)], np.uint8)
 
 @dataclass(frozen=True)
 class MaskOutline:
-    """shape: (T, H, W) of the masks.  frame, time: (T,) of the source.  filled: (T,) float64, the share of the picture
-    that each covers."""
+    """What a mask file holds, without its pixels.
+
+    shape: (T, H, W) of the masks.
+    frame, time: (T,) of the source.
+    filled: (T,) float64, the share of the picture that each covers.
+    """
 
     meta: Meta
     shape: tuple[int, int, int]
@@ -31,7 +35,10 @@ class MaskOutline:
 
 
 def outline_mask(source: IO[bytes], meta: Meta, where: str) -> MaskOutline:
-    """The outline of the mask in an npz whose meta document is `meta`; DataError for what `read_mask` refuses."""
+    """Return the outline of the mask in an npz whose meta document is `meta`.
+
+    Raises DataError for what `read_mask` refuses.
+    """
     arrays = read_arrays(source, where, skip=("mask",))
     frame, time = (_clock_array(arrays, name, kind, where) for name, kind in (("frame", "i8"), ("time", "f8")))
     check_clock(frame, time, where)
@@ -45,7 +52,7 @@ def outline_mask(source: IO[bytes], meta: Meta, where: str) -> MaskOutline:
         raise DataError(f"'{where}' lacks the array 'mask' of {Mask.schema}") from None
     except (zlib.error, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         raise DataError(f"'{where}': 'mask' is damaged ({error})") from None
-    return MaskOutline(meta, (*shape[:2], width or shape[2]), frame, time, filled)
+    return MaskOutline(meta, (shape[0], shape[1], width or shape[2]), frame, time, filled)
 
 
 def _clock_array(arrays: dict[str, np.ndarray], name: str, kind: str, where: str) -> np.ndarray:
@@ -55,14 +62,14 @@ def _clock_array(arrays: dict[str, np.ndarray], name: str, kind: str, where: str
     return array
 
 
-def _layout(stream: IO[bytes], meta: Meta, where: str) -> tuple[tuple[int, ...], int]:
-    """The shape on disk, and the width of packed masks, 0 for others."""
+def _layout(stream: IO[bytes], meta: Meta, where: str) -> tuple[tuple[int, int, int], int]:
+    """Return the shape on disk, and the width of packed masks, 0 for others."""
     shape, fortran, dtype = read_npy_header(stream)
     if dtype != np.uint8 or len(shape) != 3 or fortran or min(shape) < 0:
         raise DataError(f"'{where}': 'mask' is {dtype} {shape}, {Mask.schema} wants uint8 (T, H, W)")
     width = packed_width(meta, shape, where) if "packed" in meta else 0
     refuse_large(shape[0] * shape[1] * (width or shape[2]), where, f"{shape[0]} masks")
-    return shape, width
+    return (shape[0], shape[1], shape[2]), width
 
 
 def _frames(stream: IO[bytes], shape: tuple[int, ...], where: str) -> Iterator[bytes]:
@@ -75,7 +82,7 @@ def _frames(stream: IO[bytes], shape: tuple[int, ...], where: str) -> Iterator[b
 
 
 def _share(data: bytes, shape: tuple[int, ...], width: int, where: str) -> float:
-    """The share of the picture that one mask covers."""
+    """Return the share of the picture that one mask covers."""
     rows = np.frombuffer(data, np.uint8).reshape(shape[1:])
     pixels = shape[1] * (width or shape[2])
     if not pixels:

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 import numpy as np
 
@@ -30,14 +30,15 @@ from racctl.errors import DataError
 from racctl.io.bounds import MAX_MEMORY, file_size, refuse_bomb, refuse_large
 
 MAX_STORED = 8 << 30  # of arrays that stand in the file as they are: a few kilobytes cannot stand for them
-CHUNK = 1 << 20
-TRIED = 64  # frames on which a mask's layout on disk is decided
+NPY_CHUNK_BYTES = 1 << 20
+MAX_TRIED_FRAMES = 64  # frames on which a mask's layout on disk is decided
 
 
 class Frames(Protocol):
     """(T, H, W) uint8 of 0 and 1, frame by frame: an array, or something that holds it in less memory."""
 
-    shape: tuple[int, int, int]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, t: int, /) -> np.ndarray: ...
 
@@ -45,13 +46,19 @@ class Frames(Protocol):
 def write_npz(
     target: IO[bytes], schema: str, meta: Meta, arrays: dict[str, np.ndarray], *, deflate: bool = False
 ) -> None:
-    """Write `arrays` after their meta document. Equal input gives equal bytes: no clocks, fixed member order."""
+    """Write `arrays` after their meta document.
+
+    Equal input gives equal bytes: no clocks, fixed member order.
+    """
     write_arrays(target, {"meta": _meta_array(schema, meta), **arrays}, deflate=deflate)
 
 
 def write_arrays(target: IO[bytes], arrays: dict[str, np.ndarray], *, deflate: bool = False) -> None:
-    """Write a plain npz, the same bytes for the same arrays. On an error nothing of it is left open: what numpy.savez
-    leaves writes the end of the archive when it is collected, and fails again."""
+    """Write a plain npz, the same bytes for the same arrays.
+
+    On an error nothing of it is left open: what numpy.savez leaves writes the end of the archive when it is collected,
+    and fails again.
+    """
     method = zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", method) as archive:
         _write_members(archive, arrays)
@@ -68,7 +75,7 @@ def _write_members(archive: zipfile.ZipFile, arrays: dict[str, np.ndarray]) -> N
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A new member to write to, dated 1980-01-01."""
+    """Return a new member to write to, dated 1980-01-01."""
     entry = zipfile.ZipInfo(f"{name}.npy")
     entry.compress_type = archive.compression
     return archive.open(entry, "w", force_zip64=True)
@@ -77,8 +84,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 def read_npz(source: IO[bytes], where: str) -> tuple[Meta, dict[str, np.ndarray]]:
     """Read any racctl npz; arrays of a known schema are checked against it.
 
-    Raises DataError for anything that is not one, is cut short, holds pickled objects, or declares sizes that
-    its bytes cannot back up (they are looked at before anything is allocated).
+    Raises DataError for anything that is not one, is cut short, holds pickled objects, or declares sizes that its bytes
+    cannot back up (they are looked at before anything is allocated).
     """
     arrays = read_arrays(source, where)
     if "meta" not in arrays:
@@ -97,7 +104,7 @@ def read_npz(source: IO[bytes], where: str) -> tuple[Meta, dict[str, np.ndarray]
 
 
 def read_arrays(source: IO[bytes], where: str, skip: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Every array of an npz, racctl's or not, but those to `skip`, under the same safeguards as `read_npz`."""
+    """Return every array of an npz, racctl's or not, but those to `skip`, under the same safeguards as `read_npz`."""
     try:
         with zipfile.ZipFile(source) as archive:
             _refuse_bombs(archive, file_size(source), where)
@@ -144,9 +151,10 @@ def _read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -
 
 
 def read_npy(stream: IO[bytes], length: int, where: str) -> np.ndarray:
-    """One npy array from a stream of `length` bytes: numpy.load without its trust.
+    """Return one npy array from a stream of `length` bytes: numpy.load without its trust.
 
-    DataError for pickled objects, for a damaged header, and for a shape that the bytes do not back up."""
+    Raises DataError for pickled objects, for a damaged header, and for a shape that the bytes do not back up.
+    """
     try:
         shape, fortran, dtype = read_npy_header(stream)
         if dtype.hasobject:
@@ -161,11 +169,12 @@ def read_npy(stream: IO[bytes], length: int, where: str) -> np.ndarray:
 
 
 def _filled(stream: IO[bytes], size: int, where: str) -> np.ndarray:
-    """(size,) uint8, read piece by piece into the array itself."""
+    """Return (size,) uint8, read piece by piece into the array itself."""
     out = np.empty(size, np.uint8)
-    window, place = memoryview(out), 0
+    window = memoryview(out.data)
+    place = 0
     while place < size:
-        count = stream.readinto(window[place : place + CHUNK])
+        count = cast("io.BufferedIOBase", stream).readinto(window[place : place + NPY_CHUNK_BYTES])
         if not count:
             raise DataError(f"'{where}' is cut short: {place} of {size} bytes are there")
         place += count
@@ -173,7 +182,7 @@ def _filled(stream: IO[bytes], size: int, where: str) -> np.ndarray:
 
 
 def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran order, and dtype of the npy array that a stream is at the beginning of."""
+    """Read the header of an npy array: its shape, whether it is in Fortran order, and its dtype."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     with warnings.catch_warnings():
@@ -187,7 +196,10 @@ def write_pose(target: IO[bytes], pose: Pose) -> None:
 
 
 def read_pose(source: IO[bytes], where: str) -> Pose:
-    """Read and check a racctl.pose/1 npz; DataError says what else it holds and which tool makes poses."""
+    """Read and check a racctl.pose/1 npz.
+
+    Raises DataError says what else it holds and which tool makes poses.
+    """
     meta, arrays = read_npz(source, where)
     if meta["schema"] != Pose.schema:
         raise DataError(f"'{where}' holds {meta['schema']}, expected {Pose.schema}; run 'racctl pose' first")
@@ -196,7 +208,7 @@ def read_pose(source: IO[bytes], where: str) -> Pose:
 
 
 def pose_bytes(pose: Pose) -> bytes:
-    """The npz as bytes, whole."""
+    """Return the npz as bytes, whole."""
     buffer = io.BytesIO()
     write_pose(buffer, pose)
     return buffer.getvalue()
@@ -209,7 +221,7 @@ def write_mask(target: IO[bytes], mask: Mask) -> None:
 
 
 def write_frames(target: IO[bytes], meta: Meta, masks: Frames, frame: np.ndarray, time: np.ndarray) -> None:
-    """`write_mask` of masks that are not in memory as an array; one frame of them is held at a time.
+    """Write masks that are not in memory as an array, as `write_mask` does; one frame is held at a time.
 
     Eight pixels of a row go into one byte where that makes a smaller file, which the first frames tell; the width is
     then in the meta document, under `packed`, until somebody reads the file. DataError for what `read_mask` refuses.
@@ -232,7 +244,7 @@ def write_frames(target: IO[bytes], meta: Meta, masks: Frames, frame: np.ndarray
 
 
 def _each(masks: Frames, count: int | None = None) -> Iterator[np.ndarray]:
-    """(H, W) uint8 of all frames, or of `count` evenly spaced ones."""
+    """Yield (H, W) uint8 of all frames, or of `count` evenly spaced ones."""
     total = masks.shape[0]
     chosen = range(total) if count is None or count >= total else [total * k // count for k in range(count)]
     for t in chosen:
@@ -240,17 +252,17 @@ def _each(masks: Frames, count: int | None = None) -> Iterator[np.ndarray]:
 
 
 def _is_smaller_packed(masks: Frames) -> bool:
-    """Whether bits deflate to less than bytes; of silhouettes usually, of very regular patterns not."""
+    """Return whether bits deflate to less than bytes; of silhouettes usually, of very regular patterns not."""
     sizes = []
     for layout in (lambda mask: np.packbits(mask, axis=-1), lambda mask: mask):
         press = zlib.compressobj()
-        sizes.append(sum(len(press.compress(layout(mask).tobytes())) for mask in _each(masks, TRIED)))
+        sizes.append(sum(len(press.compress(layout(mask).tobytes())) for mask in _each(masks, MAX_TRIED_FRAMES)))
         sizes[-1] += len(press.flush())
     return sizes[0] < sizes[1]
 
 
 def _unpacked(meta: Meta, arrays: dict[str, np.ndarray], where: str) -> tuple[Meta, dict[str, np.ndarray]]:
-    """A mask with one byte for each pixel, whatever the layout on disk."""
+    """Return a mask with one byte for each pixel, whatever the layout on disk."""
     if "packed" not in meta:
         return meta, arrays
     mask = arrays.get("mask")
@@ -258,12 +270,15 @@ def _unpacked(meta: Meta, arrays: dict[str, np.ndarray], where: str) -> tuple[Me
         raise DataError(f"'{where}' has a mask that is not packed the way its meta document says")
     width = packed_width(meta, mask.shape, where)
     refuse_large(mask.shape[0] * mask.shape[1] * width, where, f"{len(mask)} masks of {width}x{mask.shape[1]} pixels")
-    kept = {key: value for key, value in meta.items() if key != "packed"}
-    return kept, {**arrays, "mask": np.unpackbits(mask, axis=-1, count=width)}
+    unpacked_meta = {key: value for key, value in meta.items() if key != "packed"}
+    return unpacked_meta, {**arrays, "mask": np.unpackbits(mask, axis=-1, count=width)}
 
 
 def packed_width(meta: Meta, shape: tuple[int, ...], where: str) -> int:
-    """The width of masks that have `shape` on disk, eight pixels in a byte; DataError when that does not fit."""
+    """Return the width of masks that have `shape` on disk, eight pixels in a byte.
+
+    Raises DataError when that does not fit.
+    """
     note = meta["packed"]
     width = note.get("width") if isinstance(note, dict) else None
     if type(width) is not int or width < 0 or len(shape) != 3 or shape[2] != -(-width // 8):
@@ -272,7 +287,10 @@ def packed_width(meta: Meta, shape: tuple[int, ...], where: str) -> int:
 
 
 def read_mask(source: IO[bytes], where: str) -> Mask:
-    """Read and check a racctl.mask/1 npz; DataError says what else it holds and which tool makes masks."""
+    """Read and check a racctl.mask/1 npz.
+
+    Raises DataError says what else it holds and which tool makes masks.
+    """
     meta, arrays = read_npz(source, where)
     if meta["schema"] != Mask.schema:
         raise DataError(f"'{where}' holds {meta['schema']}, expected {Mask.schema}; run 'racctl mask' first")
@@ -280,12 +298,18 @@ def read_mask(source: IO[bytes], where: str) -> Mask:
 
 
 def write_features(target: IO[bytes], features: Features) -> None:
-    """Write a racctl.features/1 npz. Arrays that are memory maps are copied piece by piece."""
+    """Write a racctl.features/1 npz.
+
+    Arrays that are memory maps are copied piece by piece.
+    """
     write_npz(target, Features.schema, features.meta, features.arrays())
 
 
 def read_features(source: IO[bytes], where: str) -> Features:
-    """Read and check a racctl.features/1 npz; DataError says what else it holds and which tool makes features."""
+    """Read and check a racctl.features/1 npz.
+
+    Raises DataError says what else it holds and which tool makes features.
+    """
     meta, arrays = read_npz(source, where)
     if meta["schema"] != Features.schema:
         raise DataError(f"'{where}' holds {meta['schema']}, expected {Features.schema}; run 'racctl encode' first")

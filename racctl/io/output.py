@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -11,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from racctl.errors import DataError, DiskFullError
+from racctl.errors import DataError, DiskFullError, reason
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # what no other file would have either
 
 
-def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
+def write_file(target: str | Path, build: Callable[[IO[bytes]], object]) -> None:
     """Call `build` on a temporary file beside `target`, then put it in place with one rename.
 
     A symbolic link is followed, an existing file keeps its permissions; a device, pipe or socket is written to
@@ -37,8 +38,16 @@ def write_file(target: str | Path, build: Callable[[IO[bytes]], None]) -> None:
         raise _cannot(f"write '{target}'", error) from None
 
 
+def write_bytes(target: str | Path, data: bytes) -> None:
+    """Write `data` to `target` as `write_file` does."""
+    write_file(target, lambda file: file.write(data))
+
+
 def make_folder(folder: str | Path) -> Path:
-    """The directory, made with its parents where it is not there; DataError in one line where that cannot be."""
+    """Return the directory, made with its parents where it is not there.
+
+    Raises DataError in one line where that cannot be.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,12 +56,12 @@ def make_folder(folder: str | Path) -> Path:
 
 
 def _cannot(what: str, error: OSError) -> DataError:
-    """The error of an output that cannot be made; DiskFullError where no other one could be made either."""
+    """Return the error of an output that cannot be made; DiskFullError where no other one could be made either."""
     kind = DiskFullError if error.errno in NO_ROOM else DataError
-    return kind(f"cannot {what}: {(error.strerror or str(error)).lower()}")
+    return kind(f"cannot {what}: {reason(error)}")
 
 
-def copy_whole(build: Callable[[IO[bytes]], None], target: IO[bytes]) -> None:
+def copy_whole(build: Callable[[IO[bytes]], object], target: IO[bytes]) -> None:
     """Build the payload in a seekable temporary file (memory, then disk), then copy it to `target` in one go."""
     with tempfile.SpooledTemporaryFile(64 << 20) as payload:
         build(payload)
@@ -61,23 +70,17 @@ def copy_whole(build: Callable[[IO[bytes]], None], target: IO[bytes]) -> None:
         target.flush()
 
 
-def _replace(path: Path, build: Callable[[IO[bytes]], None]) -> None:
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+def _replace(path: Path, build: Callable[[IO[bytes]], object]) -> None:
+    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
+    handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "w+b") as file:
             build(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, _mode(path))
+        if path.exists():
+            os.chmod(beside, stat.S_IMODE(path.stat().st_mode))
         os.replace(beside, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
-
-
-def _mode(path: Path) -> int:
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask

@@ -9,25 +9,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
-from racctl.contracts import TABLES, Meta, dump_meta, known_schema, load_meta
+from racctl.contracts import TABLE_COLUMNS, Meta, dump_meta, known_schema, load_meta
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, refuse_bomb, refuse_large
 
-BOMB_RATIO = 1000  # run-length encoding of constant columns is legitimately strong
-BOMB_FLOOR = 64 << 20
-ROW_BYTES = 400  # of one row as Python objects, which is how tables are read
+TABLE_BOMB_RATIO = 1000  # run-length encoding of constant columns is legitimately strong
+TABLE_BOMB_FLOOR = 64 << 20
+PYTHON_ROW_BYTES = 400  # of one row as Python objects, which is how tables are read
 LEVEL_BYTES = 8  # of each value in a list: where its list and its row begin, while it is decoded
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 TYPES = {
-    "string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "list<float32>": pa.list_(pa.float32()),
-}  # fmt: skip
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "list<float32>": pa.list_(pa.float32()),
+}
 
 
 def table_from_rows(schema: str, rows: list[dict[str, Any]], meta: Meta | None = None) -> pa.Table:
-    """Rows (dicts keyed by column) as a table of `schema`; optional columns that no row has are left out."""
+    """Make a table of `schema` from rows (dicts keyed by column), without optional columns that no row has."""
     fields = []
-    for name, kind in TABLES[schema].items():
+    for name, kind in TABLE_COLUMNS[schema].items():
         if kind.endswith("?") and not any(row.get(name) is not None for row in rows):
             continue
         fields.append(pa.field(name, TYPES[kind.rstrip("?")]))
@@ -41,7 +44,9 @@ def write_table(target: IO[bytes], table: pa.Table) -> None:
 
 
 def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
-    """Read any racctl table and check its columns. Extra columns are kept; unsafe or cut files are DataErrors.
+    """Read any racctl table and check its columns.
+
+    Extra columns are kept; unsafe or cut files are DataErrors.
 
     The meta document comes first, then what the columns will take, then the columns. Strings are read as references
     into their dictionaries, for a few bytes of those can stand for as many strings as there are rows.
@@ -55,12 +60,12 @@ def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
             raise DataError(f"'{where}' has the column '{next(n for n in names if names.count(n) > 1)}' twice")
         before = _memory(plain, where)
         refuse_large(before, where)
-        refuse_bomb(before, size, where, BOMB_RATIO, BOMB_FLOOR)
+        refuse_bomb(before, size, where, TABLE_BOMB_RATIO, TABLE_BOMB_FLOOR)
         strings = [field.name for field in plain.schema_arrow if _is_text(field.type)]
         table = _opened(source, strings).read()
         texts = sum(_text_bytes(chunk) for column in table.columns for chunk in column.chunks)
         refuse_large(before + texts, where)
-        refuse_bomb(texts, size, where, BOMB_RATIO, BOMB_FLOOR)
+        refuse_bomb(texts, size, where, TABLE_BOMB_RATIO, TABLE_BOMB_FLOOR)
         table = table.cast(plain.schema_arrow)
         table.validate(full=True)  # Arrow takes any bytes for strings until somebody looks
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
@@ -76,20 +81,23 @@ def _opened(source: IO[bytes], dictionaries: list[str] | None = None) -> pq.Parq
 
 
 def _table_meta(schema: pa.Schema, where: str) -> Meta:
-    """The racctl meta document; DataError when there is none, or one of something else than a table."""
+    """Return the racctl meta document.
+
+    Raises DataError when there is none, or one of something else than a table.
+    """
     raw = (schema.metadata or {}).get(b"racctl")
     if raw is None:
         raise DataError(f"'{where}' is Parquet without a racctl meta document")
     meta = load_meta(raw, where)
-    if known_schema(meta.get("schema"), where) not in TABLES:
+    if known_schema(meta.get("schema"), where) not in TABLE_COLUMNS:
         raise DataError(f"'{where}' is Parquet that claims to hold {meta['schema']}, which is not a table schema")
     return meta
 
 
 def _memory(file: pq.ParquetFile, where: str) -> int:
-    """Bytes that the columns take once decoded, strings as references."""
+    """Return the bytes that the columns take once decoded, strings as references."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    total = file.metadata.num_rows * ROW_BYTES
+    total = file.metadata.num_rows * PYTHON_ROW_BYTES
     for place in range(file.metadata.num_columns):
         leaf = file.schema.column(place)
         values = sum(group.column(place).num_values for group in groups)
@@ -110,7 +118,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _text_bytes(chunk: pa.Array) -> int:
-    """Bytes of the strings that a dictionary's references stand for; 0 of any other column."""
+    """Return the bytes of the strings that a dictionary's references stand for; 0 of any other column."""
     if not pt.is_dictionary(chunk.type) or not _is_text(chunk.type.value_type):
         return 0
     lengths = pc.cast(pc.binary_length(chunk.dictionary), pa.int64())
@@ -118,12 +126,12 @@ def _text_bytes(chunk: pa.Array) -> int:
 
 
 def _check_columns(table: pa.Table, schema: str, where: str) -> pa.Table:
-    for name, kind in TABLES[schema].items():
+    for name, kind in TABLE_COLUMNS[schema].items():
         if name not in table.column_names:
             if kind.endswith("?"):
                 continue
             raise DataError(f"'{where}' lacks the column '{name}' of {schema}")
-        wanted = TYPES[kind.rstrip("?")]
-        if table.schema.field(name).type != wanted:
-            raise DataError(f"'{where}': column '{name}' is {table.schema.field(name).type}, {schema} wants {wanted}")
+        expected = TYPES[kind.rstrip("?")]
+        if table.schema.field(name).type != expected:
+            raise DataError(f"'{where}': column '{name}' is {table.schema.field(name).type}, {schema} wants {expected}")
     return table

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterable[Item], depth: int = 3) -> Iterator[Item]:
-    """The items, made by a thread while the one before is computed with; in the same order, `depth` of them in wait."""
+def prefetch(items: Iterable[Item], depth: int = 3) -> Iterator[Item]:
+    """Yield the items, made by a thread while the one before is computed with.
+
+    In the same order, `depth` of them in wait.
+    """
     queue: Queue[Any] = Queue(depth)
     stop, end = Event(), object()
 

@@ -7,12 +7,23 @@ from typing import IO
 from racctl.io.text import decoded_head
 
 VIDEO_MAGICS: tuple[tuple[int, bytes], ...] = (
-    (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"free"), (4, b"wide"), (4, b"skip"),  # MP4, QuickTime
+    (4, b"ftyp"),
+    (4, b"moov"),
+    (4, b"mdat"),
+    (4, b"free"),
+    (4, b"wide"),
+    (4, b"skip"),  # MP4, QuickTime
     (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
-    (8, b"AVI "), (0, b"FLV\x01"), (0, b"OggS"), (0, b"GIF8"),
+    (8, b"AVI "),
+    (0, b"FLV\x01"),
+    (0, b"OggS"),
+    (0, b"GIF8"),
     (0, b"\x30\x26\xb2\x75"),  # ASF, WMV
-    (0, b"\x00\x00\x01\xba"), (0, b"\x00\x00\x01\xb3"), (0, b"\x00\x00\x00\x01"), (0, b"\x47\x40"),  # MPEG, H.264, TS
-)  # fmt: skip
+    (0, b"\x00\x00\x01\xba"),
+    (0, b"\x00\x00\x01\xb3"),
+    (0, b"\x00\x00\x00\x01"),
+    (0, b"\x47\x40"),  # MPEG, H.264, TS
+)
 
 
 WORKBOOKS = ("[Content_Types].xml", "_rels/", "docProps/", "xl/", "mimetype")  # first in a zip of Excel or LibreOffice
@@ -26,7 +37,10 @@ KIND_PHRASES = {
 
 
 def sniff(file: IO[bytes]) -> str:
-    """One of npz, parquet, npy, safetensors, video, spreadsheet, json, text, empty, unknown; the position is kept."""
+    """Return one of npz, parquet, npy, safetensors, video, spreadsheet, json, text, empty, unknown.
+
+    The position is kept.
+    """
     start = file.tell()
     head = file.read(4096)
     file.seek(start)
@@ -48,12 +62,12 @@ def sniff(file: IO[bytes]) -> str:
 
 
 def kind_phrase(kind: str) -> str:
-    """What `sniff` found, as messages say it: "is a zip or npz file"."""
+    """Return what `sniff` found, as messages say it: "is a zip or npz file"."""
     return KIND_PHRASES.get(kind, kind)
 
 
 def _first_member(head: bytes) -> str:
-    """The name of the first file in a zip archive."""
+    """Return the name of the first file in a zip archive."""
     length = int.from_bytes(head[26:28], "little")
     return head[30 : 30 + length].decode("ascii", "replace")
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
 from racctl.contracts import clip_stem
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError, UsageError, reason
 
 SPOOL_MEMORY = 64 << 20  # a larger stream goes on in a temporary file
 
 
 @contextmanager
 def open_input(source: str) -> Iterator[IO[bytes]]:
-    """Open `source` ("-" is stdin) for reading; DataError when it is missing, unreadable, empty or a directory."""
+    """Open `source` ("-" is stdin) for reading.
+
+    Raises DataError when it is missing, unreadable, empty or a directory.
+    """
     if source == "-":
         with _spool_stdin() as file:
             yield file
@@ -44,8 +48,7 @@ def _opened(source: str) -> IO[bytes]:
     except IsADirectoryError:
         raise UsageError(f"'{source}' is a directory, expected a file") from None
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise DataError(f"'{source}' cannot be read: {reason}") from None
+        raise DataError(f"'{source}' cannot be read: {reason(error)}") from None
 
 
 def _spool_stdin() -> IO[bytes]:
@@ -66,16 +69,16 @@ def _spooled(stream: IO[bytes], name: str) -> IO[bytes]:
 
 
 def sha256(file: IO[bytes]) -> str:
-    """Hex digest of the whole file; the position is kept."""
+    """Return the hex digest of the whole file; the position is kept."""
     position = file.tell()
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.file_digest(cast("io.BufferedReader", file), "sha256").hexdigest()
     file.seek(position)
     return digest
 
 
 def file_digest(path: str) -> str | None:
-    """sha256 of a file's bytes; None for no file."""
+    """Return the sha256 of a file's bytes; None for no file."""
     if not path:
         return None
     with open_input(path) as file:
@@ -83,12 +86,12 @@ def file_digest(path: str) -> str | None:
 
 
 def display_name(source: str) -> str:
-    """How messages name an input."""
+    """Return how messages name an input."""
     return "stdin" if source == "-" else source
 
 
 def clip_name(source: str) -> str:
-    """The clip's name in tables: `runs/a.pose.npz` and `a.mp4` are both `a`; stdin is `stdin`."""
+    """Return the clip's name in tables: `runs/a.pose.npz` and `a.mp4` are both `a`; stdin is `stdin`."""
     return "stdin" if source == "-" else clip_stem(source)
 
 
@@ -97,7 +100,8 @@ class ArraySpool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="racctl-")  # noqa: SIM115 (closed on leaving)
-        self._shape, self._count = None, 0
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
 
     def __enter__(self) -> ArraySpool:
         return self
@@ -111,6 +115,6 @@ class ArraySpool:
         self._count += len(rows)
 
     def array(self) -> np.ndarray:
-        """All of them, float16, as a memory map, which outlives the file."""
+        """Return all of them, float16, as a memory map, which outlives the file."""
         self._file.flush()
-        return np.memmap(self._file, np.float16, "r", shape=(self._count, *self._shape))
+        return np.memmap(self._file, np.dtype(np.float16), "r", shape=(self._count, *self._shape))

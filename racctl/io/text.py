@@ -1,36 +1,57 @@
-"""Text as people have it: UTF-8 with or without a byte order mark, UTF-16, Excel's `sep=` line, any of the usual
-delimiters; and one clear line about what is not text, or text of another encoding."""
+"""Text as people have it, and one clear line about what is not text, or text of another encoding.
+
+It may be UTF-8 with or without a byte order mark, or UTF-16, have Excel's `sep=` line and any of the usual delimiters.
+"""
 
 from __future__ import annotations
 
 import codecs
-import csv
+import importlib.util
 import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Any
 
 from racctl.errors import DataError
 from racctl.io.bounds import CELL_BYTES, ROW_BYTES
 
 MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
-)  # fmt: skip
+)
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")) + b"\x7f"  # no text has these, in any 8-bit encoding
 DELIMITERS = ",\t;"  # the first one wins ties
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ ,;\t]*(?:\r\n|\r|\n|$)', re.IGNORECASE)  # "sep=;" on Excel's first line
 SAMPLE = 64 << 10  # characters by which the delimiter is told
 QUOTED = re.compile(r'"[^"]*(?:"|$)')
 LINE_END = re.compile(r"\r\n|\r|\n")
-CHUNK = 1 << 20
-MOST_IN_ROW = 64 << 20  # characters
+TEXT_CHUNK_BYTES = 1 << 20
+MAX_ROW_CHARACTERS = 64 << 20  # characters
+
+
+def _own_csv_module() -> Any:
+    """Return a copy of the csv module's reader with a limit on cells of its own.
+
+    A density curve in one cell is longer than the default limit allows, and the csv module has one limit for the whole
+    process, which belongs to the program that uses the library.
+    """
+    spec = importlib.util.find_spec("_csv")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.field_size_limit(MAX_ROW_CHARACTERS)
+    return module
+
+
+csv = _own_csv_module()
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding that the first bytes of a text tell: utf-8-sig, utf-16, utf-16-le, utf-16-be or utf-32."""
+    """Return the encoding that the first bytes of a text tell: utf-8-sig, utf-16, utf-16-le, utf-16-be or utf-32."""
     for mark, name in MARKS:
         if head.startswith(mark):
             return name
@@ -44,8 +65,10 @@ def encoding_of(head: bytes) -> str:
 
 
 def decoded_head(head: bytes) -> str | None:
-    """The text that a file begins with; None when it is no text. Of text in an unknown 8-bit encoding the letters
-    beyond ASCII are replaced."""
+    """Return the text that a file begins with; None when it is no text.
+
+    Of text in an unknown 8-bit encoding the letters beyond ASCII are replaced.
+    """
     encoding = encoding_of(head)
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)  # the last character may be cut
@@ -59,13 +82,16 @@ def decoded_head(head: bytes) -> str | None:
 
 
 def checked_encoding(file: IO[bytes], where: str) -> str:
-    """The encoding of a whole file; DataError that names the first byte that no UTF has, and the way out."""
+    """Return the encoding of a whole file.
+
+    Raises DataError that names the first byte that no UTF has, and the way out.
+    """
     file.seek(0)
     encoding = encoding_of(file.read(4096))
     decoder = codecs.getincrementaldecoder(encoding)()
     file.seek(0)
     before = 0
-    while chunk := file.read(CHUNK):
+    while chunk := file.read(TEXT_CHUNK_BYTES):
         try:
             decoder.decode(chunk)
         except UnicodeDecodeError as error:
@@ -95,7 +121,7 @@ def _wrong_encoding(encoding: str, error: UnicodeDecodeError, place: int, where:
 
 @contextmanager
 def open_text(file: IO[bytes], where: str) -> Iterator[io.TextIOWrapper]:
-    """An open file as text whose line ends are as they are, decoded piece by piece; the file stays open."""
+    """Return an open file as text whose line ends are as they are, decoded piece by piece; the file stays open."""
     encoding = checked_encoding(file, where)
     text = io.TextIOWrapper(file, encoding, newline="")
     try:
@@ -106,30 +132,35 @@ def open_text(file: IO[bytes], where: str) -> Iterator[io.TextIOWrapper]:
 
 
 def read_cells(file: IO[bytes], where: str, *, spaces: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of each row of a CSV or TSV, blank lines too, one row in memory at a time.
+    """Yield the line number and the cells of each row of a CSV or TSV, blank lines too, one row in memory at a time.
 
     The delimiter is the one that a first line `sep=` names, else the one that the header has most of outside quotes.
-    spaces: whether those after a delimiter are left out. DataError for what is no UTF-8 or UTF-16, for quotes that
-    make no CSV or are not closed, and for a row of more than MOST_IN_ROW characters.
+
+    spaces: whether those after a delimiter are left out.
+
+    Raises DataError for what is no UTF-8 or UTF-16, for quotes that make no CSV or are not closed, and for a row of
+    more than MAX_ROW_CHARACTERS characters.
     """
     with open_text(file, where) as text:
         delimiter, skipped = _dialect(text)
         lines = _Lines(text, where, skipped)
         reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaces)
-        limit = csv.field_size_limit(MOST_IN_ROW)  # a density curve in one cell is longer than the default allows
         try:
             for cells in reader:
                 lines.pending = 0
                 yield reader.line_num + skipped, cells
         except csv.Error as error:
             raise DataError(f"'{where}', line {reader.line_num + skipped}, is not CSV ({error})") from None
-        finally:
-            csv.field_size_limit(limit)
 
 
 class _Lines:
-    """The lines of a text, and how many characters of them came since `pending` was last set to 0, when a row was
-    complete. line: number of the last one. first: number of the first one of the row."""
+    """The lines of a text, counted, with a bound on the characters of one row.
+
+    pending counts the characters since it was last set to 0, when a row was complete.
+
+    line: number of the last one.
+    first: number of the first one of the row.
+    """
 
     def __init__(self, text: io.TextIOWrapper, where: str, line: int) -> None:
         self.text, self.where, self.line = text, where, line
@@ -139,33 +170,33 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self.text.readline(MOST_IN_ROW + 1)
+        line = self.text.readline(MAX_ROW_CHARACTERS + 1)
         self.line += 1
         self.first = self.first if self.pending else self.line
         if not line and self.pending:
             raise DataError(f"'{self.where}', line {self.first}, has a quote (\") that nothing closes")
         self.pending += len(line)
-        if self.pending > MOST_IN_ROW:
-            raise DataError(f"'{self.where}' has a row of more than {MOST_IN_ROW >> 20} MiB; expected a table")
+        if self.pending > MAX_ROW_CHARACTERS:
+            raise DataError(f"'{self.where}' has a row of more than {MAX_ROW_CHARACTERS >> 20} MiB; expected a table")
         if not line:
             raise StopIteration
         return line
 
 
 def cells_memory(cells: list[str]) -> int:
-    """Bytes that the cells of a row take."""
+    """Return the bytes that the cells of a row take."""
     return ROW_BYTES + sum(map(_memory, cells))
 
 
 def _memory(cell: str) -> int:
-    """Bytes of one cell; the empty string and those of one ASCII character are shared."""
+    """Return the bytes of one cell; the empty string and those of one ASCII character are shared."""
     if len(cell) < 2 and cell.isascii():
         return 8
     return CELL_BYTES + len(cell) * (1 if cell.isascii() else 4)
 
 
 def _dialect(text: io.TextIOWrapper) -> tuple[str, int]:
-    """The delimiter, and how many lines come before the table; the text is left where the table begins."""
+    """Return the delimiter, and how many lines come before the table; the text is left where the table begins."""
     sample = text.read(SAMPLE)
     named = SEPARATOR_LINE.match(sample)
     text.seek(0)
@@ -176,7 +207,10 @@ def _dialect(text: io.TextIOWrapper) -> tuple[str, int]:
 
 
 def _delimiter(sample: str) -> str:
-    """The delimiter that the header has most of, outside quotes; of several, the one that more rows have as many of."""
+    """Return the delimiter that the header has most of, outside quotes.
+
+    Of several, the one that more rows have as many of.
+    """
     lines = [line for line in LINE_END.split(QUOTED.sub("", sample.lstrip("\r\n"))) if line.strip()]
     header, rows = (lines or [""])[0], lines[1:50]
 

@@ -17,7 +17,10 @@ from racctl.io.sniff import sniff
 
 
 def is_current(path: str | Path, source_sha256: str, steps: list[Meta]) -> bool:
-    """True when `path` was made from the same input bytes by the same steps: tools, versions, options, weights."""
+    """Return whether `path` was made from the same input bytes by the same steps.
+
+    Tools, versions, options, weights.
+    """
     meta = recorded_meta(path)
     return bool(meta) and meta.get("source", {}).get("sha256") == source_sha256 and meta.get("steps") == steps
 
@@ -25,7 +28,8 @@ def is_current(path: str | Path, source_sha256: str, steps: list[Meta]) -> bool:
 def constants_digest(*modules: ModuleType) -> str:
     """Digest the constants of the modules that make an output: numbers, words and tuples in capital letters.
 
-    A step of provenance carries it, so that an output is made again when a threshold changes, whatever the version."""
+    A step of provenance carries it, so that an output is made again when a threshold changes, whatever the version.
+    """
     values = []
     for module in modules:
         for name, value in vars(module).items():
@@ -34,8 +38,8 @@ def constants_digest(*modules: ModuleType) -> str:
     return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
 
 
-def holds(path: str | Path, data: bytes) -> bool:
-    """Whether the file is there with these very bytes."""
+def has_bytes(path: str | Path, data: bytes) -> bool:
+    """Return whether the file is there with these very bytes."""
     try:
         return Path(path).stat().st_size == len(data) and Path(path).read_bytes() == data
     except OSError:
@@ -43,7 +47,7 @@ def holds(path: str | Path, data: bytes) -> bool:
 
 
 def recorded_meta(path: str | Path) -> Meta:
-    """The meta document of one of our npz or Parquet files, read without the data; {} when there is none."""
+    """Return the meta document of one of our npz or Parquet files, read without the data; {} when there is none."""
     try:
         with open(path, "rb") as file:
             return document(file, str(path))
@@ -52,7 +56,7 @@ def recorded_meta(path: str | Path) -> Meta:
 
 
 def document(file: IO[bytes], where: str) -> Meta:
-    """`recorded_meta` of an open file, which is left at its beginning."""
+    """Read the meta document of an open file as `recorded_meta` does; the file is left at its beginning."""
     try:
         kind = sniff(file)
         if kind == "npz":

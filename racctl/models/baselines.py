@@ -13,15 +13,18 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from racctl.models.layers import Block, FrameTokens
+from racctl.models.layers import FrameTokens, SelfAttentionBlock
 from racctl.models.mcat import MCAT, MCATConfig
 
-INPUTS = ("both", "raw", "mask")
+BASELINE_INPUTS = ("both", "raw", "mask")
 
 
 @dataclass(frozen=True)
 class BaselineConfig:
-    """input: "raw", "mask", or "both" concatenated as two channels."""
+    """Sizes of a baseline; the paper's values where it gives them.
+
+    input: "raw", "mask", or "both" concatenated as two channels.
+    """
 
     classes: int = 17
     input: str = "both"
@@ -36,9 +39,9 @@ class BaselineConfig:
     tubelet: tuple[int, int] = (2, 16)  # ViViT: frames, pixels; 16x16x2 is that paper's choice (ViViT-B/16x2)
 
     def check(self) -> BaselineConfig:
-        """ValueError for values that mean nothing; returns self."""
-        if self.input not in INPUTS:
-            raise ValueError(f"input is one of {', '.join(INPUTS)}")
+        """Raise ValueError for values that mean nothing; returns self."""
+        if self.input not in BASELINE_INPUTS:
+            raise ValueError(f"input is one of {', '.join(BASELINE_INPUTS)}")
         return self
 
     @property
@@ -46,8 +49,8 @@ class BaselineConfig:
         return 2 if self.input == "both" else 1
 
 
-def picture(chosen: str, gray: Tensor, mask: Tensor) -> Tensor:
-    """The clip that a baseline sees: (b, t, c, h, w), c = 2 for "both"."""
+def baseline_input(chosen: str, gray: Tensor, mask: Tensor) -> Tensor:
+    """Return the clip that a baseline sees: (b, t, c, h, w), c = 2 for "both"."""
     if chosen == "both":
         return torch.stack([gray, mask], dim=2)
     return (gray if chosen == "raw" else mask)[:, :, None]
@@ -59,11 +62,15 @@ class Baseline(nn.Module):
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__()
         self.config = config.check()
+        self.classify: nn.Module = nn.Identity()  # every baseline brings its own
         self.tokens = FrameTokens(config.channels, config.base, config.width)
 
     def forward(self, gray: Tensor, mask: Tensor, joints: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """gray, mask: (b, t, h, w) in 0..1. Returns logits (b, classes)."""
-        return self.classify(self.over_time(self.tokens(picture(self.config.input, gray, mask))))
+        """Return logits (b, classes) of clips.
+
+        gray, mask: (b, t, h, w) in 0..1.
+        """
+        return self.classify(self.over_time(self.tokens(baseline_input(self.config.input, gray, mask))))
 
     def over_time(self, tokens: Tensor) -> Tensor:
         raise NotImplementedError
@@ -116,15 +123,17 @@ class TCN(Baseline):
 
 
 def transformer(config: BaselineConfig) -> MCAT:
-    """The standard temporal transformer: the Mask Cross-Attention Transformer without its cross-attention. The paper's
-    Table 3 agrees: its rows "none" and "channel concatenation" are Table 2's Transformer RAW and BOTH."""
+    """Return the standard temporal transformer: the Mask Cross-Attention Transformer without its cross-attention.
+
+    The paper's Table 3 agrees: its rows "none" and "channel concatenation" are Table 2's Transformer RAW and BOTH.
+    """
     c = config.check()
     fusion = "concat" if c.input == "both" else "none"
     return MCAT(MCATConfig(c.classes, c.input, fusion, c.base, c.width, c.heads, c.layers, c.expansion, c.dropout))
 
 
 def check_tubelets(config: BaselineConfig) -> None:
-    """ValueError unless ViViT's tubelets fill the clip."""
+    """Raise ValueError unless ViViT's tubelets fill the clip."""
     frames, side = config.tubelet
     if config.window % frames or config.size % side:
         raise ValueError(
@@ -133,8 +142,10 @@ def check_tubelets(config: BaselineConfig) -> None:
 
 
 class ViViT(nn.Module):
-    """Tubelets of the clip as tokens of one transformer, attention over space and time together (ViViT, model 1), with
-    learned positions and the mean of the tokens as the clip's feature."""
+    """Tubelets of the clip as tokens of one transformer (ViViT, model 1).
+
+    Attention is over space and time together, positions are learned, and the mean of the tokens is the clip's feature.
+    """
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__()
@@ -142,11 +153,16 @@ class ViViT(nn.Module):
         frames, side = c.tubelet
         self.embed = nn.Conv3d(c.channels, c.width, (frames, side, side), (frames, side, side))
         self.position = nn.Parameter(torch.randn(c.window // frames * (c.size // side) ** 2, c.width) * 0.02)
-        self.blocks = nn.Sequential(*(Block(c.width, c.heads, c.expansion, c.dropout) for _ in range(c.layers)))
+        self.blocks = nn.Sequential(
+            *(SelfAttentionBlock(c.width, c.heads, c.expansion, c.dropout) for _ in range(c.layers))
+        )
         self.norm, self.classify = nn.LayerNorm(c.width), nn.Linear(c.width, c.classes)
 
     def forward(self, gray: Tensor, mask: Tensor, joints: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """gray, mask: (b, t, h, w) in 0..1 of the config's window and size. Returns logits (b, classes)."""
-        clip = rearrange(picture(self.config.input, gray, mask), "b t c h w -> b c t h w")
+        """Return logits (b, classes) of clips.
+
+        gray, mask: (b, t, h, w) in 0..1 of the config's window and size.
+        """
+        clip = rearrange(baseline_input(self.config.input, gray, mask), "b t c h w -> b c t h w")
         tokens = rearrange(self.embed(clip), "b d t h w -> b (t h w) d") + self.position
         return self.classify(self.norm(self.blocks(tokens)).mean(1))

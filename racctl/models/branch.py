@@ -19,12 +19,14 @@ from racctl.models.layers import Attention, FeedForward, sinusoidal
 
 @dataclass(frozen=True)
 class BranchConfig:
-    """ESCounts' values. channels: of the tokens that come in.  places: how many have a learnt code, the joints of a
-    pose; 0 for a picture of any size, whose rows and columns are coded.
+    """ESCounts' values.
 
+    channels: of the tokens that come in.
+    places: how many have a learnt code, the joints of a pose; 0 for a picture of any size, whose rows and columns are
+        coded.
     release: what the authors' code does where it departs from the figures, for its checkpoints: no residuals about the
-    windowed blocks, relative positions of a shrunk window read as if it were whole, padding that is attended to, and
-    joints whose codes are stretched over the whole clip (`stretched`).
+        windowed blocks, relative positions of a shrunk window read as if it were whole, padding that is attended to,
+        and joints whose codes are stretched over the whole clip (`stretched`).
     """
 
     channels: int = 768
@@ -52,17 +54,20 @@ class Branch(nn.Module):
         self.shot = nn.Parameter(0.02 * torch.randn(c.shot_tokens, c.width))
         self.blocks = nn.ModuleList(ExemplarBlock(c) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.width)
-        half = tuple(size // 2 for size in c.window)
+        half = (c.window[0] // 2, c.window[1] // 2, c.window[2] // 2)
         shifts = [half if k % 2 else (0, 0, 0) for k in range(c.window_layers)]
         self.windows = nn.ModuleList(WindowBlock(c, shift) for shift in shifts)
         self.map = nn.Linear(c.width, 1)
-        self.apply(_begin)
+        self.apply(_init_weights)
 
     def forward(
         self, tokens: Tensor, exemplars: list[Tensor] | None = None, valid: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """exemplars: tokens of each shot, (b, n, C); none or None: the learnt stand-in.  valid: (b, T), False where a
-        clip has ended; None for no padding."""
+        """Return the density (b, T) and the features (b, T, H, W, width).
+
+        exemplars: tokens of each shot, (b, n, C); none or None: the learnt stand-in.  valid: (b, T), False where a
+            clip has ended; None for no padding.
+        """
         t, h, w = tokens.shape[1:4]
         x = self.embed(tokens) + self.positions(t, h, w, tokens)
         x = rearrange(x, "b t h w c -> b (t h w) c")
@@ -76,11 +81,13 @@ class Branch(nn.Module):
         return self.map(x).squeeze(-1).mean((2, 3)), x
 
     def positions(self, t: int, h: int, w: int, like: Tensor) -> Tensor:
-        """(T, H, W, width): sine and cosine over time, and a learnt code for each joint or a fixed one of the picture's
-        places."""
+        """Return the (T, H, W, width) code of times and places.
+
+        Time has sine and cosine, a joint a learnt code, a place of the picture a fixed one.
+        """
         width = self.config.width
         time = sinusoidal(t, width, like)[:, None, None]
-        if self.config.stretched:
+        if self.config.stretched and self.place is not None:
             long = nn.functional.interpolate(self.place.T[None], t * h * w, mode="linear")[0].T
             return time + rearrange(long, "(t h w) c -> t h w c", t=t, h=h)
         place = place_code(h, w, width, like) if self.place is None else self.place
@@ -88,8 +95,12 @@ class Branch(nn.Module):
 
 
 class ExemplarBlock(nn.Module):
-    """Self-attention over the whole clip, cross-attention to each exemplar, averaged over them, and a feed-forward
-    layer; each about a residual. The exemplars are not normalised, as in ESCounts."""
+    """Self-attention over the clip, cross-attention to the exemplars, and a feed-forward layer.
+
+    Cross-attention goes to each exemplar and is averaged over them. Each part is about a residual.
+
+    The exemplars are not normalised, as in ESCounts.
+    """
 
     def __init__(self, c: BranchConfig) -> None:
         super().__init__()
@@ -98,7 +109,12 @@ class ExemplarBlock(nn.Module):
         self.norm_feed, self.feed = nn.LayerNorm(c.width), FeedForward(c.width, c.expansion, c.dropout)
 
     def forward(self, x: Tensor, shots: list[Tensor], bias: Tensor | None) -> Tensor:
-        """x: (b, n, width).  shots: (b, m, width) each.  bias: on the clip's own tokens, see `Attention`."""
+        """Return the clip's tokens after the block.
+
+        x: (b, n, width).
+        shots: (b, m, width) each.
+        bias: on the clip's own tokens, see `Attention`.
+        """
         normed = self.norm_self(x)
         x = x + self.itself(normed, normed, bias=bias)
         normed = self.norm_cross(x)
@@ -123,7 +139,11 @@ class WindowBlock(nn.Module):
         nn.init.trunc_normal_(self.relative, std=0.02)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x: (b, T, H, W, width).  valid: (b, T)."""
+        """Return the tokens after the block.
+
+        x: (b, T, H, W, width).
+        valid: (b, T).
+        """
         mixed = self.mixed(self.norm(x), valid)
         if self.release:
             return self.feed(self.norm_feed(mixed))
@@ -131,11 +151,11 @@ class WindowBlock(nn.Module):
         return x + self.feed(self.norm_feed(x))
 
     def mixed(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """Each window's tokens mixed with one another."""
+        """Return each window's tokens mixed with one another."""
         b, shape = x.shape[0], x.shape[1:4]
-        size = [min(length, wanted) for length, wanted in zip(shape, self.window, strict=True)]
-        shift = [0 if length <= wanted else s for length, wanted, s in zip(shape, self.window, self.shift, strict=True)]
-        short = [-length % one for length, one in zip(shape, size, strict=True)]
+        size = [min(length, side) for length, side in zip(shape, self.window, strict=True)]
+        shift = [0 if length <= side else s for length, side, s in zip(shape, self.window, self.shift, strict=True)]
+        short = [-length % side for length, side in zip(shape, size, strict=True)]
         region = self.regions(shape, size, shift, short, valid, x)  # (b or 1, windows, n)
         x = nn.functional.pad(x, (0, 0, 0, short[2], 0, short[1], 0, short[0]))
         x = x.roll([-s for s in shift], (1, 2, 3))
@@ -147,45 +167,60 @@ class WindowBlock(nn.Module):
         x = from_windows(windows, size, x.shape[1:4]).roll(shift, (1, 2, 3))
         return x[:, : shape[0], : shape[1], : shape[2]]
 
-    def regions(self, shape, size, shift, short, valid: Tensor | None, like: Tensor) -> Tensor:
-        """(b or 1, windows, n) which part of the clip each token belongs to: only tokens of one part see each other.
-        What the shift brought together from both ends is apart, and so is padding."""
-        there = torch.ones(1, *shape, 1, device=like.device) if valid is None else \
-            valid[:, :, None, None, None].float().expand(-1, -1, *shape[1:], -1)  # fmt: skip
-        there = nn.functional.pad(there, (0, 0, 0, short[2], 0, short[1], 0, short[0]), value=float(self.release))
-        part = torch.zeros_like(there[:1])
+    def regions(
+        self,
+        shape: torch.Size,
+        size: list[int],
+        shift: list[int],
+        short: list[int],
+        valid: Tensor | None,
+        like: Tensor,
+    ) -> Tensor:
+        """Return (b or 1, windows, n) which part of the clip each token belongs to.
+
+        Only tokens of one part see each other.
+
+        What the shift brought together from both ends is apart, and so is padding.
+        """
+        inside = (
+            torch.ones(1, *shape, 1, device=like.device)
+            if valid is None
+            else valid[:, :, None, None, None].float().expand(-1, -1, *shape[1:], -1)
+        )
+        inside = nn.functional.pad(inside, (0, 0, 0, short[2], 0, short[1], 0, short[0]), value=float(self.release))
+        part = torch.zeros_like(inside[:1])
         for axis, s in enumerate(shift):
             if s:
                 wrapped = torch.arange(part.shape[axis + 1], device=like.device) < s
                 part = part + wrapped.view([-1 if a == axis else 1 for a in range(3)])[None, ..., None] * 2**axis
-        marked = torch.where(there > 0, part, torch.full_like(part, 8.0))
+        marked = torch.where(inside > 0, part, torch.full_like(part, 8.0))
         windows = into_windows(marked.roll([-s for s in shift], (1, 2, 3)), size)
-        return rearrange(windows, "(b k) n 1 -> b k n", b=len(there))
+        return rearrange(windows, "(b k) n 1 -> b k n", b=len(inside))
 
     def positions(self, size: list[int]) -> Tensor:
-        """(heads, n, n) learnt bias of how far apart two tokens of a window are."""
+        """Return (heads, n, n) learnt bias of how far apart two tokens of a window are."""
         spans = self.window if self.release else size
         grid = torch.tensor(list(product(*map(range, spans))), device=self.relative.device)
         if self.release:  # the authors take the first n places of the whole window's table, whatever the shape
             grid = grid[: size[0] * size[1] * size[2]]
-        away = grid[:, None] - grid[None] + torch.tensor([one - 1 for one in self.window], device=grid.device)
+        away = grid[:, None] - grid[None] + torch.tensor([side - 1 for side in self.window], device=grid.device)
         rows, columns = 2 * self.window[1] - 1, 2 * self.window[2] - 1
         return rearrange(self.relative[(away[..., 0] * rows + away[..., 1]) * columns + away[..., 2]], "n m h -> h n m")
 
 
 def into_windows(x: Tensor, size: list[int]) -> Tensor:
-    """(b, T, H, W, c) to (b * windows, t * h * w, c)."""
+    """Return (b, T, H, W, c) to (b * windows, t * h * w, c)."""
     t, h, w = size
     return rearrange(x, "b (d t) (e h) (f w) c -> (b d e f) (t h w) c", t=t, h=h, w=w)
 
 
 def from_windows(windows: Tensor, size: list[int], shape: tuple[int, ...]) -> Tensor:
-    """`into_windows` undone, for a (b, T, H, W, c) of T, H, W = shape."""
-    (t, h, w), (d, e, f) = size, [length // one for length, one in zip(shape, size, strict=True)]
+    """Return `into_windows` undone, for a (b, T, H, W, c) of T, H, W = shape."""
+    (t, h, w), (d, e, f) = size, [length // side for length, side in zip(shape, size, strict=True)]
     return rearrange(windows, "(b d e f) (t h w) c -> b (d t) (e h) (f w) c", d=d, e=e, f=f, t=t, h=h, w=w)
 
 
-def _begin(module: nn.Module) -> None:
+def _init_weights(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

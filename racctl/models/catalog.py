@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -13,7 +14,7 @@ from racctl.models.d2stx import D2STX, D2STXConfig
 from racctl.models.mcat import MCAT, MCATConfig
 from racctl.models.silhouette import SilhouetteConfig, SilhouetteNet
 
-RECOGNISERS = {
+RECOGNISER_MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {
     "mcat": (MCATConfig, MCAT),
     "mlp": (BaselineConfig, MLP),
     "lstm": (BaselineConfig, LSTM),
@@ -21,21 +22,26 @@ RECOGNISERS = {
     "transformer": (BaselineConfig, transformer),
     "vivit": (BaselineConfig, ViViT),
 }
-ENCODERS = {  # each with tokens(x), and classify(tokens) and repetitions(tokens) where it has such heads
+ENCODER_MODELS: dict[
+    str, tuple[Any, Callable[[Any], nn.Module]]
+] = {  # each with tokens(x), and classify(tokens) and repetitions(tokens) where it has such heads
     "ctrgcn": (CTRGCNConfig, CTRGCN),
     "silhouette": (SilhouetteConfig, SilhouetteNet),
 }
-COUNTERS = {"d2stx": (D2STXConfig, D2STX)}
-MODELS = {**RECOGNISERS, **ENCODERS, **COUNTERS}
+COUNTER_MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {"d2stx": (D2STXConfig, D2STX)}
+MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {**RECOGNISER_MODELS, **ENCODER_MODELS, **COUNTER_MODELS}
 
 Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig | D2STXConfig
 
 
-def configured(name: str, given: dict[str, Any]) -> Config:
-    """The config of a model from what its header holds; ValueError for values that mean nothing."""
+def configured(name: str, stored: dict[str, Any]) -> Config:
+    """Return the config of a model from what its header holds.
+
+    Raises ValueError for values that mean nothing.
+    """
     kind = MODELS[name][0]
     known = {field.name for field in fields(kind)}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if key in known}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key in known}
     config = kind(**values).check()
     if name == "vivit":
         check_tubelets(config)
@@ -43,10 +49,10 @@ def configured(name: str, given: dict[str, Any]) -> Config:
 
 
 def built(name: str, config: Config) -> nn.Module:
-    """The model with fresh weights."""
+    """Return the model with fresh weights."""
     return MODELS[name][1](config)
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The config as a header holds it."""
+    """Return the config as a header holds it."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}

@@ -21,15 +21,16 @@ from racctl.skeleton.topology import Topology, topology_named
 SUBSETS = 3  # of the graph: each joint itself, edges towards the trunk, edges away from it
 REDUCTION = 8  # of the channels that two joints are compared in
 DILATIONS = (1, 2)  # of the temporal branches
-FEW = -3.0  # bias of the density before training: softplus of it is a repetition in some 20 tokens
+INITIAL_DENSITY_LOGIT = -3.0  # bias of the density before training: softplus of it is a repetition in some 20 tokens
 
 
 @dataclass(frozen=True)
 class CTRGCNConfig:
-    """The paper's network with base 64 and 2 people. channels: of the input, x, y and z in the paper.
+    """The paper's network with base 64 and 2 people.
 
-    topology: of the joints, whose edges are the graph. density: a head that gives repetitions for each token, not in
-    the paper.
+    channels: of the input, x, y and z in the paper.
+    topology: of the joints, whose edges are the graph.
+    density: a head that gives repetitions for each token, not in the paper.
     """
 
     classes: int = 60  # NTU RGB+D; 120 for NTU RGB+D 120; 0 for no such head
@@ -40,7 +41,7 @@ class CTRGCNConfig:
     density: bool = False
 
     def check(self) -> CTRGCNConfig:
-        """ValueError for values that mean nothing; returns self."""
+        """Raise ValueError for values that mean nothing; returns self."""
         if self.classes < 0 or min(self.people, self.channels) < 1 or self.base < 8 or self.base % 8:
             raise ValueError("classes, people and channels are positive and base is a multiple of 8")
         topology_named(self.topology)
@@ -63,10 +64,10 @@ class CTRGCN(nn.Module):
             self.fc = nn.Linear(wide[2], c.classes)
         if c.density:
             self.density = nn.Linear(wide[2], 1)
-            nn.init.constant_(self.density.bias, FEW)
+            nn.init.constant_(self.density.bias, INITIAL_DENSITY_LOGIT)
 
     def tokens(self, joints: Tensor) -> Tensor:
-        """(n, channels, t, v, people) to (n, 4 * base, ceil(t / 4), v, people)."""
+        """Return (n, channels, t, v, people) to (n, 4 * base, ceil(t / 4), v, people)."""
         n, _, _, v, m = joints.shape
         flat = self.data_bn(rearrange(joints, "n c t v m -> n (m v c) t"))
         x = rearrange(flat, "n (m v c) t -> (n m) c t v", m=m, v=v)
@@ -78,11 +79,11 @@ class CTRGCN(nn.Module):
         return self.classify(self.tokens(joints))
 
     def classify(self, tokens: Tensor) -> Tensor:
-        """(n, classes) logits from `tokens`."""
+        """Return (n, classes) logits from `tokens`."""
         return self.fc(reduce(tokens, "n c t v m -> n c", "mean"))
 
     def repetitions(self, tokens: Tensor) -> Tensor:
-        """(n, t) repetitions within each token's span, of all people together; 0 or more."""
+        """Return (n, t) repetitions within each token's span, of all people together; 0 or more."""
         return F.softplus(self.density(reduce(tokens, "n c t v m -> n t c", "mean"))).squeeze(-1)
 
 
@@ -93,13 +94,13 @@ class Unit(nn.Module):
         super().__init__()
         self.gcn1, self.tcn1 = SpatialConvolution(into, out, graph), TemporalConvolution(out, stride)
         self.skip = residual
-        if residual and (into != out or stride != 1):
-            self.residual = _convolution(into, out, stride=stride)
+        needs_projection = residual and (into != out or stride != 1)
+        self.residual: nn.Module = _convolution(into, out, stride=stride) if needs_projection else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.tcn1(self.gcn1(x))
         if self.skip:
-            y = y + (self.residual(x) if hasattr(self, "residual") else x)
+            y = y + self.residual(x)
         return y.relu()
 
 
@@ -113,17 +114,20 @@ class SpatialConvolution(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1))  # how much of the refinement counts
         self.bn = nn.BatchNorm2d(out)
         nn.init.constant_(self.bn.weight, 1e-6)  # so that a unit begins as its residual
+        self.down: nn.Module = nn.Identity()
         if into != out:
             self.down = nn.Sequential(nn.Conv2d(into, out, 1), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = sum(conv(x, shared, self.alpha) for conv, shared in zip(self.convs, self.PA, strict=True))
-        return (self.bn(y) + (self.down(x) if hasattr(self, "down") else x)).relu()
+        return (self.bn(y) + self.down(x)).relu()
 
 
 class RefinedConvolution(nn.Module):
-    """Channel-wise topology refinement: the graph of each channel is the shared one and what the two joints' features,
-    averaged over time, differ in."""
+    """Channel-wise topology refinement.
+
+    The graph of each channel is the shared one and what the two joints' features, averaged over time, differ in.
+    """
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
@@ -134,14 +138,17 @@ class RefinedConvolution(nn.Module):
     def forward(self, x: Tensor, shared: Tensor, alpha: Tensor) -> Tensor:
         mean = x.mean(2, keepdim=True)  # of a 1x1 convolution: the convolution of the mean
         to, of = self.conv1(mean).transpose(2, 3), self.conv2(mean)
-        refine = self.conv4.weight * alpha, self.conv4.bias * alpha  # cheaper than alpha times every graph
-        graph = F.conv2d(torch.tanh(to - of), *refine) + shared  # (n, c', v, v)
+        bias = None if self.conv4.bias is None else self.conv4.bias * alpha
+        # Cheaper than alpha times every graph.
+        graph = F.conv2d(torch.tanh(to - of), self.conv4.weight * alpha, bias) + shared  # (n, c', v, v)
         return self.conv3(x) @ graph.transpose(-1, -2)
 
 
 class TemporalConvolution(nn.Module):
-    """Four branches over time, each with a quarter of the channels: two dilated convolutions, a maximum and a
-    projection."""
+    """Four branches over time, each with a quarter of the channels.
+
+    Two dilated convolutions, a maximum and a projection.
+    """
 
     def __init__(self, channels: int, stride: int, kernel: int = 5) -> None:
         super().__init__()
@@ -164,17 +171,22 @@ def _projection(into: int, out: int) -> list[nn.Module]:
 
 
 def _convolution(into: int, out: int, kernel: int = 1, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Over time, with batch normalisation, under the names of the published checkpoints."""
+    """Return a convolution over time with batch normalisation, under the names of the published checkpoints."""
     around = (kernel - 1) * dilation // 2
     conv = nn.Conv2d(into, out, (kernel, 1), (stride, 1), (around, 0), (dilation, 1))
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out)))
 
 
 def partition(topology: Topology) -> Tensor:
-    """(3, v, v): the identity, the edges inward to the trunk, the edges outward; each column of the latter two sums to
-    one or is zero. Row u, column w: how much joint u takes from joint w."""
+    """Return (3, v, v): the identity, the edges inward to the trunk, the edges outward.
+
+    Each column of the latter two sums to one or is zero.
+
+    Row u, column w: how much joint u takes from joint w.
+    """
     v = len(topology)
     inward = torch.zeros(v, v)
     for near, far in topology.edges:  # away from the trunk
@@ -187,8 +199,8 @@ def _normalised(links: Tensor) -> Tensor:
 
 
 def one_person(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights for two people as weights for one: the first half of the input's normalisation."""
-    kept = dict(weights)
+    """Return weights for two people as weights for one: the first half of the input's normalisation."""
+    halved = dict(weights)
     for name in ("weight", "bias", "running_mean", "running_var"):
-        kept[f"data_bn.{name}"] = weights[f"data_bn.{name}"][: len(weights[f"data_bn.{name}"]) // 2].clone()
-    return kept
+        halved[f"data_bn.{name}"] = weights[f"data_bn.{name}"][: len(weights[f"data_bn.{name}"]) // 2].clone()
+    return halved

@@ -18,17 +18,21 @@ from racctl.models.branch import Branch, BranchConfig
 from racctl.models.fusion import Fusion
 from racctl.skeleton.topology import Topology, topology_named
 
-BRANCHES = ("both", "video", "pose")
+D2STX_BRANCHES = ("both", "video", "pose")
 GUIDES = ("both", "pose", "video")
-FUSIONS = ("decoupled", "coupled")
+D2STX_FUSIONS = ("decoupled", "coupled")
 DECISIONS = ("learned", "fixed")
 SCALE = 100.0  # densities are learnt a hundred times as large (ESCounts)
 
 
 @dataclass(frozen=True)
 class D2STXConfig:
-    """video, pose: channels of the tokens.  joints: of the pose.  grid: places that a picture is averaged to on each
-    side before anything else, 0 for none.  guide: who asks: the pose, the video, or both (bidirectional).
+    """Sizes and parts of the model.
+
+    video, pose: channels of the tokens.
+    joints: of the pose.
+    grid: places that a picture is averaged to on each side before anything else, 0 for none.
+    guide: who asks: the pose, the video, or both (bidirectional).
 
     The defaults are the paper's, with Swin-T and CTR-GCN; 768 channels of the pose are those of the authors' files.
     """
@@ -52,8 +56,13 @@ class D2STXConfig:
     release: bool = False
 
     def check(self) -> D2STXConfig:
-        """ValueError for values that mean nothing; returns self."""
-        for name, known in (("branches", BRANCHES), ("guide", GUIDES), ("fusion", FUSIONS), ("decision", DECISIONS)):
+        """Raise ValueError for values that mean nothing; returns self."""
+        for name, known in (
+            ("branches", D2STX_BRANCHES),
+            ("guide", GUIDES),
+            ("fusion", D2STX_FUSIONS),
+            ("decision", DECISIONS),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}")
         if self.width % 4 or self.width % self.heads:
@@ -67,20 +76,30 @@ class D2STXConfig:
         of_pose = len(topology_named(self.parts).parts) if self.parts else self.joints
         channels, places = (self.video, of_video) if name == "video" else (self.pose, of_pose)
         return BranchConfig(
-            channels, places, self.width, self.heads, self.layers, self.window_layers, self.window,
-            shot_tokens=self.shot_tokens, dropout=self.dropout, release=self.release,
+            channels,
+            places,
+            self.width,
+            self.heads,
+            self.layers,
+            self.window_layers,
+            self.window,
+            shot_tokens=self.shot_tokens,
+            dropout=self.dropout,
+            release=self.release,
             stretched=self.release and name == "pose",
-        )  # fmt: skip
+        )
 
 
 # The embedded model's: tokens of racctl's own two encoders.
-SMALL = D2STXConfig(video=192, pose=128, parts="d2stx25", grid=2, width=96, heads=4, shot_tokens=16)
+SMALL_D2STX = D2STXConfig(video=192, pose=128, parts="d2stx25", grid=2, width=96, heads=4, shot_tokens=16)
 
 
 @dataclass
-class Densities:
-    """Repetitions in each token's span, times `SCALE`, each (b, T) or None where a branch is absent: what the branches
-    say alone, the fusion, and the guides of the fusion before its decision."""
+class BranchDensities:
+    """Repetitions in each token's span, times `SCALE`, each (b, T) or None where a branch is absent.
+
+    What the branches say alone, the fusion, and the guides of the fusion before its decision.
+    """
 
     video: Tensor | None = None
     pose: Tensor | None = None
@@ -90,7 +109,7 @@ class Densities:
     @property
     def final(self) -> Tensor:
         """The fusion where both branches are there, else the one that is."""
-        return next(one for one in (self.fused, self.pose, self.video) if one is not None)
+        return next(density for density in (self.fused, self.pose, self.video) if density is not None)
 
 
 class D2STX(nn.Module):
@@ -105,32 +124,43 @@ class D2STX(nn.Module):
             self.fusion = Fusion(c.width, c.heads, c.guide, c.fusion == "coupled", c.decision, c.release)
 
     def forward(
-        self, video: Tensor | None = None, pose: Tensor | None = None, valid: Tensor | None = None,
-        video_shots: list[Tensor] | None = None, pose_shots: list[Tensor] | None = None, still: bool = False,
-    ) -> Densities:  # fmt: skip
-        """video: (b, T, C, H, W).  pose: (b, T, C, J); either may be None.  valid: (b, T), False after a clip's end.
-        video_shots, pose_shots: exemplars, (b, T', C, H, W) and (b, T', C, J) each; none for zero-shot.  still: the
-        fusion learns and the branches do not."""
-        found, features = Densities(), {}
+        self,
+        video: Tensor | None = None,
+        pose: Tensor | None = None,
+        valid: Tensor | None = None,
+        video_shots: list[Tensor] | None = None,
+        pose_shots: list[Tensor] | None = None,
+        still: bool = False,
+    ) -> BranchDensities:
+        """Return the densities of clips.
+
+        video: (b, T, C, H, W).  pose: (b, T, C, J); either may be None.  valid: (b, T), False after a clip's end.
+            video_shots, pose_shots: exemplars, (b, T', C, H, W) and (b, T', C, J) each; none for zero-shot.  still: the
+            fusion learns and the branches do not.
+        """
+        densities, features = BranchDensities(), {}
         if video is not None and "video" in self.branches:
             shots = [rearrange(shot, "b t c h w -> b (t h w) c") for shot in video_shots or []]
             places = rearrange(pooled(video, self.config.grid), "b t c h w -> b t h w c")
-            found.video, features["video"] = self.branches["video"](places, shots, valid)
+            densities.video, features["video"] = self.branches["video"](places, shots, valid)
         if pose is not None and "pose" in self.branches:
             shots = [rearrange(grouped(shot, self.config.parts), "b t c j -> b (t j) c") for shot in pose_shots or []]
             joints = rearrange(grouped(pose, self.config.parts), "b t c j -> b t j 1 c")
-            found.pose, features["pose"] = self.branches["pose"](joints, shots, valid)
+            densities.pose, features["pose"] = self.branches["pose"](joints, shots, valid)
         if not features:
             raise ValueError(f"this model looks at {self.config.branches}; it was given neither")
         if len(features) == 2:
             if still:
-                features = {name: own.detach() for name, own in features.items()}
-            found.fused, found.guides = self.fusion(features["pose"].squeeze(3), features["video"], valid)
-        return found
+                features = {name: tokens.detach() for name, tokens in features.items()}
+            densities.fused, densities.guides = self.fusion(features["pose"].squeeze(3), features["video"], valid)
+        return densities
 
 
 def pooled(video: Tensor, grid: int) -> Tensor:
-    """(b, T, C, H, W) averaged to (b, T, C, grid, grid), where it is larger and grid is not 0. Exemplars are not."""
+    """Return (b, T, C, H, W) averaged to (b, T, C, grid, grid), where it is larger and grid is not 0.
+
+    Exemplars are not.
+    """
     t, h, w = video.shape[1], *video.shape[3:]
     if not grid or max(h, w) <= grid:
         return video
@@ -141,31 +171,37 @@ def pooled(video: Tensor, grid: int) -> Tensor:
 
 
 def grouped(pose: Tensor, topology: str) -> Tensor:
-    """(b, T, C, J) averaged to (b, T, C, parts of the body) of a topology, "" for none; what is that already stays."""
+    """Return (b, T, C, J) averaged to (b, T, C, parts of the body) of a topology, "" for none.
+
+    What is that already stays.
+    """
     known = topology_named(topology) if topology else None
     if known is None or pose.shape[-1] == len(known.parts):
         return pose
-    return pose @ torch.from_numpy(shares(known)).to(pose)
+    return pose @ torch.from_numpy(part_weights(known)).to(pose)
 
 
-def shares(topology: Topology) -> np.ndarray:
-    """(J, parts) float32: what averages joints to parts of the body."""
-    found = np.zeros((len(topology), len(topology.parts)), np.float32)
+def part_weights(topology: Topology) -> np.ndarray:
+    """Return (J, parts) float32: what averages joints to parts of the body."""
+    weights = np.zeros((len(topology), len(topology.parts)), np.float32)
     for k, joints in enumerate(topology.parts.values()):
-        found[topology.indices(joints), k] = 1 / len(joints)
-    return found
+        weights[topology.indices(joints), k] = 1 / len(joints)
+    return weights
 
 
 def counted(density: Tensor, valid: Tensor | None = None) -> Tensor:
-    """(b,) repetitions of a density (b, T) as the model gives it."""
+    """Return (b,) repetitions of a density (b, T) as the model gives it."""
     return reduce(density if valid is None else density * valid, "b t -> b", "sum") / SCALE
 
 
 def release(config: D2STXConfig) -> D2STXConfig:
-    """The config for the authors' own checkpoints: 768 channels of the pose, and their departures from the paper."""
+    """Return the config for the authors' own checkpoints.
+
+    768 channels of the pose, and their departures from the paper.
+    """
     return replace(config, pose=768, release=True)
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers can be learnt."""
+    """Return how many numbers can be learnt."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -15,7 +15,9 @@ from racctl.models.layers import Attention, sinusoidal
 
 
 class SpatialAttention(nn.Module):
-    """Within each moment, one stream's places ask the other's. Algorithm 1 (`guide` the pose), Algorithm 3 (the video).
+    """Within each moment, one stream's places ask the other's.
+
+    Algorithm 1 (`guide` the pose), Algorithm 3 (the video).
 
     The video carries the code E_spatial of its places, also as the values (lines 5, 6); `code_values=False` leaves the
     values without, as the authors' release does.
@@ -27,10 +29,15 @@ class SpatialAttention(nn.Module):
         self.attention, self.norm = Attention(width, heads), nn.LayerNorm(width)
 
     def forward(self, pose: Tensor, video: Tensor, place: Tensor, joint: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """pose (b, T, J, C), video (b, T, P, C), place: E_spatial (P, C), joint: of the joints (J, C) or None.
+        """Return the guiding stream, fused, and the weights, averaged over the heads.
 
-        Returns the guiding stream, fused, and the weights, averaged over the heads: (b, T, J, P), guided by the video
-        (b, T, P, J)."""
+        The weights are (b, T, J, P); guided by the video, (b, T, P, J).
+
+        pose: (b, T, J, C).
+        video: (b, T, P, C).
+        place: E_spatial (P, C).
+        joint: the code of the joints (J, C), or None.
+        """
         b, t = pose.shape[:2]
         joints, places = (rearrange(x, "b t n c -> (b t) n c") for x in (pose, video))
         coded_joints = joints if joint is None else joints + joint
@@ -46,18 +53,25 @@ class SpatialAttention(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """Each joint asks over time what the picture showed where it looked; Algorithm 2. Guided by the video, each place
-    asks what the joints did that it looked at; Algorithm 4."""
+    """Each joint asks over time what the picture showed where it looked; Algorithm 2.
+
+    Guided by the video, each place asks what the joints did that it looked at; Algorithm 4.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.attention, self.norm = Attention(width, heads), nn.LayerNorm(width)
 
-    def forward(self, guide: Tensor, other: Tensor, weights: Tensor, valid: Tensor | None = None) -> Tensor:
-        """guide (b, T, N, C), other (b, T, M, C), weights (b, T, N, M) from the spatial stage.  valid: (b, T), False
-        where the clip has ended; None for no padding. Returns the guide, fused, (b, T, N, C)."""
+    def forward(self, guide: Tensor, guided: Tensor, weights: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return the guide, fused, (b, T, N, C).
+
+        guide: (b, T, N, C).
+        guided: (b, T, M, C).
+        weights: (b, T, N, M) from the spatial stage.
+        valid: (b, T), False where the clip has ended; None for no padding.
+        """
         b, t, n, c = guide.shape
-        looked_at = weights @ other
+        looked_at = weights @ guided
         code = sinusoidal(t, c, guide)
         queries, keys = (rearrange(x, "b t n c -> (b n) t c") for x in (guide, looked_at))
         bias = None if valid is None else padding(valid).repeat_interleave(n, 0)
@@ -66,8 +80,10 @@ class TemporalAttention(nn.Module):
 
 
 class CoupledAttention(nn.Module):
-    """The conventional fusion of Fig. 5(a): all joints at all times ask all places at all times, or the reverse, or
-    both."""
+    """The conventional fusion of Fig. 5(a).
+
+    All joints at all times ask all places at all times, or the reverse, or both.
+    """
 
     def __init__(self, width: int, heads: int, guides: tuple[str, ...]) -> None:
         super().__init__()
@@ -75,27 +91,34 @@ class CoupledAttention(nn.Module):
         self.norm = nn.ModuleDict({guide: nn.LayerNorm(width) for guide in guides})
 
     def forward(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
-        """pose (b, T, J, C), video (b, T, P, C); the guides are returned fused."""
+        """Return the guides after both stages.
+
+        pose: (b, T, J, C).
+        video: (b, T, P, C).
+        """
         t = pose.shape[1]
         code = sinusoidal(t, pose.shape[-1], pose)[:, None]
         joints, places = (rearrange(x, "b t n c -> b (t n) c") for x in (pose + code, video + code + place))
-        streams, found = {"pose": (joints, places, pose), "video": (places, joints, video)}, {}
+        streams = {"pose": (joints, places, pose), "video": (places, joints, video)}
+        fused = {}
         for guide, attention in self.attention.items():
             queries, keys, residual = streams[guide]
             bias = None if valid is None else padding(valid.repeat_interleave(keys.shape[1] // t, 1))
             out = rearrange(attention(queries, keys, bias=bias), "b (t n) c -> b t n c", t=t)
-            found[guide] = self.norm[guide](residual + out)
-        return found
+            fused[guide] = self.norm[guide](residual + out)
+        return fused
 
 
 def padding(valid: Tensor) -> Tensor:
-    """(b, 1, 1, s) to add to attention scores: 0 where valid (b, s), minus infinity where not."""
+    """Return (b, 1, 1, s) to add to attention scores: 0 where valid (b, s), minus infinity where not."""
     return torch.zeros_like(valid, dtype=torch.float32).masked_fill(~valid, -torch.inf)[:, None, None]
 
 
 def place_code(height: int, width: int, channels: int, like: Tensor) -> Tensor:
-    """E_spatial, (height * width, channels): sine and cosine of the row in the first half, of the column in the second,
-    frequencies from 1 to 1/10000."""
+    """Return E_spatial, (height * width, channels).
+
+    Sine and cosine of the row in the first half, of the column in the second, frequencies from 1 to 1/10000.
+    """
     quarter = channels // 4
     rate = torch.exp(-torch.arange(quarter, device=like.device) * (torch.log(torch.tensor(10000.0)).item() / quarter))
     rows = torch.arange(height, device=like.device).repeat_interleave(width)[:, None] * rate
@@ -106,33 +129,42 @@ def place_code(height: int, width: int, channels: int, like: Tensor) -> Tensor:
 class Fusion(nn.Module):
     """Both streams in, one density out; the spatial stage first, then the temporal one.
 
-    guide: "pose", "video" or "both" (bidirectional).  coupled: Fig. 5(a) instead.  decision: of the two densities where
-    both guide: "learned", one weight, begun at 0.5; "fixed" at 0.5 (Table 7).  release: what the authors' release does
-    where it departs from the algorithms, for its checkpoints: learnt codes of 25 joints, values without the places'
-    code.
+    guide: "pose", "video" or "both" (bidirectional).
+    coupled: Fig. 5(a) instead.
+    decision: of the two densities where both guide: "learned", one weight, begun at 0.5; "fixed" at 0.5 (Table 7).
+    release: what the authors' release does where it departs from the algorithms, for its checkpoints: learnt codes of
+        25 joints, values without the places' code.
     """
 
     def __init__(
-        self, width: int, heads: int, guide: str = "both", coupled: bool = False, decision: str = "learned",
+        self,
+        width: int,
+        heads: int,
+        guide: str = "both",
+        coupled: bool = False,
+        decision: str = "learned",
         release: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.guides = ("pose", "video") if guide == "both" else (guide,)
         self.norm = nn.ModuleDict({name: nn.LayerNorm(width) for name in ("pose", "video")})
         self.project = nn.ModuleDict({name: nn.Linear(width, width) for name in ("pose", "video")})
-        if coupled:
-            self.coupled = CoupledAttention(width, heads, self.guides)
-        else:
+        self.coupled = CoupledAttention(width, heads, self.guides) if coupled else None
+        if not coupled:
             self.spatial = nn.ModuleDict({g: SpatialAttention(width, heads, g, not release) for g in self.guides})
             self.temporal = nn.ModuleDict({g: TemporalAttention(width, heads) for g in self.guides})
         self.head = nn.ModuleDict({g: DensityHead(width) for g in self.guides})
         self.joint = nn.Parameter(0.02 * torch.randn(25, width)) if release else None
         if guide == "both":
             self.share = nn.Parameter(torch.tensor(0.5), requires_grad=decision == "learned")
-        self.apply(_even)
+        self.apply(_init_weights)
 
     def forward(self, pose: Tensor, video: Tensor, valid: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """pose (b, T, J, C), video (b, T, H, W, C). Returns the density (b, T), and what the two guides say of it."""
+        """Return the density (b, T), and each guide's own.
+
+        pose: (b, T, J, C).
+        video: (b, T, H, W, C).
+        """
         h, w, c = video.shape[2:]
         pose = self.project["pose"](self.norm["pose"](pose))
         video = self.project["video"](self.norm["video"](rearrange(video, "b t h w c -> b t (h w) c")))
@@ -143,14 +175,14 @@ class Fusion(nn.Module):
         return self.share * each["pose"] + (1 - self.share) * each["video"], each
 
     def fused(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
-        """The guiding streams after both stages, (b, T, N, C) each."""
-        if hasattr(self, "coupled"):
+        """Return the guiding streams after both stages, (b, T, N, C) each."""
+        if self.coupled is not None:
             return self.coupled(pose, video, place, valid)
-        found = {}
+        guided = {}
         for guide in self.guides:
             tokens, weights = self.spatial[guide](pose, video, place, self.joint)
-            found[guide] = self.temporal[guide](tokens, video if guide == "pose" else pose, weights, valid)
-        return found
+            guided[guide] = self.temporal[guide](tokens, video if guide == "pose" else pose, weights, valid)
+        return guided
 
 
 class DensityHead(nn.Sequential):
@@ -163,7 +195,7 @@ class DensityHead(nn.Sequential):
         return super().forward(tokens).squeeze(-1).mean(-1)
 
 
-def _even(module: nn.Module) -> None:
+def _init_weights(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)

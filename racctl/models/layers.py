@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 
 class FrameEncoder(nn.Sequential):
-    """Pictures (n, c, h, w) to features (n, 4 * base). Eq. 1-4 of the Mask Cross-Attention Transformer paper.
+    """Pictures (n, c, h, w) to features (n, 4 * base).
+
+    Eq. 1-4 of the Mask Cross-Attention Transformer paper.
 
     Three 3x3 convolutions with batch normalisation and ReLU, channels in -> 16 -> 32 -> 64; the first two halve the
     picture, the third is averaged over it.
@@ -27,7 +29,8 @@ class FrameEncoder(nn.Sequential):
             *block(2 * base, 4 * base, nn.AdaptiveAvgPool2d(1)),
             nn.Flatten(),
         )
-        self.to(memory_format=torch.channels_last)  # the same sums, a third faster on a CPU
+        # The same sums, a third faster on a CPU; torch does not declare this form of `to`.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.features = 4 * base
 
 
@@ -46,8 +49,9 @@ class FrameTokens(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries (b, t, d) over keys and values (b, s, d), Eq. 5-7; dropout on the attention
-    weights.
+    """Multi-head attention of queries (b, t, d) over keys and values (b, s, d), Eq. 5-7.
+
+    Dropout on the attention weights.
 
     With `self.keep` set, the weights of the last call are kept in `self.weights`, (b, heads, t, s).
     """
@@ -62,7 +66,11 @@ class Attention(nn.Module):
     def forward(
         self, queries: Tensor, keys: Tensor, values: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        """values: the keys where they are None.  bias: added to the scores, broadcast to (b, heads, t, s)."""
+        """Return (b, t, d): the values mixed for each query.
+
+        values: the keys where they are None.
+        bias: added to the scores, broadcast to (b, heads, t, s).
+        """
         q, k, v = self.projected(queries, keys, keys if values is None else values)
         if self.keep:
             self.weights = self.attended(q, k, bias)
@@ -71,13 +79,13 @@ class Attention(nn.Module):
         return self.out(rearrange(mixed, "b h t d -> b t (h d)"))
 
     def with_weights(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The output, and the weights averaged over the heads, (b, t, s)."""
+        """Return the output, and the weights averaged over the heads, (b, t, s)."""
         q, k, v = self.projected(queries, keys, values)
         weights = self.attended(q, k)
         return self.out(rearrange(weights @ v, "b h t d -> b t (h d)")), weights.mean(1)
 
     def projected(self, *inputs: Tensor) -> list[Tensor]:
-        """Queries, keys and values by head, each (b, heads, tokens, d / heads)."""
+        """Project queries, keys and values by head, each (b, heads, tokens, d / heads)."""
         layers = (self.query, self.key, self.value)
         return [
             rearrange(layer(x), "b t (h d) -> b h t d", h=self.heads) for layer, x in zip(layers, inputs, strict=True)
@@ -85,7 +93,7 @@ class Attention(nn.Module):
 
     @staticmethod
     def attended(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(b, heads, t, s) softmax of the scaled scores."""
+        """Return (b, heads, t, s) softmax of the scaled scores."""
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
         return (scores if bias is None else scores + bias).softmax(-1)
 
@@ -98,7 +106,7 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width), nn.Dropout(dropout))
 
 
-class Block(nn.Module):
+class SelfAttentionBlock(nn.Module):
     """Pre-norm self-attention and feed-forward, each with its residual (section 3.5)."""
 
     def __init__(self, width: int, heads: int, expansion: float, dropout: float) -> None:
@@ -113,8 +121,10 @@ class Block(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Queries (b, t, d) conditioned on another stream (b, s, d), section 3.4: Z + Attn + MLP(LN(Z + Attn)), where Z is
-    not normalised and only the attention's inputs are."""
+    """Queries (b, t, d) conditioned on another stream (b, s, d), section 3.4.
+
+    Z + Attn + MLP(LN(Z + Attn)), where Z is not normalised and only the attention's inputs are.
+    """
 
     def __init__(self, width: int, heads: int, expansion: float, dropout: float) -> None:
         super().__init__()
@@ -128,7 +138,10 @@ class CrossBlock(nn.Module):
 
 
 def sinusoidal(length: int, width: int, like: Tensor) -> Tensor:
-    """(length, width) positions: sine in the even, cosine in the odd places (Eq. 9), on `like`'s device and dtype."""
+    """Return (length, width) positions.
+
+    Sine in the even, cosine in the odd places (Eq. 9), on `like`'s device and dtype.
+    """
     place = torch.arange(length, dtype=torch.float32, device=like.device)[:, None]
     rate = torch.exp(-math.log(10000.0) * torch.arange(0, width, 2, dtype=torch.float32, device=like.device) / width)
     angle = place * rate

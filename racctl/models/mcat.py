@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from racctl.models.layers import Block, CrossBlock, FrameTokens, sinusoidal
+from racctl.models.layers import CrossBlock, FrameTokens, SelfAttentionBlock, sinusoidal
 
-INPUTS = ("both", "raw", "mask", "pose")
-FUSIONS = ("cross", "concat", "add", "none")
+MCAT_INPUTS = ("both", "raw", "mask", "pose")
+MCAT_FUSIONS = ("cross", "concat", "add", "none")
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class MCATConfig:
     joints: int = 25  # with pose: how many, (x, y, z, score) each
 
     def check(self) -> MCATConfig:
-        """ValueError for a combination that means nothing; returns self."""
-        if self.input not in INPUTS or self.fusion not in FUSIONS:
-            raise ValueError(f"input is one of {', '.join(INPUTS)} and fusion one of {', '.join(FUSIONS)}")
+        """Raise ValueError for a combination that means nothing; returns self."""
+        if self.input not in MCAT_INPUTS or self.fusion not in MCAT_FUSIONS:
+            raise ValueError(f"input is one of {', '.join(MCAT_INPUTS)} and fusion one of {', '.join(MCAT_FUSIONS)}")
         if self.fusion == "none" and self.input == "both":
             raise ValueError("fusion 'none' takes one stream; expected input raw or mask")
         if self.fusion in ("concat", "add") and self.input != "both":
@@ -74,11 +74,17 @@ class MCAT(nn.Module):
             self.cross = CrossBlock(c.width, c.heads, c.expansion, c.dropout)
         if c.pose:
             self.pose = PoseTokens(c.joints, c.width)
-        self.blocks = nn.ModuleList(Block(c.width, c.heads, c.expansion, c.dropout) for _ in range(c.layers))
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(c.width, c.heads, c.expansion, c.dropout) for _ in range(c.layers)
+        )
         self.norm, self.classify = nn.LayerNorm(c.width), nn.Linear(c.width, c.classes)
 
     def forward(self, gray: Tensor, mask: Tensor, joints: Tensor | None = None) -> Tensor:
-        """gray, mask: (b, t, h, w) in 0..1; joints: (b, t, v, 4) as `PoseTokens` wants them. Returns (b, classes)."""
+        """Return logits (b, classes) of clips.
+
+        gray, mask: (b, t, h, w) in 0..1.
+        joints: (b, t, v, 4) as `PoseTokens` takes them.
+        """
         tokens = self.fuse(gray, mask, joints)
         t, d = tokens.shape[1:]
         tokens = tokens + sinusoidal(t, d, tokens)  # Eq. 8
@@ -87,7 +93,7 @@ class MCAT(nn.Module):
         return self.classify(self.norm(tokens).mean(1))  # Eq. 10
 
     def fuse(self, gray: Tensor, mask: Tensor, joints: Tensor | None) -> Tensor:
-        """One token per frame, (b, t, width)."""
+        """Return one token per frame, (b, t, width)."""
         if self.config.input == "pose":
             return self.pose(joints)
         first, second = streams(self.config.input, gray, mask)
@@ -105,8 +111,9 @@ class MCAT(nn.Module):
 
 
 class PoseTokens(nn.Module):
-    """Joints (b, t, v, 4) to one token per frame (b, t, width). Channels: x, y, z in units of the body, and the score;
-    an unseen joint is all zeros.
+    """Joints (b, t, v, 4) to one token per frame (b, t, width).
+
+    Channels: x, y, z in units of the body, and the score; an unseen joint is all zeros.
 
     x and y are taken from the middle of all that is seen in the window, so that where the person stands does not matter
     and how the body moves within the window does.
@@ -124,5 +131,5 @@ class PoseTokens(nn.Module):
 
 
 def streams(chosen: str, gray: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The two streams that a model is fed: with one input alone, that one twice."""
+    """Return the two streams that a model is fed: with one input alone, that one twice."""
     return {"both": (gray, mask), "raw": (gray, gray), "mask": (mask, mask)}[chosen]

@@ -13,67 +13,87 @@ from torch import Tensor
 
 Weights = dict[str, Tensor]
 
-BRANCH = {"embed": "decoder_embed", "norm": "decoder_norm", "map": "map"}  # ours: theirs
-BLOCK = {
-    "norm_self": "selfattn.norm", "itself.out": "selfattn.to_out.0", "norm_cross": "attn.norm",
-    "cross.query": "attn.to_q", "cross.out": "attn.to_out.0", "norm_feed": "mlp.net.0", "feed.0": "mlp.net.1",
+BRANCH_NAMES = {"embed": "decoder_embed", "norm": "decoder_norm", "map": "map"}  # ours: theirs
+BLOCK_NAMES = {
+    "norm_self": "selfattn.norm",
+    "itself.out": "selfattn.to_out.0",
+    "norm_cross": "attn.norm",
+    "cross.query": "attn.to_q",
+    "cross.out": "attn.to_out.0",
+    "norm_feed": "mlp.net.0",
+    "feed.0": "mlp.net.1",
     "feed.2": "mlp.net.4",
-}  # fmt: skip
-WINDOW = {
-    "norm": "norm1", "attention.out": "attn.proj", "norm_feed": "norm2", "feed.0": "mlp.fc1", "feed.2": "mlp.fc2",
-}  # fmt: skip
-FUSION = {
-    "norm.pose": "input_pose_norm", "norm.video": "input_video_norm", "project.pose": "pose_proj",
-    "project.video": "video_proj", "head.pose.0": "pose_output.0", "head.pose.2": "pose_output.2",
-    "head.video.0": "video_output.0", "head.video.2": "video_output.2",
-}  # fmt: skip
-STAGES = {
-    f"{stage}.{guide}": (f"{stage}_{guide}_to_{other}_attn", f"{stage}_{guide}_norm")
-    for stage in ("spatial", "temporal") for guide, other in (("pose", "video"), ("video", "pose"))
-}  # fmt: skip
+}
+WINDOW_NAMES = {
+    "norm": "norm1",
+    "attention.out": "attn.proj",
+    "norm_feed": "norm2",
+    "feed.0": "mlp.fc1",
+    "feed.2": "mlp.fc2",
+}
+FUSION_NAMES = {
+    "norm.pose": "input_pose_norm",
+    "norm.video": "input_video_norm",
+    "project.pose": "pose_proj",
+    "project.video": "video_proj",
+    "head.pose.0": "pose_output.0",
+    "head.pose.2": "pose_output.2",
+    "head.video.0": "video_output.0",
+    "head.video.2": "video_output.2",
+}
+STAGE_NAMES = {
+    f"{stage}.{guide}": (f"{stage}_{guide}_to_{guided}_attn", f"{stage}_{guide}_norm")
+    for stage in ("spatial", "temporal")
+    for guide, guided in (("pose", "video"), ("video", "pose"))
+}
 
 
 def from_release(video: Weights, pose: Weights, fusion: Weights, guide: str = "both") -> Weights:
-    """The state of a `D2STX` with `release(config)`. KeyError names what a part lacks."""
+    """Return the state of a `D2STX` with `release(config)`.
+
+    Raises KeyError names what a part lacks.
+    """
     parts = {"branches.video": branch(video), "branches.pose": branch(pose), "fusion": fused(fusion, guide)}
-    return {f"{part}.{name}": tensor for part, own in parts.items() for name, tensor in own.items()}
+    return {f"{part}.{name}": tensor for part, weights in parts.items() for name, tensor in weights.items()}
 
 
 def branch(theirs: Weights) -> Weights:
-    """One branch's decoder."""
-    found = {"place": theirs["decoder_spatial_pos_embed"], "shot": theirs["shot_token"]}
-    found |= _renamed(theirs, BRANCH, "", "")
+    """Return one branch's decoder."""
+    weights = {"place": theirs["decoder_spatial_pos_embed"], "shot": theirs["shot_token"]}
+    weights |= _renamed(theirs, BRANCH_NAMES, "", "")
     for k in range(_count(theirs, "decoder_blocks")):
         old, new = f"decoder_blocks.{k}.", f"blocks.{k}."
-        found |= _renamed(theirs, BLOCK, old, new)
-        found |= _split(theirs[f"{old}selfattn.to_qkv.weight"], f"{new}itself.", ("query", "key", "value"))
-        found |= _split(theirs[f"{old}attn.to_kv.weight"], f"{new}cross.", ("key", "value"))
-        found[f"{new}cross.query.bias"] = torch.zeros(len(theirs[f"{old}attn.to_q.weight"]))
+        weights |= _renamed(theirs, BLOCK_NAMES, old, new)
+        weights |= _split(theirs[f"{old}selfattn.to_qkv.weight"], f"{new}itself.", ("query", "key", "value"))
+        weights |= _split(theirs[f"{old}attn.to_kv.weight"], f"{new}cross.", ("key", "value"))
+        weights[f"{new}cross.query.bias"] = torch.zeros(len(theirs[f"{old}attn.to_q.weight"]))
     for k in range(_count(theirs, "decode_heads")):
         old, new = f"decode_heads.{k}.", f"windows.{k}."
-        found |= _renamed(theirs, WINDOW, old, new)
+        weights |= _renamed(theirs, WINDOW_NAMES, old, new)
         qkv = (theirs[f"{old}attn.qkv.weight"], theirs[f"{old}attn.qkv.bias"])
-        found |= _split(qkv[0], f"{new}attention.", ("query", "key", "value"), qkv[1])
-        found[f"{new}relative"] = theirs[f"{old}attn.relative_position_bias_table"]
-    return found
+        weights |= _split(qkv[0], f"{new}attention.", ("query", "key", "value"), qkv[1])
+        weights[f"{new}relative"] = theirs[f"{old}attn.relative_position_bias_table"]
+    return weights
 
 
 def fused(theirs: Weights, guide: str) -> Weights:
-    """The fusion."""
-    other = {"pose": "video", "video": "pose", "both": ""}[guide]
-    wanted = {ours: name for ours, name in FUSION.items() if not (other and ours.startswith(f"head.{other}"))}
-    found = _renamed(theirs, wanted, "", "")
-    for stage, (attention, norm) in STAGES.items():
-        if other and stage.endswith(other):
+    """Return the fusion."""
+    left_out = {"pose": "video", "video": "pose", "both": ""}[guide]
+    heads = {
+        ours: name for ours, name in FUSION_NAMES.items() if not (left_out and ours.startswith(f"head.{left_out}"))
+    }
+    weights = _renamed(theirs, heads, "", "")
+    for stage, (attention, norm) in STAGE_NAMES.items():
+        if left_out and stage.endswith(left_out):
             continue
         parts = ("query", "key", "value")
         weight, bias = theirs[f"{attention}.in_proj_weight"], theirs[f"{attention}.in_proj_bias"]
-        found |= _split(weight, f"{stage}.attention.", parts, bias)
-        found |= _renamed(theirs, {f"{stage}.attention.out": f"{attention}.out_proj", f"{stage}.norm": norm}, "", "")
-    found["joint"] = theirs["joint_position_embedding"]
+        weights |= _split(weight, f"{stage}.attention.", parts, bias)
+        weights |= _renamed(theirs, {f"{stage}.attention.out": f"{attention}.out_proj", f"{stage}.norm": norm}, "", "")
+    weights["joint"] = theirs["joint_position_embedding"]
     if guide == "both":
-        found["share"] = theirs["temporal_fusion_weight"]
-    return found
+        weights["share"] = theirs["temporal_fusion_weight"]
+    return weights
 
 
 def _count(theirs: Weights, name: str) -> int:
@@ -81,14 +101,14 @@ def _count(theirs: Weights, name: str) -> int:
 
 
 def _renamed(theirs: Weights, names: dict[str, str], old: str, new: str) -> Weights:
-    """Weight and, where there is one, bias of each."""
-    found = {f"{new}{ours}.weight": theirs[f"{old}{name}.weight"] for ours, name in names.items()}
+    """Return weight and, where there is one, bias of each."""
+    weights = {f"{new}{ours}.weight": theirs[f"{old}{name}.weight"] for ours, name in names.items()}
     biases = {f"{new}{ours}.bias": theirs.get(f"{old}{name}.bias") for ours, name in names.items()}
-    return found | {name: bias for name, bias in biases.items() if bias is not None}
+    return weights | {name: bias for name, bias in biases.items() if bias is not None}
 
 
 def _split(weight: Tensor, start: str, parts: tuple[str, ...], bias: Tensor | None = None) -> Weights:
-    """A projection of several things at once as one for each; no bias is a bias of zero."""
+    """Return a projection of several things at once as one for each; no bias is a bias of zero."""
     bias = torch.zeros(len(weight)) if bias is None else bias
     pairs = zip(parts, weight.chunk(len(parts)), bias.chunk(len(parts)), strict=True)
     return {f"{start}{part}.{kind}": value for part, w, b in pairs for kind, value in (("weight", w), ("bias", b))}

@@ -29,8 +29,11 @@ class ResNeXt3DConfig:
 
 
 class Bottleneck(nn.Module):
-    """(b, into, t, h, w) to (b, 2 * width, t / stride, h / stride, w / stride): 1x1x1, 3x3x3 in groups, 1x1x1, each
-    batch-normalised, on a shortcut that is projected where the shape changes (type B)."""
+    """(b, into, t, h, w) to (b, 2 * width, t / stride, h / stride, w / stride).
+
+    1x1x1, 3x3x3 in groups, 1x1x1, each batch-normalised, on a shortcut that is projected where the shape changes (type
+    B).
+    """
 
     def __init__(self, into: int, width: int, groups: int, stride: int) -> None:
         super().__init__()
@@ -64,8 +67,8 @@ class ResNeXt3D(nn.Sequential):
             width, stride = c.width * 2**k, 1 if k == 0 else 2
             first = Bottleneck(into, width, c.groups, stride)
             into = EXPANSION * width
-            rest = (Bottleneck(into, width, c.groups, 1) for _ in range(depth - 1))
-            self.add_module(f"layer{k + 1}", nn.Sequential(first, *rest))
+            others = (Bottleneck(into, width, c.groups, 1) for _ in range(depth - 1))
+            self.add_module(f"layer{k + 1}", nn.Sequential(first, *others))
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -16,13 +16,18 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 SAMPLED = 16  # frames of a window that are looked at
-FEW = -3.0  # bias of the density before training: softplus of it is a repetition in some 20 tokens
+INITIAL_DENSITY_BIAS = -3.0  # bias of the density before training: softplus of it is a repetition in some 20 tokens
 
 
 @dataclass(frozen=True)
 class SilhouetteConfig:
-    """classes: 0 for no such head.  channels: of the input, grayscale and mask.  base: channels of the first block; the
-    tokens have eight times as many.  density: a head that gives repetitions for each token."""
+    """Sizes and heads of the network.
+
+    classes: 0 for no such head.
+    channels: of the input, grayscale and mask.
+    base: channels of the first block; the tokens have eight times as many.
+    density: a head that gives repetitions for each token.
+    """
 
     classes: int = 0
     channels: int = 2
@@ -30,7 +35,7 @@ class SilhouetteConfig:
     density: bool = False
 
     def check(self) -> SilhouetteConfig:
-        """ValueError for values that mean nothing; returns self."""
+        """Raise ValueError for values that mean nothing; returns self."""
         if self.classes < 0 or self.channels < 1 or self.base < 8 or self.base % 8:
             raise ValueError("classes and channels are positive and base is a multiple of 8")
         return self
@@ -45,19 +50,27 @@ class SilhouetteNet(nn.Module):
         b = c.base
         self.stem = nn.Sequential(nn.Conv2d(c.channels, b, 7, 4, 3, bias=False), nn.BatchNorm2d(b), nn.ReLU())
         self.blocks = nn.Sequential(
-            Block(b, b), Block(b, 2 * b, stride=2), Block(2 * b, 2 * b), Block(2 * b, 4 * b, stride=2, step=2),
-            Block(4 * b, 4 * b), Block(4 * b, 8 * b, stride=2), Block(8 * b, 8 * b),
-        )  # fmt: skip
+            SpaceTimeBlock(b, b),
+            SpaceTimeBlock(b, 2 * b, stride=2),
+            SpaceTimeBlock(2 * b, 2 * b),
+            SpaceTimeBlock(2 * b, 4 * b, stride=2, step=2),
+            SpaceTimeBlock(4 * b, 4 * b),
+            SpaceTimeBlock(4 * b, 8 * b, stride=2),
+            SpaceTimeBlock(8 * b, 8 * b),
+        )
         if c.classes:
             self.fc = nn.Linear(8 * b, c.classes)
         if c.density:
             self.density = nn.Linear(8 * b, 1)
-            nn.init.constant_(self.density.bias, FEW)
-        self.to(memory_format=torch.channels_last)  # the same sums, faster on a CPU
+            nn.init.constant_(self.density.bias, INITIAL_DENSITY_BIAS)
+        # The same sums, faster on a CPU; torch does not declare this form of `to`.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def tokens(self, clips: Tensor) -> Tensor:
-        """(b, channels, t, h, w) to (b, 8 * base, t', h', w'): t' is ceil(t / 2), so 16 frames give 8; h' is h halved
-        five times, rounded up each time, so 112 pixels give 4."""
+        """Return (b, channels, t, h, w) to (b, 8 * base, t', h', w'): t' is ceil(t / 2), so 16 frames give 8.
+
+        H' is h halved five times, rounded up each time, so 112 pixels give 4.
+        """
         b = clips.shape[0]
         frames = rearrange(clips, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
         x = rearrange(self.stem(frames), "(b t) c h w -> b c t h w", b=b)
@@ -67,18 +80,19 @@ class SilhouetteNet(nn.Module):
         return self.classify(self.tokens(clips))
 
     def classify(self, tokens: Tensor) -> Tensor:
-        """(b, classes) logits from `tokens`."""
+        """Return (b, classes) logits from `tokens`."""
         return self.fc(reduce(tokens, "b c t h w -> b c", "mean"))
 
     def repetitions(self, tokens: Tensor) -> Tensor:
-        """(b, t') repetitions within each token's span, 0 or more."""
+        """Return (b, t') repetitions within each token's span, 0 or more."""
         return F.softplus(self.density(reduce(tokens, "b c t h w -> b t c", "mean"))).squeeze(-1)
 
 
-class Block(nn.Module):
+class SpaceTimeBlock(nn.Module):
     """A 3x3 convolution over space, one of 3 over time, and a residual about both; (b, c, t, h, w) in and out.
 
-    stride: in space.  step: in time.
+    stride: in space.
+    step: in time.
     """
 
     def __init__(self, into: int, out: int, stride: int = 1, step: int = 1) -> None:

@@ -60,7 +60,7 @@ class SelfAttention(nn.Module):
         return self.proj(rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
 
 
-class MLP(nn.Module):
+class VideoMAEFeedForward(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
@@ -69,14 +69,14 @@ class MLP(nn.Module):
         return self.fc2(F.gelu(self.fc1(tokens)))
 
 
-class Block(nn.Module):
+class VideoMAEBlock(nn.Module):
     """Pre-norm self-attention and MLP, each with its residual."""
 
     def __init__(self, config: VideoMAEConfig) -> None:
         super().__init__()
         width = config.width
         self.norm1, self.attn = nn.LayerNorm(width, eps=EPSILON), SelfAttention(width, config.heads)
-        self.norm2, self.mlp = nn.LayerNorm(width, eps=EPSILON), MLP(width, config.expansion * width)
+        self.norm2, self.mlp = nn.LayerNorm(width, eps=EPSILON), VideoMAEFeedForward(width, config.expansion * width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
@@ -94,7 +94,7 @@ class VideoMAE(nn.Module):
         self.cls_token, self.pos_embed_class = (nn.Parameter(torch.zeros(1, 1, c.width)) for _ in range(2))
         self.pos_embed_spatial = nn.Parameter(torch.zeros(1, cells * cells, c.width))
         self.pos_embed_temporal = nn.Parameter(torch.zeros(1, steps, c.width))
-        self.blocks = nn.Sequential(*(Block(c) for _ in range(c.layers)))
+        self.blocks = nn.Sequential(*(VideoMAEBlock(c) for _ in range(c.layers)))
         self.norm = nn.LayerNorm(c.width, eps=EPSILON)
         for learned in (self.cls_token, self.pos_embed_class, self.pos_embed_spatial, self.pos_embed_temporal):
             nn.init.trunc_normal_(learned, std=0.02)

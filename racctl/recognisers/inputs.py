@@ -19,9 +19,9 @@ from racctl.estimators.on_demand import refuse_other_part
 from racctl.progress import Report, silent
 from racctl.skeleton.normalise import joint_tokens
 from racctl.skeleton.remap import remap
-from racctl.video.crop import Cut, picture
+from racctl.video.crop import PersonCrop, crop_picture
 from racctl.video.losses import Losses
-from racctl.windows import RATE, Windows, apart, at_or_before, resampled, shown_for
+from racctl.windows import FRAME_RATE, Windows, at_or_before, frame_duration, frame_step, resampled
 
 if TYPE_CHECKING:
     from racctl.video.decode import Video
@@ -39,7 +39,7 @@ class Look:
     """
 
     size: int = 112
-    rate: float = RATE
+    rate: float = FRAME_RATE
     window: int = 16
     stride: int = 8
     crop: str = "frame"
@@ -122,7 +122,7 @@ def gather(
         raise DataError(f"'{where}' needs a pose; 'racctl pose' makes one")
     video = probe(file, where)
     refuse_cut_short(video, start, stop, where)
-    cut = Cut.of(mask.mask, mask.frame, video) if look.crop == "person" else None
+    cut = PersonCrop.of(mask.mask, mask.frame, video) if look.crop == "person" else None
     pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
     for part in (mask if look.needs_mask else None, pose if look.topology else None):
         if part is not None:
@@ -136,7 +136,7 @@ def gather(
     joints = None
     if look.topology:
         joints = joint_tokens(remap(pose, look.topology), look.smooth)[at_or_before(pose.frame, number[rows])]
-    end = float(time[-1]) + shown_for(time, 1 / look.rate)
+    end = float(time[-1]) + frame_duration(time, 1 / look.rate)
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, end)
 
 
@@ -151,14 +151,14 @@ def gather_joints(
     rows = kept[resampled(pose.time[kept], look.rate)]
     joints = joint_tokens(remap(pose, look.topology), look.smooth)[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
-    stop = int(pose.frame[kept[-1]]) + apart(pose.frame)
-    stop_s = float(pose.time[kept[-1]]) + shown_for(pose.time, 1 / look.rate)
+    stop = int(pose.frame[kept[-1]]) + frame_step(pose.frame)
+    stop_s = float(pose.time[kept[-1]]) + frame_duration(pose.time, 1 / look.rate)
     return Streams(packed, joints, pose.frame[rows], pose.time[rows], stop, stop_s)
 
 
 def _pictures(
-    file: IO[bytes], where: str, video: Video, size: int, cut: Cut | None, start: float | None, stop: float | None,
-    report: Report,
+    file: IO[bytes], where: str, video: Video, size: int, cut: PersonCrop | None, start: float | None,
+    stop: float | None, report: Report,
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:  # fmt: skip
     """Every frame as (size, size) uint8 luminance, upright, with its number and time, each (T,)."""
     from racctl.video.decode import frames, upright
@@ -168,7 +168,7 @@ def _pictures(
     losses = Losses(remarks=video.ending.remarks)
     for frame in told(frames(file, where, start, stop, losses=losses), losses, where):
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation)
-        pictures.append(picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.BILINEAR))
+        pictures.append(crop_picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.BILINEAR))
         clock.append((frame.number, frame.time))
         report(len(clock), video.frames)
     if not clock:
@@ -176,12 +176,12 @@ def _pictures(
     return pictures, np.array([n for n, _ in clock]), np.array([t for _, t in clock])
 
 
-def _mask_bits(mask: Mask, cut: Cut | None, number: np.ndarray, size: int) -> np.ndarray:
+def _mask_bits(mask: Mask, cut: PersonCrop | None, number: np.ndarray, size: int) -> np.ndarray:
     """(N, size, size / 8) uint8 for these frames."""
     at = at_or_before(mask.frame, number)
     small = {}
     for k in np.unique(at):
         whole = mask.mask[k]
         box = cut.box(int(mask.frame[k]), whole.shape) if cut else None
-        small[k] = np.packbits(picture(whole, size, box, Image.NEAREST), axis=-1)
+        small[k] = np.packbits(crop_picture(whole, size, box, Image.NEAREST), axis=-1)
     return np.stack([small[k] for k in at])

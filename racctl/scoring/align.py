@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from racctl.data.class_names import BACKGROUND
-from racctl.data.intervals import SLACK, LabelledClip, class_names, labels_at, main_label
+from racctl.contracts import BACKGROUND
+from racctl.data.intervals import TIME_TOLERANCE, LabelledClip, class_names, labels_at, main_label
 from racctl.data.predictions import PredictedLabels
 from racctl.errors import DataError, UsageError
 from racctl.scoring.label_metrics import Items
@@ -24,9 +24,14 @@ NOWHERE = -1  # the row of a piece that no segment covers
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Items before their labels are numbered. clip: (N,) index.  true, predicted: N labels.  row: (N,) row of the
-    prediction table, NOWHERE for none.  weight: (N,)."""
+class PairedItems:
+    """Items before their labels are numbered.
+
+    clip: (N,) index.
+    true, predicted: N labels.
+    row: (N,) row of the prediction table, NOWHERE for none.
+    weight: (N,).
+    """
 
     clip: list[np.ndarray]
     true: list[np.ndarray]
@@ -37,9 +42,13 @@ class Found:
 
 def with_null(
     truth: list[LabelledClip], predicted: PredictedLabels, null: str
-) -> tuple[list[LabelledClip], PredictedLabels]:  # fmt: skip
-    """Both with the label `null` taken for `BACKGROUND`; where the prediction knows both, their probabilities are
-    added. UsageError when neither side has such a label."""
+) -> tuple[list[LabelledClip], PredictedLabels]:
+    """Return both with the label `null` taken for `BACKGROUND`.
+
+    Where the prediction knows both, their probabilities are added.
+
+    Raises UsageError when neither side has such a label.
+    """
     if null == BACKGROUND:
         return truth, predicted
     if null not in {label for clip in truth for label in clip.labels} | {*predicted.classes, *predicted.label}:
@@ -48,19 +57,20 @@ def with_null(
     def named(label: str) -> str:
         return BACKGROUND if label == null else label
 
-    clips = [
-        replace(clip, intervals=[replace(i, label=named(i.label)) for i in clip.intervals]) for clip in truth
-    ]  # fmt: skip
+    clips = [replace(clip, intervals=[replace(i, label=named(i.label)) for i in clip.intervals]) for clip in truth]
     classes, labels = [named(name) for name in predicted.classes], [named(name) for name in predicted.label]
     return clips, replace(predicted, classes=classes, label=labels)
 
 
 def pair_labels(truth: list[LabelledClip], predicted: PredictedLabels) -> Items:
-    """The items of both, which are about the same clips; the clips are sorted by name, so that no file's order can move
-    an interval. Classes: the truth's (`class_names`), then those that the prediction alone knows.
+    """Return the items of both, which are about the same clips.
 
-    DataError for what cannot be compared: overlapping segments, several rows for one clip, a truth in seconds and a
-    prediction without times.
+    The clips are sorted by name, so that no file's order can move an interval.
+
+    Classes: the truth's (`class_names`), then those that the prediction alone knows.
+
+    Raises DataError for what cannot be compared: overlapping segments, several rows for one clip, a truth in seconds
+    and a prediction without times.
     """
     clips = sorted(truth, key=lambda clip: clip.clip)
     place = {clip.clip: k for k, clip in enumerate(clips)}
@@ -68,23 +78,23 @@ def pair_labels(truth: list[LabelledClip], predicted: PredictedLabels) -> Items:
     order = np.lexsort((predicted.start, of_row))
     bounds = np.searchsorted(of_row[order], np.arange(len(clips) + 1))
     labels = np.array(predicted.label, object)
-    found = Found([], [], [], [], [])
-    make = {"window": _windows, "segment": _pieces, "clip": _clips}[predicted.unit]
+    paired = PairedItems([], [], [], [], [])
+    items_of = {"window": _windows, "segment": _pieces, "clip": _clips}[predicted.unit]
     for k, clip in enumerate(clips):
         rows = order[bounds[k] : bounds[k + 1]]
-        row, true, weight = make(clip, rows, predicted)
-        found.clip.append(np.full(len(row), k))
-        found.true.append(true)
-        found.row.append(row)
-        found.predicted.append(np.where(row == NOWHERE, BACKGROUND, labels[row] if len(labels) else BACKGROUND))
-        found.weight.append(np.asarray(weight, np.float64))
-    return _numbered(clips, predicted, found)
+        row, true, weight = items_of(clip, rows, predicted)
+        paired.clip.append(np.full(len(row), k))
+        paired.true.append(true)
+        paired.row.append(row)
+        paired.predicted.append(np.where(row == NOWHERE, BACKGROUND, labels[row] if len(labels) else BACKGROUND))
+        paired.weight.append(np.asarray(weight, np.float64))
+    return _numbered(clips, predicted, paired)
 
 
-Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # row, true label, weight
+ClipItems = tuple[np.ndarray, np.ndarray, np.ndarray]  # row, true label, weight
 
 
-def _windows(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Made:
+def _windows(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> ClipItems:
     if not len(rows):
         raise DataError(f"{predicted.shown} has no windows of clip '{clip.clip}'; it is shorter than one, take it out")
     start, stop = predicted.start[rows], predicted.stop[rows]
@@ -95,13 +105,13 @@ def _windows(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -
     return rows, true, np.ones(len(rows))
 
 
-def _clips(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Made:
+def _clips(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> ClipItems:
     if len(rows) != 1:
         raise DataError(f"{predicted.shown} has {len(rows)} labels for clip '{clip.clip}'; expected one for each clip")
     return rows, np.array([main_label(clip)], object), np.ones(1)
 
 
-def _pieces(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Made:
+def _pieces(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> ClipItems:
     start, stop = predicted.start[rows], predicted.stop[rows]
     over = np.flatnonzero(start[1:] < stop[:-1])
     if len(over):
@@ -124,19 +134,19 @@ def _pieces(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) ->
 
 
 @dataclass(frozen=True, eq=False)
-class Clock:
+class ClipClock:
     """Frame numbers and times (n,) of one clip, both ascending, n >= 2; between and beyond them time runs evenly."""
 
     frame: np.ndarray
     second: np.ndarray
 
     def time(self, frame: np.ndarray) -> np.ndarray:
-        """(n,) seconds at frames."""
+        """Return (n,) seconds at frames."""
         return self._along(frame, self.frame, self.second)
 
     def frame_at(self, time: np.ndarray) -> np.ndarray:
-        """(n,) the first frame at or after each time."""
-        return np.ceil(self._along(time - SLACK, self.second, self.frame)).astype(np.int64)
+        """Return (n,) the first frame at or after each time."""
+        return np.ceil(self._along(time - TIME_TOLERANCE, self.second, self.frame)).astype(np.int64)
 
     def _along(self, x: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
         rate = (values[-1] - values[0]) / (known[-1] - known[0])
@@ -144,19 +154,19 @@ class Clock:
         return np.interp(x, known, values) + beyond * rate
 
 
-def _clock(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> Clock | None:
-    """The clip's clock as the prediction tells it; None where it does not."""
+def _clock(clip: LabelledClip, rows: np.ndarray, predicted: PredictedLabels) -> ClipClock | None:
+    """Return the clip's clock as the prediction tells it; None where it does not."""
     if not len(rows) or np.isnan(predicted.start_s[rows]).any() or np.isnan(predicted.stop_s[rows]).any():
         return None
     frame, first = np.unique(np.concatenate([predicted.start[rows], predicted.stop[rows]]), return_index=True)
     second = np.concatenate([predicted.start_s[rows], predicted.stop_s[rows]])[first]
     if (np.diff(second) <= 0).any():
         raise DataError(f"{predicted.shown} has times of clip '{clip.clip}' that do not ascend with its frames")
-    return Clock(frame.astype(np.float64), second)
+    return ClipClock(frame.astype(np.float64), second)
 
 
-def _truth_edges(clip: LabelledClip, clock: Clock | None) -> np.ndarray:
-    """Frames at which the truth begins or ends an interval."""
+def _truth_edges(clip: LabelledClip, clock: ClipClock | None) -> np.ndarray:
+    """Return frames at which the truth begins or ends an interval."""
     frames = [edge for i in clip.intervals if i.in_frames for edge in (i.start, i.stop)]
     seconds = [edge for i in clip.intervals if not i.in_frames and i.in_seconds for edge in (i.start_s, i.stop_s)]
     if not seconds:
@@ -166,13 +176,13 @@ def _truth_edges(clip: LabelledClip, clock: Clock | None) -> np.ndarray:
     return np.maximum(clock.frame_at(np.array(seconds)), 0)
 
 
-def _numbered(clips: list[LabelledClip], predicted: PredictedLabels, found: Found) -> Items:
-    true, given = np.concatenate(found.true), np.concatenate(found.predicted)
+def _numbered(clips: list[LabelledClip], predicted: PredictedLabels, paired: PairedItems) -> Items:
+    true, predicted_labels = np.concatenate(paired.true), np.concatenate(paired.predicted)
     known = class_names(clips)
-    more = [*predicted.classes, *sorted(set(given.tolist()))]
+    more = [*predicted.classes, *sorted(set(predicted_labels.tolist()))]
     classes = list(dict.fromkeys([*known, *more]))
     index: Callable = np.vectorize({name: k for k, name in enumerate(classes)}.__getitem__, otypes=[np.int64])
-    row = np.concatenate(found.row)
+    row = np.concatenate(paired.row)
     probs = None
     if predicted.probs is not None:
         probs = np.zeros((len(row), len(classes)))
@@ -180,13 +190,18 @@ def _numbered(clips: list[LabelledClip], predicted: PredictedLabels, found: Foun
             probs[:, classes.index(name)] += np.where(row == NOWHERE, 0, predicted.probs[row, k])
         probs[row == NOWHERE, classes.index(BACKGROUND)] = 1.0  # what is not said to be anything
     return Items(
-        classes=classes, clips=[clip.clip for clip in clips], clip=np.concatenate(found.clip),
-        true=index(true), predicted=index(given), weight=np.concatenate(found.weight), probs=probs,
-    )  # fmt: skip
+        classes=classes,
+        clips=[clip.clip for clip in clips],
+        clip=np.concatenate(paired.clip),
+        true=index(true),
+        predicted=index(predicted_labels),
+        weight=np.concatenate(paired.weight),
+        probs=probs,
+    )
 
 
 def uncovered(items: Items, predicted: PredictedLabels) -> float:
-    """Frames that no segment covers."""
+    """Return frames that no segment covers."""
     if predicted.unit != "segment":
         return 0.0
     return float(items.weight.sum() - (predicted.stop - predicted.start).sum())

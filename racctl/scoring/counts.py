@@ -23,7 +23,7 @@ from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
 from racctl.scoring.count_metrics import (
-    MOST,
+    MAX_COUNT,
     TERMS,
     bootstrap_interval,
     mcnemar_exact,
@@ -32,16 +32,20 @@ from racctl.scoring.count_metrics import (
     value,
 )
 
-Row = dict[str, str | int | float | None]
+ScoreRow = dict[str, str | int | float | None]
 
 ROUNDED = "predictions rounded half up to whole repetitions, once, before every metric"
 RAW = "none; OBO is |p - g| <= 1 and OBZ is p = g of the unrounded prediction"
 
 
 @dataclass(frozen=True)
-class Options:
-    """per_class: rows per exercise label too.  rounding: round predictions before every metric.  exclude_known_bad:
-    leave out the clips of `racctl.data.known_bad`.  resamples, seed: of the bootstrap; 0 resamples, no intervals."""
+class CountScoreOptions:
+    """How counts are scored.
+
+    per_class: rows per exercise label too.
+    rounding: round predictions before every metric. exclude_known_bad: leave out the clips of `racctl.data.known_bad`.
+    resamples, seed: of the bootstrap; 0 resamples, no intervals.
+    """
 
     per_class: bool = False
     rounding: bool = True
@@ -51,10 +55,12 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class CountPairs:
     """Predictions beside the truth, clips sorted by name, so that no file's order can move an interval.
 
-    clip: n names.  label: n labels, "" where unknown.  predicted, true: (n,) float64 repetitions.
+    clip: n names.
+    label: n labels, "" where unknown.
+    predicted, true: (n,) float64 repetitions.
     """
 
     clip: list[str]
@@ -62,86 +68,98 @@ class Pairs:
     predicted: np.ndarray
     true: np.ndarray
 
-    def where(self, chosen: list[int]) -> Pairs:
-        """These clips only."""
+    def where(self, chosen: list[int]) -> CountPairs:
+        """Return the pairs of these clips only."""
         names, labels = [self.clip[i] for i in chosen], [self.label[i] for i in chosen]
-        return Pairs(names, labels, self.predicted[chosen], self.true[chosen])
+        return CountPairs(names, labels, self.predicted[chosen], self.true[chosen])
 
     def zero(self) -> list[str]:
-        """The clips with a true count of 0, which MAE cannot use."""
+        """Return the clips with a true count of 0, which MAE cannot use."""
         return [clip for clip, true in zip(self.clip, self.true, strict=True) if true == 0]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """rows: of racctl.scores/1.  notes: what a person should know, a line each.  meta: the same for a program."""
+    """A table of metrics and what is to be said about it.
 
-    rows: list[Row]
+    rows: of racctl.scores/1.
+    notes: what a person should know, a line each.
+    meta: the same for a program.
+    """
+
+    rows: list[ScoreRow]
     notes: list[str]
     meta: Meta = field(default_factory=dict)
 
     def table(self) -> pa.Table:
-        """The rows as a racctl.scores/1 table."""
+        """Return the rows as a racctl.scores/1 table."""
         return table_from_rows("racctl.scores/1", self.rows, self.meta)
 
 
-def score_files(truth: str, sources: list[str], against: str = "", options: Options | None = None) -> Scores:
-    """`score_counts` of the prediction files `sources`, taken as one table, and of the file `against` if given."""
+def score_files(truth: str, sources: list[str], against: str = "", options: CountScoreOptions | None = None) -> Scores:
+    """Score the prediction files `sources`, taken as one table, and the file `against` if there is one."""
     check_streams(truth, sources, against)
     predictions = read_predictions(sources)
     return score_counts(truth, predictions, read_predictions([against]) if against else None, options)
 
 
 def check_streams(truth: str, sources: list[str], against: str) -> None:
-    """UsageError when more than one of these is stdin."""
+    """Raise UsageError when more than one of these is stdin."""
     if [truth, *sources, against].count("-") > 1:
         raise UsageError("stdin ('-') can be only one of the truth, the predictions and '--against'")
 
 
-def refuse_options(kind: str, given: dict[str, object]) -> None:
-    """UsageError for an option that means nothing for predictions of this kind."""
-    for option, asked in given.items():
-        if asked:
-            other = "labels" if kind == "counts" else "counts"
-            raise UsageError(f"'{option}' is for {other}, and the predictions are {kind}; leave it out")
+def refuse_options(kind: str, options: dict[str, object]) -> None:
+    """Raise UsageError for an option that means nothing for predictions of this kind."""
+    for option, setting in options.items():
+        if setting:
+            other_kind = "labels" if kind == "counts" else "counts"
+            raise UsageError(f"'{option}' is for {other_kind}, and the predictions are {kind}; leave it out")
 
 
 def score_counts(
-    truth: str, predictions: Predictions, against: Predictions | None = None, options: Options | None = None
-) -> Scores:  # fmt: skip
-    """Score predicted counts against the truth file; with `against` also those, and the two compared. Groups: "all",
-    the labels, "against", "difference" (first minus second)."""
-    options = options or Options()
+    truth: str, predictions: Predictions, against: Predictions | None = None, options: CountScoreOptions | None = None
+) -> Scores:
+    """Score predicted counts against the truth file; with `against` also those, and the two compared.
+
+    Groups: "all", the labels, "against", "difference" (first minus second).
+    """
+    options = options or CountScoreOptions()
     clips = read_truth(truth)
     reasons = KNOWN_BAD if options.exclude_known_bad else {}
     excluded = {clip.clip: reasons[clip.clip] for clip in clips if clip.clip in reasons}
-    kept = [clip for clip in clips if clip.clip not in excluded]
+    scored = [clip for clip in clips if clip.clip not in excluded]
 
-    def paired(found: Predictions) -> Pairs:
-        if found.counts is None:
-            raise DataError(f"{shown(found.sources)} holds labels, expected counts; run 'racctl count'")
-        wanted = [clip for clip in found.counts if clip.clip not in excluded]
-        return pair(kept, wanted, options.rounding, f"'{display_name(truth)}'", shown(found.sources))
+    def paired(predicted: Predictions) -> CountPairs:
+        if predicted.counts is None:
+            raise DataError(f"{source_names(predicted.sources)} holds labels, expected counts; run 'racctl count'")
+        counts = [clip for clip in predicted.counts if clip.clip not in excluded]
+        return pair_counts(
+            scored, counts, options.rounding, f"'{display_name(truth)}'", source_names(predicted.sources)
+        )
 
     pairs = paired(predictions)
-    rows = score(pairs, options)
+    rows = score_pairs(pairs, options)
     notes = _notes(display_name(truth), clips, pairs, excluded, options)
     if against:
-        other = paired(against)
-        compared = compare(pairs, other, options)
-        rows += _group(other, "against", options) + compared
-        notes.append(_verdict(compared, shown(predictions.sources), shown(against.sources)))
+        second = paired(against)
+        compared = compare_counts(pairs, second, options)
+        rows += _group(second, "against", options) + compared
+        notes.append(_verdict(compared, source_names(predictions.sources), source_names(against.sources)))
     return Scores(rows, notes, _meta(truth, clips, pairs, excluded, predictions.steps, options))
 
 
-def pair(
-    truth: list[ClipTruth], predictions: list[ClipTruth], rounding: bool, truth_name: str = "the truth",
+def pair_counts(
+    truth: list[ClipTruth],
+    predictions: list[ClipTruth],
+    rounding: bool,
+    truth_name: str = "the truth",
     name: str = "the predictions",
-) -> Pairs:  # fmt: skip
+) -> CountPairs:
     """Match predictions with the truth by clip, the predicted counts rounded half up if `rounding`.
 
-    DataError for clips on one side only, repeated or without a count; with rounding also for true counts that are
-    not whole. `truth_name` and `name` are how messages call the two.
+    Raises DataError for clips on one side only, repeated or without a count; with rounding also for true counts that
+    are not whole. `truth_name` and `name` are how messages call the two.
     """
     true = _by_clip(truth, truth_name, "keep one row for each")
     predicted = _by_clip(predictions, name, "keep one count (one person) for each")
@@ -151,68 +169,80 @@ def pair(
     _sound(true, names, np.isfinite, f"{truth_name} has no count", bad_truth)
     _sound(true, names, lambda count: count >= 0, f"{truth_name} has a count below 0", bad_truth)
     _sound(predicted, names, np.isfinite, f"{name} has no finite count", "count them again")
-    for counts, where in ((true, truth_name), (predicted, name)):
-        _sound(counts, names, lambda count: abs(count) <= MOST, f"{where} has a count beyond {MOST:.0e}", "correct it")
+    for by_clip, where in ((true, truth_name), (predicted, name)):
+        _sound(
+            by_clip,
+            names,
+            lambda count: abs(count) <= MAX_COUNT,
+            f"{where} has a count beyond {MAX_COUNT:.0e}",
+            "correct it",
+        )
     if rounding:
         _sound(true, names, float.is_integer, f"{truth_name} has no whole count", "use '--no-round' if that is meant")
     counts = np.array([predicted[clip].count for clip in names], np.float64)
-    return Pairs(
-        clip=names, label=[true[clip].label for clip in names],
+    return CountPairs(
+        clip=names,
+        label=[true[clip].label for clip in names],
         predicted=round_half_up(counts) if rounding else counts,
         true=np.array([true[clip].count for clip in names], np.float64),
-    )  # fmt: skip
+    )
 
 
 def _by_clip(clips: list[ClipTruth], where: str, way_out: str) -> dict[str, ClipTruth]:
     if not clips:
         raise DataError(f"{where} has no clips to score")
-    found: dict[str, ClipTruth] = {}
+    by_clip: dict[str, ClipTruth] = {}
     repeated: dict[str, str] = {}
     for clip in clips:
-        first = found.setdefault(clip.clip, clip)
+        first = by_clip.setdefault(clip.clip, clip)
         if first is not clip:
             repeated[clip.clip] = f"'{first.name}', count {first.count:g}, and '{clip.name}', count {clip.count:g}"
     if repeated:
         example = next(iter(repeated.values()))
         raise DataError(f"{where} names {clips_named(repeated)} more than once (the first: {example}); {way_out}")
-    return found
+    return by_clip
 
 
 def same_clips(true: Iterable[str], predicted: Iterable[str], truth_name: str, name: str) -> None:
-    """DataError when clips are only in the truth, or only in the predictions; the names are how messages call them."""
+    """Raise DataError when clips are only in the truth, or only in the predictions.
+
+    The names are how messages call them.
+    """
     true, predicted = set(true), set(predicted)
     missing, extra = sorted(true - predicted), sorted(predicted - true)
-    said = []
+    differences = []
     if missing:
-        said.append(f"lacks {clips_named(missing)} of the {len(true)} in {truth_name}")
+        differences.append(f"lacks {clips_named(missing)} of the {len(true)} in {truth_name}")
     if extra:
-        said.append(f"has {clips_named(extra)} that {truth_name} lacks")
-    if said:
-        raise DataError(f"{name} {', and '.join(said)}; predictions must be about all clips of the truth and no others")
+        differences.append(f"has {clips_named(extra)} that {truth_name} lacks")
+    if differences:
+        raise DataError(
+            f"{name} {', and '.join(differences)}; predictions must be about all clips of the truth and no others"
+        )
 
 
 def _sound(
     clips: dict[str, ClipTruth], names: list[str], sound: Callable[[float], bool], what: str, way_out: str
-) -> None:  # fmt: skip
+) -> None:
     bad = [name for name in names if not sound(clips[name].count)]
     if bad:
         raise DataError(f"{what} for {clips_named(bad)}; {way_out}")
 
 
-def score(pairs: Pairs, options: Options) -> list[Row]:
-    """Rows of racctl.scores/1: each metric over all clips, then per label with `options.per_class`."""
+def score_pairs(pairs: CountPairs, options: CountScoreOptions) -> list[ScoreRow]:
+    """Return the rows of racctl.scores/1: each metric over all clips, then per label with `options.per_class`."""
     rows = _group(pairs, "all", options)
     if not options.per_class:
         return rows
     if not any(pairs.label):
         raise UsageError("the truth has no exercise labels; leave '--per-class' out")
     for label in sorted(set(pairs.label)):
-        chosen = [i for i, own in enumerate(pairs.label) if own == label]
+        chosen = [i for i, clip_label in enumerate(pairs.label) if clip_label == label]
         rows += _group(pairs.where(chosen), label or "(no label)", options)
     return rows
 
 
-def _group(pairs: Pairs, group: str, options: Options) -> list[Row]:
+def _group(pairs: CountPairs, group: str, options: CountScoreOptions) -> list[ScoreRow]:
     rows = []
     for metric, per_clip in TERMS.items():
         terms = per_clip(pairs.predicted, pairs.true)
@@ -221,33 +251,38 @@ def _group(pairs: Pairs, group: str, options: Options) -> list[Row]:
     return [*rows, metric_row("n_zero_truth", len(pairs.zero()), np.nan, np.nan, len(pairs.clip), group)]
 
 
-def compare(first: Pairs, second: Pairs, options: Options) -> list[Row]:
-    """Rows of the group "difference", first minus second over the same clips: every metric with its paired-bootstrap
-    interval, the p-value of the MAE's, and McNemar's exact test on OBO with the clips that only one got within 1."""
+def compare_counts(first: CountPairs, second: CountPairs, options: CountScoreOptions) -> list[ScoreRow]:
+    """Return the rows of the group "difference", first minus second over the same clips.
+
+    Every metric with its paired-bootstrap interval, the p-value of the MAE's, and McNemar's exact test on OBO with the
+    clips that only one got within 1.
+    """
     if first.clip != second.clip:
         raise DataError("two predictions can only be compared on the same clips")
     rows = []
     for metric, per_clip in TERMS.items():
         terms = per_clip(first.predicted, first.true), per_clip(second.predicted, second.true)
-        found = paired_bootstrap(metric, *terms, resamples=options.resamples, seed=options.seed)
-        rows.append(metric_row(metric, found.value, found.low, found.high, found.n, "difference"))
+        difference = paired_bootstrap(metric, *terms, resamples=options.resamples, seed=options.seed)
+        rows.append(metric_row(metric, difference.value, difference.low, difference.high, difference.n, "difference"))
         tests = {}
         if metric == "MAE":
-            tests = {"MAE_p_bootstrap": found.p}
+            tests = {"MAE_p_bootstrap": difference.p}
         if metric == "OBO":
             only_first, only_second, p = mcnemar_exact(*terms)
             tests = {"OBO_only_first": only_first, "OBO_only_second": only_second, "OBO_p_mcnemar": p}
-        rows += [metric_row(name, number, np.nan, np.nan, found.n, "difference") for name, number in tests.items()]
+        rows += [metric_row(name, number, np.nan, np.nan, difference.n, "difference") for name, number in tests.items()]
     return rows
 
 
-def metric_row(metric: str, number: float, low: float, high: float, n: int, group: str) -> Row:
-    """One row; what is undefined becomes null, which CSV and JSON can say too."""
+def metric_row(metric: str, number: float, low: float, high: float, n: int, group: str) -> ScoreRow:
+    """Return one row; what is undefined becomes null, which CSV and JSON can say too."""
     numbers = {"value": float(number), "low": low, "high": high}
     return {"metric": metric, **{k: None if np.isnan(v) else v for k, v in numbers.items()}, "n": n, "group": group}
 
 
-def _notes(truth: str, clips: list[ClipTruth], pairs: Pairs, excluded: Meta, options: Options) -> list[str]:
+def _notes(
+    truth: str, clips: list[ClipTruth], pairs: CountPairs, excluded: Meta, options: CountScoreOptions
+) -> list[str]:
     zero = clips_named(pairs.zero()) if pairs.zero() else "none"
     notes = [
         f"truth: '{truth}' ({_variants(clips)}), its counts as given",
@@ -260,44 +295,53 @@ def _notes(truth: str, clips: list[ClipTruth], pairs: Pairs, excluded: Meta, opt
     if options.exclude_known_bad:
         notes.append(f"excluded as known to be wrong: {len(excluded) or 'none'}")
         notes += [f"  {clip}: {reason}" for clip, reason in sorted(excluded.items())]
-    doubtful = [f"'{c.clip}' ({', '.join(c.problems)})" for c in clips if c.problems and c.clip not in excluded]
+    doubtful = [
+        f"'{c.clip}' ({', '.join(map(str, c.problems))})" for c in clips if c.problems and c.clip not in excluded
+    ]
     if doubtful:
         more = f" and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
         notes.append(f"odd in the truth, scored all the same: {', '.join(doubtful[:3])}{more}")
     return notes
 
 
-def _verdict(compared: list[Row], first: str, second: str) -> str:
-    found = {row["metric"]: row["value"] for row in compared}
-    mae = "undefined" if found["MAE"] is None else f"{found['MAE']:+.3f}"
-    p = "" if found["MAE_p_bootstrap"] is None else f" (p {found['MAE_p_bootstrap']:.3g})"
-    return f"{first} minus {second}: MAE {mae}{p}, OBO {found['OBO']:+.3f} (p {found['OBO_p_mcnemar']:.3g})"
+def _verdict(compared: list[ScoreRow], first: str, second: str) -> str:
+    values = {row["metric"]: row["value"] for row in compared}
+    mae = "undefined" if values["MAE"] is None else f"{values['MAE']:+.3f}"
+    p = "" if values["MAE_p_bootstrap"] is None else f" (p {values['MAE_p_bootstrap']:.3g})"
+    return f"{first} minus {second}: MAE {mae}{p}, OBO {values['OBO']:+.3f} (p {values['OBO_p_mcnemar']:.3g})"
 
 
 def _meta(
-    truth: str, clips: list[ClipTruth], pairs: Pairs, excluded: Meta, steps: list[Meta], options: Options
-) -> Meta:  # fmt: skip
-    asked = step(
-        "score", __version__, per_class=options.per_class, rounding=options.rounding,
-        exclude_known_bad=options.exclude_known_bad, resamples=options.resamples, seed=options.seed,
-    )  # fmt: skip
+    truth: str, clips: list[ClipTruth], pairs: CountPairs, excluded: Meta, steps: list[Meta], options: CountScoreOptions
+) -> Meta:
+    entry = step(
+        "score",
+        __version__,
+        per_class=options.per_class,
+        rounding=options.rounding,
+        exclude_known_bad=options.exclude_known_bad,
+        resamples=options.resamples,
+        seed=options.seed,
+    )
     return {
         "truth": {"name": Path(display_name(truth)).name, "variant": _variants(clips)},
         "rounding": ROUNDED if options.rounding else RAW,
-        "n": len(pairs.clip), "n_zero_truth": len(pairs.zero()), "excluded": excluded,
-        "steps": [*steps, asked],
-    }  # fmt: skip
+        "n": len(pairs.clip),
+        "n_zero_truth": len(pairs.zero()),
+        "excluded": excluded,
+        "steps": [*steps, entry],
+    }
 
 
 def _variants(clips: list[ClipTruth]) -> str:
     return ", ".join(sorted({clip.variant for clip in clips}))
 
 
-def shown(sources: list[str]) -> str:
-    """How messages call several files: 'a' and 2 more."""
+def source_names(sources: list[str]) -> str:
+    """Return how messages call several files: 'a' and 2 more."""
     return quoted([display_name(source) for source in sources], 1)
 
 
 def clips_named(names: list[str] | dict[str, str]) -> str:
-    """'1 clip ('a')', '7 clips ('a', 'b', 'c' and 4 more)'."""
+    """Name clips in a message: "1 clip ('a')", "7 clips ('a', 'b', 'c' and 4 more)"."""
     return f"{len(names)} {'clip' if len(names) == 1 else 'clips'} ({quoted(sorted(names))})"

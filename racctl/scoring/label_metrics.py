@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from racctl.scoring.count_metrics import BLOCK, bootstrap_p, mcnemar_exact, percentiles
+from racctl.scoring.count_metrics import MAX_INDICES_AT_ONCE, bootstrap_p, mcnemar_exact, percentiles
 
 TOP = 3
 BINS = 128, 1024  # of a class's probability, fewest and most, in an AUC's interval: at worst 1 / (2 bins) away
@@ -24,8 +24,12 @@ PER_CLASS = ("precision", "recall", "f1", "auc")
 class Items:
     """What was predicted, beside the truth.
 
-    classes: K names; true, predicted: (N,) int64 indices into them.  clips: names; clip: (N,) int64 index into them.
-    weight: (N,) float64 > 0.  probs: (N, K) float64, or None where the predictions have none.
+    classes: K names;
+    true, predicted: (N,) int64 indices into them.
+    clips: names;
+    clip: (N,) int64 index into them.
+    weight: (N,) float64 > 0.
+    probs: (N, K) float64, or None where the predictions have none.
     """
 
     classes: list[str]
@@ -42,17 +46,28 @@ class Items:
         return sorted({int(k) for k in np.unique(self.true)})
 
     def where(self, chosen: np.ndarray) -> Items:
-        """These items only, and only the clips that have any. chosen: (N,) bool."""
+        """Return these items only, and only the clips that have any.
+
+        chosen: (N,) bool.
+        """
         left, clip = np.unique(self.clip[chosen], return_inverse=True)
         probs = None if self.probs is None else self.probs[chosen]
         return replace(
-            self, clips=[self.clips[k] for k in left], clip=clip, true=self.true[chosen],
-            predicted=self.predicted[chosen], weight=self.weight[chosen], probs=probs,
-        )  # fmt: skip
+            self,
+            clips=[self.clips[k] for k in left],
+            clip=clip,
+            true=self.true[chosen],
+            predicted=self.predicted[chosen],
+            weight=self.weight[chosen],
+            probs=probs,
+        )
 
 
 def overall(items: Items) -> dict[str, float]:
-    """Each of OVERALL; NaN where it is undefined: the AUC with one class alone, the last two without probabilities."""
+    """Return each of OVERALL; NaN where it is undefined.
+
+    The AUC with one class alone, the last two without probabilities.
+    """
     top = _top(items)
     return {
         "accuracy": float(accuracy_score(items.true, items.predicted, sample_weight=items.weight)),
@@ -63,8 +78,10 @@ def overall(items: Items) -> dict[str, float]:
 
 
 def per_class(items: Items) -> dict[str, dict[int, float]]:
-    """Each of PER_CLASS: class index -> value, for the classes in the truth. A class that is never predicted has no
-    precision (NaN), and an F1 of 0."""
+    """Return each of PER_CLASS: class index -> value, for the classes in the truth.
+
+    A class that is never predicted has no precision (NaN), and an F1 of 0.
+    """
     return {**_per_class_counts(items), "auc": aucs(items)}
 
 
@@ -81,9 +98,12 @@ def _per_class_counts(items: Items) -> dict[str, dict[int, float]]:
 
 
 def aucs(items: Items) -> dict[int, float]:
-    """Class in the truth -> area under its ROC curve against all others, by its probability; NaN without
-    probabilities and where there is no other class. A class that the model does not know has probability 0 throughout,
-    hence 0.5."""
+    """Map each class in the truth to the area under its ROC curve against all others, by its probability.
+
+    NaN without probabilities and where there is no other class.
+
+    A class that the model does not know has probability 0 throughout, hence 0.5.
+    """
     if items.probs is None or len(items.present) < 2:
         return dict.fromkeys(items.present, float("nan"))
     return {
@@ -92,11 +112,14 @@ def aucs(items: Items) -> dict[int, float]:
 
 
 def _top(items: Items) -> np.ndarray | None:
-    """(N,) 1.0 where fewer than TOP other classes are at least as probable as the true one: ties count against it."""
+    """Return (N,) 1.0 where fewer than TOP other classes are at least as probable as the true one.
+
+    Ties count against it.
+    """
     if items.probs is None:
         return None
-    own = items.probs[np.arange(len(items.true)), items.true]
-    return ((items.probs >= own[:, None]).sum(1) <= TOP).astype(np.float64)
+    true_probs = items.probs[np.arange(len(items.true)), items.true]
+    return ((items.probs >= true_probs[:, None]).sum(1) <= TOP).astype(np.float64)
 
 
 def _mean(values: list[float]) -> float:
@@ -106,15 +129,22 @@ def _mean(values: list[float]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """Metrics of resampled clips. overall: metric -> (R,) values; per_class: metric -> class -> (R,); NaN where a
-    resample leaves one undefined. A macro mean is over the classes in the truth of the resample."""
+    """Metrics of resampled clips.
+
+    overall: metric -> (R,) values;
+    per_class: metric -> class -> (R,); NaN where a resample leaves one undefined.
+
+    A macro mean is over the classes in the truth of the resample.
+    """
 
     overall: dict[str, np.ndarray]
     per_class: dict[str, dict[int, np.ndarray]]
 
 
-def resample(items: Items, resamples: int, seed: int) -> Resampled | None:
-    """The metrics over `resamples` draws of the clips with replacement; None with fewer than 2 clips or no resamples.
+def resample_clips(items: Items, resamples: int, seed: int) -> Resampled | None:
+    """Return the metrics over `resamples` draws of the clips with replacement.
+
+    None with fewer than 2 clips or no resamples.
 
     Equal clips and equal seeds draw the same clips, which is what makes two predictions comparable in pairs.
     """
@@ -124,7 +154,7 @@ def resample(items: Items, resamples: int, seed: int) -> Resampled | None:
     sums, bins = _clip_sums(items), _bins(items)
     parts = []
     rng = np.random.default_rng(seed)
-    block = max(1, BLOCK // n)
+    block = max(1, MAX_INDICES_AT_ONCE // n)
     for begin in range(0, resamples, block):
         size = min(block, resamples - begin)
         drawn = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)  # (r, n) how often each clip
@@ -135,8 +165,10 @@ def resample(items: Items, resamples: int, seed: int) -> Resampled | None:
 
 
 def _clip_sums(items: Items) -> dict[str, np.ndarray]:
-    """Weight of each clip (n, K) over the K classes in the truth: hits, truth, predictions; and (n, 1) of all items
-    and of those with the truth among the top ones."""
+    """Return the weight of each clip (n, K) over the K classes in the truth: hits, truth, predictions.
+
+    And (n, 1) of all items and of those with the truth among the top ones.
+    """
     right = items.true == items.predicted
     sums = {
         "hits": _by_clip(items, items.true, items.weight * right),
@@ -156,70 +188,81 @@ def _by_clip(items: Items, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _bins(items: Items) -> list[np.ndarray] | None:
-    """For each class in the truth (N,) the bin of every item's probability of it, bins being about equally full; equal
-    probabilities share one, and few different ones have one each, so that nothing is lost."""
+    """Return for each class in the truth the bin (N,) of every item's probability of it.
+
+    Bins are about equally full. Equal probabilities share one, and few different ones have one each, so that nothing is
+    lost.
+    """
     if items.probs is None or len(items.present) < 2:
         return None
-    most = int(np.clip(16 * BLOCK // len(items.clips), *BINS))
-    found = []
+    most = int(np.clip(16 * MAX_INDICES_AT_ONCE // len(items.clips), *BINS))
+    by_class = []
     for k in items.present:
         edges, bins = np.unique(items.probs[:, k], return_inverse=True)
         if len(edges) > most:
             edges = np.unique(np.quantile(items.probs[:, k], np.linspace(0, 1, most + 1), method="higher"))
             bins = np.searchsorted(edges, items.probs[:, k])
-        found.append(bins)
-    return found
+        by_class.append(bins)
+    return by_class
 
 
 def _aucs_of_draws(drawn: np.ndarray, bins: list[np.ndarray], items: Items) -> np.ndarray:
-    """(r, K) AUC of each class in draws (r, n), from its histograms over the drawn clips: the chance that an item of
-    the class is in a higher bin than another, half of it where they share one. NaN where a draw lacks either."""
+    """Return (r, K) AUC of each class in draws (r, n), from its histograms over the drawn clips.
+
+    The chance that an item of the class is in a higher bin than another, half of it where they share one.
+
+    NaN where a draw lacks either.
+    """
     draws, n = drawn.astype(np.float32), len(items.clips)
-    found = np.empty((len(drawn), len(bins)))
+    areas = np.empty((len(drawn), len(bins)))
     for column, (k, place) in enumerate(zip(items.present, bins, strict=True)):
         wide = int(place.max()) + 1
-        own, rest = (
+        positives, negatives = (
             draws @ np.bincount(items.clip * wide + place, items.weight * side, n * wide).reshape(n, wide).astype("f4")
             for side in (items.true == k, items.true != k)
         )
-        below = np.cumsum(rest, 1, dtype=np.float64) - rest / 2
+        below = np.cumsum(negatives, 1, dtype=np.float64) - negatives / 2
         with np.errstate(invalid="ignore"):
-            found[:, column] = (own * below).sum(1) / (own.sum(1, dtype=np.float64) * rest.sum(1, dtype=np.float64))
-    return found
+            areas[:, column] = (positives * below).sum(1) / (
+                positives.sum(1, dtype=np.float64) * negatives.sum(1, dtype=np.float64)
+            )
+    return areas
 
 
 def _of_draws(
     drawn: np.ndarray, sums: dict[str, np.ndarray], bins: list[np.ndarray] | None, items: Items
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """overall: (r,) each; per class: (r, K) each, of draws (r, n)."""
-    found = {name: drawn @ table for name, table in sums.items()}
-    hits, true, predicted = found["hits"], found["true"], found["predicted"]
-    total, there = true.sum(1), true > 0
+    """Return the metrics of draws (r, n): overall, (r,) each, and per class, (r, K) each."""
+    totals = {name: drawn @ table for name, table in sums.items()}
+    hits, true, predicted = totals["hits"], totals["true"], totals["predicted"]
+    total, occurs = true.sum(1), true > 0
     with np.errstate(invalid="ignore", divide="ignore"):
-        f1 = np.where(there, 2 * hits / (true + predicted), np.nan)
-        classes = {"precision": np.where(there, hits / predicted, np.nan), "recall": hits / true, "f1": f1}
+        f1 = np.where(occurs, 2 * hits / (true + predicted), np.nan)
+        classes = {"precision": np.where(occurs, hits / predicted, np.nan), "recall": hits / true, "f1": f1}
     classes["auc"] = np.full(true.shape, np.nan) if bins is None else _aucs_of_draws(drawn, bins, items)
-    top = found["top"][:, 0] / total if "top" in found else np.full(len(drawn), np.nan)
+    top = totals["top"][:, 0] / total if "top" in totals else np.full(len(drawn), np.nan)
     return {
-        "accuracy": hits.sum(1) / total, "macro_f1": _row_means(f1), "macro_auc": _row_means(classes["auc"]),
+        "accuracy": hits.sum(1) / total,
+        "macro_f1": _row_means(f1),
+        "macro_auc": _row_means(classes["auc"]),
         f"top{TOP}_accuracy": top,
-    }, classes  # fmt: skip
+    }, classes
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:
-    """(r,) means of (r, K) without NaN; NaN where a row has nothing else."""
-    there = ~np.isnan(values)
+    """Return (r,) means of (r, K) without NaN; NaN where a row has nothing else."""
+    defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(there, values, 0).sum(1) / there.sum(1)
+        return np.where(defined, values, 0).sum(1) / defined.sum(1)
 
 
 def interval(values: np.ndarray | None) -> tuple[float, float]:
-    """The 95 % percentile interval of resampled values; (NaN, NaN) without any."""
+    """Return the 95 % percentile interval of resampled values; (NaN, NaN) without any."""
     return percentiles(values) if values is not None else (float("nan"), float("nan"))
 
 
 def clips_with(items: Items, k: int) -> int:
-    """In how many clips the truth has class k: with fewer than two, resampling clips cannot vary it."""
+    """Return in how many clips the truth has class k: with fewer than two, resampling clips cannot vary it."""
     return len(np.unique(items.clip[items.true == k]))
 
 
@@ -233,22 +276,32 @@ class Compared:
     p: float
 
 
-def compare(first: Items, second: Items, drawn: tuple[Resampled | None, Resampled | None]) -> dict[str, Compared]:
-    """Each of OVERALL: the difference over the same clips. drawn: both resampled with the same seed, so that every
-    resample has the same clips for both."""
+def compare_labels(
+    first: Items, second: Items, drawn: tuple[Resampled | None, Resampled | None]
+) -> dict[str, Compared]:
+    """Return each of OVERALL: the difference over the same clips.
+
+    drawn: both resampled with the same seed, so that every resample has the same clips for both.
+    """
     values = overall(first), overall(second)
-    found = {}
+    compared = {}
     for metric in OVERALL:
-        apart = None if None in drawn else drawn[0].overall[metric] - drawn[1].overall[metric]
-        p = float("nan") if apart is None else bootstrap_p(apart)
-        found[metric] = Compared(values[0][metric] - values[1][metric], *interval(apart), p)
-    return found
+        differences = None
+        if drawn[0] is not None and drawn[1] is not None:
+            differences = drawn[0].overall[metric] - drawn[1].overall[metric]
+        p = float("nan") if differences is None else bootstrap_p(differences)
+        compared[metric] = Compared(values[0][metric] - values[1][metric], *interval(differences), p)
+    return compared
 
 
 def better_clips(first: Items, second: Items) -> tuple[int, int, float]:
-    """Clips of which the first got a larger share of the weight right than the second, clips where it is the other way
-    round, and the exact two-sided p of the sign test on them. Items that are clips make it McNemar's exact test; on
-    windows that test would take dependent ones for independent."""
+    """Compare two predictions clip by clip.
+
+    Returns the clips of which the first got a larger share of the weight right than the second, the clips where it is
+    the other way round, and the exact two-sided p of the sign test on them.
+
+    Items that are clips make it McNemar's exact test; on windows that test would take dependent ones for independent.
+    """
     shares = [_share_right(items) for items in (first, second)]
     ahead, behind = shares[0] > shares[1] + 1e-12, shares[1] > shares[0] + 1e-12
     return mcnemar_exact(ahead, behind)

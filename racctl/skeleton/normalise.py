@@ -10,18 +10,21 @@ from racctl.errors import DataError
 from racctl.progress import tell
 from racctl.skeleton.remap import remap, unknown_joints
 from racctl.skeleton.topology import topology_named
-from racctl.windows import RATE
+from racctl.windows import FRAME_RATE
 
 GLITCH = 2.5  # standard deviations of the smoothing that the median before it spans
 
 
 def joint_tokens(pose: Pose, smooth: float = 0.0) -> np.ndarray:
-    """(T, V, 4) float32 of the main person: x and y from where its joints are on the whole, z from the hips, and the
-    score; zeros where unseen, and for a z that is not known.
+    """Return (T, V, 4) float32 of the main person.
+
+    X and y from where its joints are on the whole, z from the hips, and the score; zeros where unseen, and for a z that
+    is not known.
 
     The unit is the clip's median distance of a seen joint from the middle of its frame's joints, so the person's size
-    in the picture does not matter; where the person goes is kept.  smooth: s, standard deviation of a Gaussian over
-    time, after a running median that takes out jumps; 0 for none.
+    in the picture does not matter; where the person goes is kept.
+
+    smooth: s, standard deviation of a Gaussian over time, after a running median that takes out jumps; 0 for none.
     """
     t, _, v = pose.score.shape
     tokens = np.zeros((t, v, 4), np.float32)
@@ -59,7 +62,7 @@ def tell_missing_joints(pose: Pose, topology: str) -> None:
 
 
 def refuse_scaled(pose: Pose) -> None:
-    """DataError for a pose that is scaled anew in every frame: the proportions of the body are lost."""
+    """Raise DataError for a pose that is scaled anew in every frame: the proportions of the body are lost."""
     if pose.meta.get("scale") == "minmax":
         raise DataError(
             f"clip '{pose.clip}' is scaled to the body's box in every frame, as PoseRAC's poses are, and this model "
@@ -68,8 +71,11 @@ def refuse_scaled(pose: Pose) -> None:
 
 
 def smooth_joints(place: np.ndarray, known: np.ndarray, time: np.ndarray, smooth: float) -> np.ndarray:
-    """(T, V, C) without jumps and jitter, what is not known (T, V) being filled in between; see `joint_tokens`."""
-    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / RATE
+    """Return (T, V, C) without jumps and jitter, what is not known (T, V) being filled in between.
+
+    See `joint_tokens`.
+    """
+    beat = float(np.median(np.diff(time))) if len(time) > 1 else 1 / FRAME_RATE
     filled = np.zeros(place.shape)
     for joint in np.flatnonzero(known.any(0)):
         rows = np.flatnonzero(known[:, joint])

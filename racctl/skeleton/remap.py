@@ -23,12 +23,12 @@ Formula = dict[str, float]
 
 
 def mean(*joints: str) -> Formula:
-    """The plain mean of these source joints; of one, that joint itself."""
+    """Return the plain mean of these source joints; of one, that joint itself."""
     return {joint: 1 / len(joints) for joint in joints}
 
 
 def _both_sides(formulas: dict[str, Formula]) -> dict[str, Formula]:
-    """The same formulas for the other side of the body: every "left" becomes "right"."""
+    """Return the same formulas for the other side of the body: every "left" becomes "right"."""
     mirrored = {
         target.replace("left", "right"): {joint.replace("left", "right"): w for joint, w in formula.items()}
         for target, formula in formulas.items()
@@ -37,12 +37,12 @@ def _both_sides(formulas: dict[str, Formula]) -> dict[str, Formula]:
 
 
 def _same(*joints: str) -> dict[str, Formula]:
-    """Joints that are the same point under the same name, on both sides where there are two."""
+    """Return joints that are the same point under the same name, on both sides where there are two."""
     return _both_sides({joint: mean(joint) for joint in joints})
 
 
-LIMBS = _same("left_shoulder", "left_elbow", "left_wrist", "left_hip", "left_knee", "left_ankle")
-FACE = _same("nose", "left_eye", "left_ear")
+LIMB_FORMULAS = _same("left_shoulder", "left_elbow", "left_wrist", "left_hip", "left_knee", "left_ankle")
+FACE_FORMULAS = _same("nose", "left_eye", "left_ear")
 SHOULDERS = ("left_shoulder", "right_shoulder")
 HIPS = ("left_hip", "right_hip")
 
@@ -56,24 +56,26 @@ NECK_BELOW_NOSE = {"left_shoulder": 0.29, "right_shoulder": 0.29, "nose": 0.42}
 NECK_ABOVE_OPENPOSE = {"neck": 0.58, "nose": 0.42}
 
 BLAZEPOSE_TO_KINECT = {
-    **LIMBS,
+    **LIMB_FORMULAS,
     **_same("left_thumb"),
-    **_both_sides({
-        "left_hand": mean("left_pinky", "left_index"),
-        "left_hand_tip": mean("left_index"),
-        "left_foot": mean("left_foot_index"),
-    }),
+    **_both_sides(
+        {
+            "left_hand": mean("left_pinky", "left_index"),
+            "left_hand_tip": mean("left_index"),
+            "left_foot": mean("left_foot_index"),
+        }
+    ),
     **SPINE,
     "neck": NECK_BELOW_MOUTH,
     "head": mean("nose"),
-}  # fmt: skip
+}
 
 # Hands and feet are unknown to COCO.
-COCO_TO_KINECT = {**LIMBS, **SPINE, "neck": NECK_BELOW_NOSE, "head": mean("nose")}
+COCO_TO_KINECT = {**LIMB_FORMULAS, **SPINE, "neck": NECK_BELOW_NOSE, "head": mean("nose")}
 
 # OpenPose finds its own "neck", the middle of the shoulders, also when a shoulder is hidden; hands are unknown.
 OPENPOSE18_TO_KINECT = {
-    **LIMBS,
+    **LIMB_FORMULAS,
     "spine_shoulder": mean("neck"),
     "spine_base": mean(*HIPS),
     "spine_mid": {"neck": 0.5, "left_hip": 0.25, "right_hip": 0.25},
@@ -88,7 +90,7 @@ OPENPOSE25_TO_KINECT = {
 }
 
 # Back: what the 25 joints keep. The head stands for the nose, as it was taken from it; the rest of the face is lost.
-KINECT_TO_COCO = {**LIMBS, "nose": mean("head")}
+KINECT_TO_COCO = {**LIMB_FORMULAS, "nose": mean("head")}
 KINECT_TO_BLAZEPOSE = {
     **KINECT_TO_COCO,
     **_same("left_thumb"),
@@ -101,7 +103,7 @@ KINECT_TO_OPENPOSE25 = {
     "mid_hip": mean("spine_base"),
 }
 
-COCO_TO_COCO = {**LIMBS, **FACE}
+COCO_TO_COCO = {**LIMB_FORMULAS, **FACE_FORMULAS}
 COCO_TO_OPENPOSE18 = {**COCO_TO_COCO, "neck": mean(*SHOULDERS)}
 COCO_TO_OPENPOSE25 = {**COCO_TO_OPENPOSE18, "mid_hip": mean(*HIPS)}
 BLAZEPOSE_TO_OPENPOSE25 = {
@@ -157,27 +159,30 @@ FORMULAS: dict[tuple[str, str], dict[str, Formula]] = {
 
 
 def formulas(source: str, to: str) -> dict[str, Formula]:
-    """Target joint -> {source joint: weight}, for every target joint that `source` can tell something about."""
+    """Return {target joint: {source joint: weight}} for every target joint that `source` says something about."""
     joints, _ = topology_named(source), topology_named(to)
     return _by_name(joints) if source == to else FORMULAS[source, to]
 
 
 def topology_of(pose: Pose) -> Topology:
-    """The topology that the pose names; DataError when it is unknown or has another number of joints than xyz."""
+    """Return the topology that the pose names.
+
+    Raises DataError when it is unknown or has another number of joints than xyz.
+    """
     source = TOPOLOGIES.get(str(pose.topology))
     if source is None:
         raise DataError(f"'{pose.clip}' has the topology '{pose.topology}'; expected one of {', '.join(TOPOLOGIES)}")
-    found = pose.xyz.shape[2]
-    if found != len(source):
-        raise DataError(f"'{pose.clip}' has {found} joints, but its topology {source.name} has {len(source)}")
+    joints = pose.xyz.shape[2]
+    if joints != len(source):
+        raise DataError(f"'{pose.clip}' has {joints} joints, but its topology {source.name} has {len(source)}")
     return source
 
 
 def remap(pose: Pose, to: str) -> Pose:
-    """The same people over the topology named `to`.
+    """Return the same people over the topology named `to`.
 
-    xyz and world (T, M, V, 3) -> (T, M, V', 3), score (T, M, V) -> (T, M, V'); frame, time and track are kept, the
-    step "remap-joints" is added to meta. Joints without a formula are NaN with score 0 (`unknown_joints` lists them).
+    xyz and world (T, M, V, 3) -> (T, M, V', 3), score (T, M, V) -> (T, M, V'); frame, time and track are kept, the step
+    "remap-joints" is added to meta. Joints without a formula are NaN with score 0 (`unknown_joints` lists them). Raises
     Raises UsageError for an unknown `to`, DataError when the pose's topology is unknown or not that of its arrays.
     """
     target = topology_named(to)
@@ -192,14 +197,20 @@ def remap(pose: Pose, to: str) -> Pose:
 
 
 def unknown_joints(pose: Pose) -> list[str]:
-    """The joints that no frame of the pose knows although it knows others; none where nobody was found at all."""
+    """Return the joints that no frame of the pose knows although it knows others.
+
+    None where nobody was found at all.
+    """
     known = np.isfinite(pose.xyz[..., :2]).all(-1).any((0, 1))
     joints = topology_of(pose).joints
     return [joint for joint, seen in zip(joints, known, strict=True) if not seen and known.any()]
 
 
 def _coordinates(array: np.ndarray, source: Topology, target: Topology, table: dict[str, Formula]) -> np.ndarray:
-    """(T, M, V, 3) -> (T, M, V', 3). Joint by joint and not as a matrix product, in which 0 * NaN would spread."""
+    """Return (T, M, V, 3) -> (T, M, V', 3).
+
+    Joint by joint and not as a matrix product, in which 0 * NaN would spread.
+    """
     out = np.full((*array.shape[:2], len(target), 3), np.nan, np.float32)
     for joint, formula in table.items():
         parts = (weight * array[:, :, source.index(name)].astype(np.float64) for name, weight in formula.items())
@@ -215,7 +226,7 @@ def _scores(score: np.ndarray, source: Topology, target: Topology, table: dict[s
 
 
 def minmax(pose: Pose) -> Pose:
-    """The pose with x, y and z scaled to 0..1 over the joints of each person in each frame, as PoseRAC's files are."""
+    """Scale x, y and z to 0..1 over the joints of each person in each frame, as in PoseRAC's files."""
     xyz, unseen = pose.xyz.astype(np.float64), np.isnan(pose.xyz)
     low = np.where(unseen, np.inf, xyz).min(2, keepdims=True)
     span = np.where(unseen, -np.inf, xyz).max(2, keepdims=True) - low

@@ -6,12 +6,13 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from racctl.contracts import BACKGROUND
 from racctl.errors import DataError, UsageError
-from racctl.synth.movements import BACKGROUND, INVENTED, catalog, exercises, movement_named
+from racctl.synth.movements import INVENTED, catalog, exercises, movement_named
 from racctl.synth.noise import ERRORS
 
 if TYPE_CHECKING:
-    from racctl.synth.dataset import Job
+    from racctl.synth.dataset import ClipJob
 
 
 PROTOCOL_SIZE = (304, 400)  # the paper's median of 456 x 598, at two thirds
@@ -20,7 +21,11 @@ PROTOCOL_FPS = 30.0
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request. size, fps: None where each clip draws its own.  drawn, errors: see `dataset.Job`."""
+    """A checked request.
+
+    size, fps: None where each clip draws its own.
+    drawn, errors: see `dataset.Job`.
+    """
 
     classes: list[str]
     split: dict[str, float]
@@ -31,8 +36,13 @@ class Request:
     errors: str
     protocol: bool
 
-    def jobs(self, clips: int, seed: int, *, speed: str, clean: bool, seconds: float) -> tuple[list[Job], list[str]]:
-        """The jobs, and remarks for the user. DataError where the extra racctl[synth] is not installed."""
+    def jobs(
+        self, clips: int, seed: int, *, speed: str, clean: bool, seconds: float
+    ) -> tuple[list[ClipJob], list[str]]:
+        """Return the jobs, and remarks for the user.
+
+        Raises DataError where the extra racctl[synth] is not installed.
+        """
         need_extra()
         if self.protocol:
             from racctl.synth.protocol import protocol_jobs
@@ -46,7 +56,7 @@ class Request:
 
 
 def need_extra() -> None:
-    """DataError, with the way out, unless the generator's own dependencies are installed."""
+    """Raise DataError, with the way out, unless the generator's own dependencies are installed."""
     for name in ("numba", "torch", "anny"):
         if importlib.util.find_spec(name) is None:
             raise DataError(f"'{name}' is not installed; the generator needs it: pip install 'racctl[synth]'")
@@ -62,9 +72,12 @@ def read_request(
     protocol: bool,
     fps: float | None = None,
 ) -> Request:
-    """Check the options of the command line; UsageError says what is expected instead."""
-    asked = [name.strip() for name in classes.split(",") if name.strip()]
-    names = [one for name in asked for one in (exercises() if name == "all" else [name])]
+    """Check the options of the command line.
+
+    Raises UsageError says what is expected instead.
+    """
+    words = [name.strip() for name in classes.split(",") if name.strip()]
+    names = [movement for name in words for movement in (exercises() if name == "all" else [name])]
     for name in names:
         if name not in (INVENTED, BACKGROUND):
             movement_named(name)
@@ -85,7 +98,10 @@ def read_request(
 
 
 def parse_split(text: str) -> dict[str, float]:
-    """ "train=0.8,test=0.2" -> shares that add up to 1; UsageError for anything else."""
+    """Parse "train=0.8,test=0.2" into shares that add up to 1.
+
+    Raises UsageError for anything else.
+    """
     shares: dict[str, float] = {}
     for part in text.split(","):
         name, sign, value = part.partition("=")
@@ -110,7 +126,7 @@ def _pair(text: str, sign: str, option: str, example: str, least: int, most: int
 
 
 def listed() -> str:
-    """A line for each movement: name, class, what counts."""
+    """Return a line for each movement: name, class, what counts."""
     width = max(map(len, catalog()))
     rows = (f"{name:{width}}  {movement.kind:{width}}  {movement.counts}" for name, movement in catalog().items())
     return "\n".join(rows)

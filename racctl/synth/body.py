@@ -10,10 +10,11 @@ import io
 import warnings
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from racctl.synth.bones import AT, LIMBS, SEGMENTS, Bones
+from racctl.synth.bones import AT, LIMB_SEGMENTS, SEGMENTS, Bones
 from racctl.synth.kernels import skin_clip
 from racctl.synth.rotate import Z, about, between
 
@@ -22,36 +23,66 @@ CORNERS = 4  # bones that move one vertex, at most
 
 # anny's bone -> (segment above, segment, share of the way to it)
 CENTRE_BONES = {
-    "root": ("pelvis", "pelvis", 1), "spine05": ("pelvis", "pelvis", 1), "spine04": ("pelvis", "waist", 0.5),
-    "spine03": ("pelvis", "waist", 1), "spine02": ("waist", "chest", 0.5), "spine01": ("waist", "chest", 1),
-    "neck01": ("chest", "neck", 0.5), "neck02": ("chest", "neck", 1), "neck03": ("neck", "head", 0.5),
-    "head": ("neck", "head", 1), "eye.L": ("neck", "head", 1), "eye.R": ("neck", "head", 1),
-}  # fmt: skip
+    "root": ("pelvis", "pelvis", 1),
+    "spine05": ("pelvis", "pelvis", 1),
+    "spine04": ("pelvis", "waist", 0.5),
+    "spine03": ("pelvis", "waist", 1),
+    "spine02": ("waist", "chest", 0.5),
+    "spine01": ("waist", "chest", 1),
+    "neck01": ("chest", "neck", 0.5),
+    "neck02": ("chest", "neck", 1),
+    "neck03": ("neck", "head", 0.5),
+    "head": ("neck", "head", 1),
+    "eye.L": ("neck", "head", 1),
+    "eye.R": ("neck", "head", 1),
+}
 LIMB_BONES = {
-    "pelvis": ("pelvis", "pelvis", 1), "clavicle": ("chest", "clavicle", 1),
+    "pelvis": ("pelvis", "pelvis", 1),
+    "clavicle": ("chest", "clavicle", 1),
     "shoulder01": ("clavicle", "upperarm", 0.25),
-    "upperarm01": ("clavicle", "upperarm", 0.9), "upperarm02": ("clavicle", "upperarm", 1),
-    "lowerarm01": ("forearm", "forearm", 1), "lowerarm02": ("forearm", "forearm", 1), "wrist": ("forearm", "hand", 1),
-    "metacarpal": ("forearm", "hand", 1), "upperleg01": ("pelvis", "thigh", 0.9), "upperleg02": ("pelvis", "thigh", 1),
-    "lowerleg01": ("thigh", "shin", 1), "lowerleg02": ("thigh", "shin", 1), "foot": ("shin", "foot", 1),
-    "toe": ("foot", "toes", 1), "finger1": ("hand", "fingers", 0.3),
-    "finger-1": ("hand", "fingers", 0.7), "finger-2": ("hand", "fingers", 1), "finger-3": ("hand", "fingers", 1),
-}  # fmt: skip
+    "upperarm01": ("clavicle", "upperarm", 0.9),
+    "upperarm02": ("clavicle", "upperarm", 1),
+    "lowerarm01": ("forearm", "forearm", 1),
+    "lowerarm02": ("forearm", "forearm", 1),
+    "wrist": ("forearm", "hand", 1),
+    "metacarpal": ("forearm", "hand", 1),
+    "upperleg01": ("pelvis", "thigh", 0.9),
+    "upperleg02": ("pelvis", "thigh", 1),
+    "lowerleg01": ("thigh", "shin", 1),
+    "lowerleg02": ("thigh", "shin", 1),
+    "foot": ("shin", "foot", 1),
+    "toe": ("foot", "toes", 1),
+    "finger1": ("hand", "fingers", 0.3),
+    "finger-1": ("hand", "fingers", 0.7),
+    "finger-2": ("hand", "fingers", 1),
+    "finger-3": ("hand", "fingers", 1),
+}
 JOINT_BONES = {
-    "clavicle": "clavicle", "upperarm": "upperarm01", "forearm": "lowerarm01", "hand": "wrist", "fingers": "finger3-1",
-    "thigh": "upperleg01", "shin": "lowerleg01", "foot": "foot", "toes": "toe1-1",
-}  # fmt: skip
+    "clavicle": "clavicle",
+    "upperarm": "upperarm01",
+    "forearm": "lowerarm01",
+    "hand": "wrist",
+    "fingers": "finger3-1",
+    "thigh": "upperleg01",
+    "shin": "lowerleg01",
+    "foot": "foot",
+    "toes": "toe1-1",
+}
 
 
 @dataclass(frozen=True)
 class Body:
     """One person's shape, at rest.
 
-    vertices: (V, 3) m.  faces: (F, 3) int32.  skin: (V, 4) int32 bones and weights (V, 4).  along: (V, 4): how far
-    down the arm (0 shoulder, 1 elbow, 2 wrist, 3 finger tips), the leg, the trunk (0 crotch, 1 neck) and up the head
-    each vertex lies, NaN where it is on another part.  face: (V,) 0 none, 1 lips, 2 brows, 3 white of the eye, 4 iris.
+    vertices: (V, 3) m.
+    faces: (F, 3) int32.
+    skin: (V, 4) int32 bones and weights (V, 4).
+    along: (V, 4): how far down the arm (0 shoulder, 1 elbow, 2 wrist, 3 finger tips), the leg, the trunk (0 crotch, 1
+        neck) and up the head each vertex lies, NaN where it is on another part.
+    face: (V,) 0 none, 1 lips, 2 brows, 3 white of the eye, 4 iris.
     points: name -> (rest place (3,), bone weights (N,)) of every landmark.
-    hull: (P,) vertices that stand for the surface where the floor is concerned.  sole: m from the ankle to the floor.
+    hull: (P,) vertices that stand for the surface where the floor is concerned.
+    sole: m from the ankle to the floor.
     """
 
     vertices: np.ndarray
@@ -67,15 +98,18 @@ class Body:
 
 
 @cache
-def _anny():
-    """The model and its landmarks, loaded once; on its first use on a machine anny prepares its data for minutes."""
+def _anny() -> tuple[Any, Any]:
+    """Return the model and its landmarks, loaded once.
+
+    On its first use on a machine anny prepares its data for minutes.
+    """
     quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     with warnings.catch_warnings(), quiet[0], quiet[1]:
         warnings.simplefilter("ignore")
         import torch
         import warp
 
-        warp.config.quiet = True  # it reports to stdout
+        warp.config.quiet = True  # type: ignore[attr-defined]  # it reports to stdout; declared at run time alone
         import anny
         from anny.keypoints import KeypointsRegressor
 
@@ -85,7 +119,7 @@ def _anny():
 
 
 def make_body(phenotype: dict[str, float]) -> Body:
-    """The body of these phenotype values, each 0..1 (`PHENOTYPES`; gender 0 male, 1 female)."""
+    """Return the body of these phenotype values, each 0..1 (`PHENOTYPES`; gender 0 male, 1 female)."""
     import torch
 
     model, coco = _anny()
@@ -107,23 +141,40 @@ def make_body(phenotype: dict[str, float]) -> Body:
     faces = model.faces.numpy().astype(np.int32)
     ankle = bones.head[bones.joint["left_foot"], 2]
     return Body(
-        vertices, faces, which, weights, _along(bones, vertices, which), _face(model, vertices, points), bones, points,
-        _hull(vertices, dense, bones), float(ankle - vertices[:, 2].min()),
-    )  # fmt: skip
+        vertices,
+        faces,
+        which,
+        weights,
+        _along(bones, vertices, which),
+        _face(model, vertices, points),
+        bones,
+        points,
+        _hull(vertices, dense, bones),
+        float(ankle - vertices[:, 2].min()),
+    )
 
 
 def _bones(names: tuple[str, ...], parents: list[int], head: np.ndarray) -> Bones:
     rows = [_segment_of(name) for name in names]
-    joint = {"pelvis": 0, "waist": names.index("spine04"), "chest": names.index("spine02"),
-             "neck": names.index("neck01"),
-             "head": names.index("head")}  # fmt: skip
+    joint = {
+        "pelvis": 0,
+        "waist": names.index("spine04"),
+        "chest": names.index("spine02"),
+        "neck": names.index("neck01"),
+        "head": names.index("head"),
+    }
     for side in ("left", "right"):
         joint |= {f"{side}_{part}": names.index(f"{bone}.{side[0].upper()}") for part, bone in JOINT_BONES.items()}
     bones = Bones(
-        names, head, np.array(parents), np.array([AT[first] for first, _, _ in rows]),
-        np.array([AT[second] for _, second, _ in rows]), np.array([float(share) for _, _, share in rows]),
-        np.tile(np.eye(3), (len(SEGMENTS), 1, 1)), joint,
-    )  # fmt: skip
+        names,
+        head,
+        np.array(parents),
+        np.array([AT[first] for first, _, _ in rows]),
+        np.array([AT[second] for _, second, _ in rows]),
+        np.array([float(share) for _, _, share in rows]),
+        np.tile(np.eye(3), (len(SEGMENTS), 1, 1)),
+        joint,
+    )
     for side in ("left", "right"):
         _stand(bones, side, names)
     return bones
@@ -138,7 +189,7 @@ def _segment_of(name: str) -> tuple[str, str, float]:
     if bone.startswith("finger"):
         kind = "finger1" if bone.startswith("finger1") else f"finger-{bone[-1]}"
     first, second, share = LIMB_BONES["toe" if bone.startswith("toe") else kind]
-    first, second = (f"{side}_{part}" if part in LIMBS else part for part in (first, second))
+    first, second = (f"{side}_{part}" if part in LIMB_SEGMENTS else part for part in (first, second))
     return first, second, share
 
 
@@ -162,9 +213,17 @@ def _stand(bones: Bones, side: str, names: tuple[str, ...]) -> None:
     shin = between(place("foot") - place("lowerleg01"), down)
     ahead = place("toe2-1") - place("foot")
     foot = about(Z, -np.arctan2(ahead[0], -ahead[1]))
-    found = {"upperarm": arm, "forearm": turn @ forearm, "hand": hand, "fingers": hand, "thigh": thigh, "shin": shin,
-             "foot": foot, "toes": foot}  # fmt: skip
-    for name, rotation in found.items():
+    rotations = {
+        "upperarm": arm,
+        "forearm": turn @ forearm,
+        "hand": hand,
+        "fingers": hand,
+        "thigh": thigh,
+        "shin": shin,
+        "foot": foot,
+        "toes": foot,
+    }
+    for name, rotation in rotations.items():
         bones.neutral[AT[f"{side}_{name}"]] = rotation
 
 
@@ -173,7 +232,7 @@ EYE = {"inner": -0.014, "": 0.0, "outer": 0.017}  # m from the middle of the eye
 
 
 def _points(bones: Bones, vertices: np.ndarray, dense: np.ndarray, coco: dict[str, np.ndarray]) -> dict:
-    """Landmarks of blazepose33 and contact points, as virtual vertices."""
+    """Return landmarks of blazepose33 and contact points, as virtual vertices."""
 
     def regressed(name: str) -> tuple[np.ndarray, np.ndarray]:
         return coco[name] @ vertices, coco[name] @ dense
@@ -201,14 +260,14 @@ def _points(bones: Bones, vertices: np.ndarray, dense: np.ndarray, coco: dict[st
 
 
 def _mouth(vertices: np.ndarray, nose: np.ndarray) -> np.ndarray:
-    """The middle of the lips: the foremost point of the face between nose and chin."""
+    """Return the middle of the lips: the foremost point of the face between nose and chin."""
     near = (abs(vertices[:, 0]) < 0.006) & (vertices[:, 2] < nose[2] - 0.022) & (vertices[:, 2] > nose[2] - 0.055)
-    found = vertices[near]
-    return found[found[:, 1] <= np.quantile(found[:, 1], 0.3)].mean(0) if near.any() else nose - [0, -0.02, 0.035]
+    skin = vertices[near]
+    return skin[skin[:, 1] <= np.quantile(skin[:, 1], 0.3)].mean(0) if near.any() else nose - [0, -0.02, 0.035]
 
 
 def _along(bones: Bones, vertices: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """(V, 4), see Body.along."""
+    """Return (V, 4), see Body.along."""
     out = np.full((len(vertices), 4), np.nan)
     main = np.array([_segment_of(name)[1] for name in bones.names])[which[:, 0]]
     for side in ("left", "right"):
@@ -229,8 +288,8 @@ def _along(bones: Bones, vertices: np.ndarray, which: np.ndarray) -> np.ndarray:
     return out
 
 
-def _face(model, vertices: np.ndarray, points: dict) -> np.ndarray:
-    """(V,) what the features of the face are, see Body.face."""
+def _face(model: Any, vertices: np.ndarray, points: dict) -> np.ndarray:
+    """Return (V,) what the features of the face are, see Body.face."""
     out = np.zeros(len(vertices), np.int8)
     lips = (points["mouth_left"][0] + points["mouth_right"][0]) / 2
     offset = vertices - lips
@@ -252,7 +311,7 @@ def _face(model, vertices: np.ndarray, points: dict) -> np.ndarray:
 
 
 def _hull(vertices: np.ndarray, dense: np.ndarray, bones: Bones) -> np.ndarray:
-    """The outermost vertices of every segment in 26 directions, at rest: what can touch the floor."""
+    """Return the outermost vertices of every segment in 26 directions, at rest: what can touch the floor."""
     directions = np.array(list(np.ndindex(3, 3, 3)), float) - 1
     directions = directions[np.abs(directions).sum(1) > 0]
     main = bones.second[dense.argmax(1)]
@@ -261,10 +320,10 @@ def _hull(vertices: np.ndarray, dense: np.ndarray, bones: Bones) -> np.ndarray:
 
 
 def landmarks(body: Body, names: tuple[str, ...], turns: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(T, P, 3) m: the named landmarks under bone rotations (T, N, 3, 3) and places (T, N, 3)."""
+    """Return (T, P, 3) m: the named landmarks under bone rotations (T, N, 3, 3) and places (T, N, 3)."""
     dense = np.stack([body.points[name][1] for name in names])
     bones = np.argsort(-dense, 1, kind="stable")[:, :8].astype(np.int32)
     weights = np.take_along_axis(dense, bones, 1)
     weights /= weights.sum(1, keepdims=True)
-    rest = np.stack([body.points[name][0] for name in names])
-    return skin_clip(rest, bones, weights, turns, places, body.bones.head)
+    at_rest = np.stack([body.points[name][0] for name in names])
+    return skin_clip(at_rest, bones, weights, turns, places, body.bones.head)

@@ -7,6 +7,7 @@ angles are counted from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,25 +18,42 @@ from racctl.synth.rotate import X, Y, Z, about, about_vector, between, mirrored,
 
 # Segments, parents first. The upper arm hangs on the chest: its angles are to the trunk, whatever the collar bone does.
 PARENTS = {
-    "pelvis": "", "waist": "pelvis", "chest": "waist", "neck": "chest", "head": "neck",
-    "clavicle": "chest", "upperarm": "chest", "forearm": "upperarm", "hand": "forearm", "fingers": "hand",
-    "thigh": "pelvis", "shin": "thigh", "foot": "shin", "toes": "foot",
-}  # fmt: skip
+    "pelvis": "",
+    "waist": "pelvis",
+    "chest": "waist",
+    "neck": "chest",
+    "head": "neck",
+    "clavicle": "chest",
+    "upperarm": "chest",
+    "forearm": "upperarm",
+    "hand": "forearm",
+    "fingers": "hand",
+    "thigh": "pelvis",
+    "shin": "thigh",
+    "foot": "shin",
+    "toes": "foot",
+}
 CENTRE = ("pelvis", "waist", "chest", "neck", "head")
-LIMBS = tuple(name for name in PARENTS if name not in CENTRE)
-SEGMENTS = CENTRE + tuple(f"{side}_{name}" for side in ("left", "right") for name in LIMBS)
+LIMB_SEGMENTS = tuple(name for name in PARENTS if name not in CENTRE)
+SEGMENTS = CENTRE + tuple(f"{side}_{name}" for side in ("left", "right") for name in LIMB_SEGMENTS)
 AT = {name: place for place, name in enumerate(SEGMENTS)}
+
+Angle = Callable[[str], np.ndarray]  # a channel's name to its (T,) radians
 
 BENT = 0.03  # m that a knee or an elbow stands off the line of its limb, at least, when it is bent to reach something
 
 
 @dataclass(frozen=True)
 class Bones:
-    """The rig of one body. N bones, parents first.
+    """The rig of one body.
 
-    head: (N, 3) m, where each begins in the rest pose.  parent: (N,) int, -1 for the root.  first, second: (N,)
-    segments between whose rotations the bone turns, `share` (N,) of the way to the second.  neutral: (S, 3, 3), see
-    the module. joint: segment -> the bone at whose head it begins.
+    N bones, parents first.
+
+    head: (N, 3) m, where each begins in the rest pose.
+    parent: (N,) int, -1 for the root.
+    first, second: (N,) segments between whose rotations the bone turns, `share` (N,) of the way to the second.
+    neutral: (S, 3, 3), see the module.
+    joint: segment -> the bone at whose head it begins.
     """
 
     names: tuple[str, ...]
@@ -49,7 +67,7 @@ class Bones:
 
 
 def segment_rotations(angles: np.ndarray) -> np.ndarray:
-    """Angles (T, C) in degrees -> (T, S, 3, 3), each segment against its pose in neutral standing."""
+    """Turn angles (T, C) in degrees into (T, S, 3, 3), each segment against its pose in neutral standing."""
     turns = np.zeros((len(angles), len(SEGMENTS), 3, 3))
 
     def get(name: str) -> np.ndarray:
@@ -61,19 +79,23 @@ def segment_rotations(angles: np.ndarray) -> np.ndarray:
     turns[:, AT["neck"]] = turns[:, AT["chest"]] @ _bend(get, "neck", 0.5)
     turns[:, AT["head"]] = turns[:, AT["neck"]] @ _bend(get, "neck", 0.5)
     for side in ("left", "right"):
-        for name, local in _limb(lambda channel, side=side: get(f"{side}_{channel}")).items():
+
+        def of_limb(channel: str, side: str = side) -> np.ndarray:
+            return get(f"{side}_{channel}")
+
+        for name, local in _limb(of_limb).items():
             parent = PARENTS[name]
             above = turns[:, AT[parent if parent in CENTRE else f"{side}_{parent}"]]
             turns[:, AT[f"{side}_{name}"]] = above @ (local if side == "left" else mirrored(local))
     return turns
 
 
-def _bend(get, name: str, share: float) -> np.ndarray:
+def _bend(get: Angle, name: str, share: float) -> np.ndarray:
     return about(Z, share * get(f"{name}_turn")) @ about(Y, share * get(f"{name}_side")) @ about(X, share * get(name))
 
 
-def _limb(get) -> dict[str, np.ndarray]:
-    """The left limbs' segments against their parents; the right ones are the mirror images."""
+def _limb(get: Angle) -> dict[str, np.ndarray]:
+    """Return the left limbs' segments against their parents; the right ones are the mirror images."""
     elevation, plane = get("shoulder"), get("shoulder_plane")
     axis = np.stack([-np.cos(plane), -np.sin(plane), np.zeros_like(plane)], -1)
     shrug = get("shrug") + 0.22 * np.clip(elevation - 0.6, 0, None)  # the shoulder blade follows a raised arm
@@ -91,12 +113,15 @@ def _limb(get) -> dict[str, np.ndarray]:
 
 
 def bone_rotations(bones: Bones, turns: np.ndarray) -> np.ndarray:
-    """(T, S, 3, 3) -> (T, N, 3, 3), twists and the curve of the spine spread over the bones between two segments."""
+    """Turn rotations of segments (T, S, 3, 3) into those of bones (T, N, 3, 3).
+
+    Twists and the curve of the spine are spread over the bones between two segments.
+    """
     return blend(turns @ bones.neutral, bones.first, bones.second, bones.share)
 
 
-def part(rotations: np.ndarray, share: float) -> np.ndarray:
-    """A share of each rotation, about the same axis."""
+def part(rotations: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+    """Return a share of each rotation, about the same axis."""
     skew = np.stack(
         [
             rotations[..., 2, 1] - rotations[..., 1, 2],
@@ -110,16 +135,18 @@ def part(rotations: np.ndarray, share: float) -> np.ndarray:
 
 
 def bone_places(bones: Bones, turns: np.ndarray) -> np.ndarray:
-    """Rotations (T, N, 3, 3) -> heads (T, N, 3) in metres, the root's at the origin."""
+    """Return the heads (T, N, 3) in metres of bones turned by (T, N, 3, 3), the root's at the origin."""
     return chain(np.ascontiguousarray(turns), bones.head, bones.parent)
 
 
 def reach(bones: Bones, turns: np.ndarray, places: np.ndarray, limb: tuple[str, str, str], target: np.ndarray) -> None:
     """Bend a limb so that its end comes to `target` (T, 3); the segment rotations `turns` (T, S, 3, 3) change in place.
 
-    limb: the two segments and the end, such as left_thigh, left_shin, left_foot. places: (T, N, 3) as they are now. The
-    limb stays in the plane it bends in, and knees bend forward and elbows backward, whichever way the target is from a
-    limb that is nearly straight; a target out of reach gets as near as the stretched limb comes.
+    limb: the two segments and the end, such as left_thigh, left_shin, left_foot.
+    places: (T, N, 3) as they are now.
+
+    The limb stays in the plane it bends in, and knees bend forward and elbows backward, whichever way the target is
+    from a limb that is nearly straight; a target out of reach gets as near as the stretched limb comes.
     """
     upper, lower, end = (bones.joint[name] for name in limb)
     start, middle = places[:, upper], places[:, lower]

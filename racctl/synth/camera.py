@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from racctl.synth.plan import Camera, Picture, generator
+from racctl.synth.plan import Camera, PictureSettings, generator
 from racctl.synth.rotate import X, Y, Z, about, apply
 
 NEAREST = 1.0  # m
-ROOM = 0.4  # m that the lens keeps from the nearest part of the person
+LENS_CLEARANCE = 0.4  # m that the lens keeps from the nearest part of the person
 
 
 @dataclass(frozen=True)
-class View:
-    """The camera of every frame. turns: (T, 3, 3) world to camera (x right, y down, z away).  places: (T, 3) m.
-    focal: pixels.  size: width and height in pixels."""
+class CameraView:
+    """The camera of every frame.
+
+    turns: (T, 3, 3) world to camera (x right, y down, z away).
+    places: (T, 3) m.
+    focal: pixels.
+    size: width and height in pixels.
+    """
 
     turns: np.ndarray
     places: np.ndarray
@@ -29,21 +34,23 @@ class View:
         return bool(np.ptp(self.turns, axis=0).max() == 0)
 
     def see(self, points: np.ndarray) -> np.ndarray:
-        """World (T, P, 3) m -> (T, P, 3): x, y in pixels, depth in metres."""
+        """Project points (T, P, 3) m of the world to (T, P, 3): x, y in pixels, depth in metres."""
         seen = np.einsum("tij,tpj->tpi", self.turns, points - self.places[:, None])
         depth = np.maximum(seen[..., 2:], 1e-3)
         middle = np.array(self.size) / 2
         return np.concatenate([seen[..., :2] / depth * self.focal + middle, seen[..., 2:]], -1)
 
 
-def set_up(camera: Camera, picture: Picture, points: np.ndarray, fps: float, seed: tuple[int, int]) -> View:
+def set_up(
+    camera: Camera, picture: PictureSettings, points: np.ndarray, fps: float, seed: tuple[int, int]
+) -> CameraView:
     """Place the camera so that `points` (T, P, 3), the person in all frames, fill the picture as planned."""
     low, high = points.min((0, 1)), points.max((0, 1))
     aim = (low + high) / 2
     size = (picture.width, picture.height)
     focal = camera.focal * picture.height
     every = points[:: max(1, len(points) // 60)]
-    distance, nearest = 3.0, max(NEAREST, ROOM + _toward(camera, every - aim))
+    distance, nearest = 3.0, max(NEAREST, LENS_CLEARANCE + _toward(camera, every - aim))
     for _ in range(8):
         view = _view(camera, aim, distance, focal, size, np.zeros((len(every), 3)))
         seen = view.see(every)[..., :2] - np.array(size) / 2
@@ -53,14 +60,14 @@ def set_up(camera: Camera, picture: Picture, points: np.ndarray, fps: float, see
 
 
 def _toward(camera: Camera, points: np.ndarray) -> float:
-    """m: how far the person reaches towards the camera."""
+    """Return how far the person reaches towards the camera, m."""
     azimuth = np.deg2rad(camera.azimuth)
     return float((points @ np.array([np.sin(azimuth), -np.cos(azimuth), 0])).max())
 
 
 def _view(
     camera: Camera, aim: np.ndarray, distance: float, focal: float, size: tuple[int, int], unrest: np.ndarray
-) -> View:
+) -> CameraView:
     azimuth = np.deg2rad(camera.azimuth)
     rise = np.clip(camera.height - aim[2], -0.85 * distance, 0.85 * distance)
     flat = np.sqrt(distance**2 - rise**2)
@@ -78,11 +85,11 @@ def _view(
         @ tilt
         @ still
     )
-    return View(turns, np.tile(place, (len(unrest), 1)), focal, size)
+    return CameraView(turns, np.tile(place, (len(unrest), 1)), focal, size)
 
 
 def _unrest(camera: Camera, frames: int, fps: float, seed: tuple[int, int]) -> np.ndarray:
-    """(T, 3) radians of pan, tilt and roll: a slow swing there and back, and an unsteady hand."""
+    """Return (T, 3) radians of pan, tilt and roll: a slow swing there and back, and an unsteady hand."""
     time = np.arange(frames) / fps
     out = np.zeros((frames, 3))
     period = 12.0
@@ -96,7 +103,9 @@ def _unrest(camera: Camera, frames: int, fps: float, seed: tuple[int, int]) -> n
     return out
 
 
-def hip_centred(view: View, points: np.ndarray, hips: np.ndarray) -> np.ndarray:
-    """World (T, P, 3) -> metres in the camera's axes around the middle of the hips (T, 3), as BlazePose's world
-    landmarks are."""
+def hip_centred(view: CameraView, points: np.ndarray, hips: np.ndarray) -> np.ndarray:
+    """Turn points (T, P, 3) of the world into metres in the camera's axes around the middle of the hips.
+
+    hips is (T, 3). BlazePose's world landmarks are like that.
+    """
     return apply(view.turns[:, None], points - hips[:, None])

@@ -13,44 +13,54 @@ from racctl import __version__
 from racctl.contracts import Meta, Pose, step
 from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.body import Body, landmarks, make_body
-from racctl.synth.camera import View, hip_centred, set_up
+from racctl.synth.camera import CameraView, hip_centred, set_up
 from racctl.synth.ground import Placed, stand
 from racctl.synth.motion import Bout, Timeline, timeline
 from racctl.synth.plan import Person, Plan, generator
-from racctl.synth.render import OTHER, PERSON, actor, shots
+from racctl.synth.render import BYSTANDER_LABEL, PERSON_LABEL, Actor, actor, shots
 from racctl.synth.rotate import about, apply
 
 TICKS = 90000  # per second, of the video's clock
-STEADY = "mbtree=0:rc-lookahead=0"  # with its AVX2 code x264's macroblock tree gives other bytes every time
+X264_PARAMS = "mbtree=0:rc-lookahead=0"  # with its AVX2 code x264's macroblock tree gives other bytes every time
 INSIDE = 0.13  # m that a landmark may lie under the skin it is seen by
-HIDDEN = 0.2  # score of a landmark that is in the picture, but behind something
+HIDDEN_SCORE = 0.2  # score of a landmark that is in the picture, but behind something
 FIRM = 4  # decimals that truth is rounded to, so that the last bits of different processors do not show
 
-Row = tuple[int, int, float, float, str, str]  # start, stop in frames, start, stop in seconds, label, kind
+RepetitionRow = tuple[int, int, float, float, str, str]  # start, stop in frames, start, stop in seconds, label, kind
 
 
 @dataclass(frozen=True)
 class Played:
-    """A plan in three dimensions. world: (T, 33, 3) m, in the room.  pixels: (T, 33, 3) x, y in pixels, depth in m."""
+    """A plan in three dimensions.
+
+    world: (T, 33, 3) m, in the room.
+    pixels: (T, 33, 3) x, y in pixels, depth in m.
+    """
 
     body: Body
     timeline: Timeline
     placed: Placed
-    view: View
+    view: CameraView
     world: np.ndarray
     pixels: np.ndarray
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One clip with everything that is true of it. video: the bytes of an mp4, empty for pose alone.  mask: (T, H, W)
-    uint8 or None.  pose: blazepose33, the truth.  reps: see `Row`, counted and not.  label: (T,) class of every frame.
-    camera: see `camera_record`, over the frames of the recording."""
+class SynthClip:
+    """One clip with everything that is true of it.
+
+    video: the bytes of an mp4, empty for pose alone.
+    mask: (T, H, W) uint8 or None.
+    pose: blazepose33, the truth.
+    reps: see `RepetitionRow`, counted and not.
+    label: (T,) class of every frame.
+    camera: see `camera_record`, over the frames of the recording.
+    """
 
     name: str
     plan: Plan
     pose: Pose
-    reps: list[Row]
+    reps: list[RepetitionRow]
     label: list[str]
     camera: Meta
     video: bytes = b""
@@ -63,7 +73,10 @@ class Clip:
 
 
 def play(plan: Plan, body: Body | None = None, seconds: float | None = None) -> Played:
-    """Move the body through its bouts and set up the camera. body: instead of the one that the plan describes."""
+    """Move the body through its bouts and set up the camera.
+
+    body: instead of the one that the plan describes.
+    """
     body = body or make_body(plan.person.phenotype)
     moves = timeline(list(plan.bouts), plan.picture.fps, generator(plan.seed, plan.number, 7), seconds)
     placed = stand(body, moves.track)
@@ -72,49 +85,51 @@ def play(plan: Plan, body: Body | None = None, seconds: float | None = None) -> 
     return Played(body, moves, placed, view, world, view.see(world))
 
 
-def render_clip(plan: Plan, name: str, seconds: float | None = None) -> Clip:
-    """The whole clip: video, masks and truth."""
+def render_clip(plan: Plan, name: str, seconds: float | None = None) -> SynthClip:
+    """Return the whole clip: video, masks and truth."""
     played = play(plan, seconds=seconds)
-    kept = _kept_frames(plan, len(played.world))
-    actors = [actor(played.body, played.placed, plan.person, PERSON)]
-    if plan.other and plan.other_bout:
-        actors.append(_second_person(plan, plan.other, plan.other_bout, played))
+    recorded = _kept_frames(plan, len(played.world))
+    actors = [actor(played.body, played.placed, plan.person, PERSON_LABEL)]
+    if plan.bystander and plan.bystander_bout:
+        actors.append(_second_person(plan, plan.bystander, plan.bystander_bout, played))
     frames, masks, fronts, owners = [], [], [], []
-    wanted = set(kept.tolist())
+    frame_numbers = set(recorded.tolist())
     for t, shot in enumerate(shots(plan, actors, played.view, played.timeline.props, played.pixels)):
-        if t in wanted:
+        if t in frame_numbers:
             frames.append(shot.image)
             masks.append(shot.mask)
             fronts.append(shot.front)
             owners.append(shot.by)
-    stamps = np.round(played.timeline.time[kept] * TICKS).astype(np.int64)
+    stamps = np.round(played.timeline.time[recorded] * TICKS).astype(np.int64)
     video = encode(frames, stamps, plan.picture.fps, plan.picture.crf)
-    score = visibility(played.pixels[kept], np.stack(fronts), np.stack(owners), played.view.size)
+    score = visibility(played.pixels[recorded], np.stack(fronts), np.stack(owners), played.view.size)
     source = {"name": f"{name}.mp4", "sha256": hashlib.sha256(video).hexdigest()}
-    pose = truth(plan, played, kept, stamps / TICKS, score, name, source)
-    label = [played.timeline.label[t] for t in kept]
-    return Clip(
+    pose = truth(plan, played, recorded, stamps / TICKS, score, name, source)
+    label = [played.timeline.label[t] for t in recorded]
+    return SynthClip(
         name,
         plan,
         pose,
         rows(played.timeline, pose.time),
         label,
-        camera_record(played.view, kept),
+        camera_record(played.view, recorded),
         video,
         np.stack(masks),
     )
 
 
 def _kept_frames(plan: Plan, frames: int) -> np.ndarray:
-    """The frames that the recording has: some are missing where the plan says so, never the first."""
+    """Return the frames that the recording has: some are missing where the plan says so, never the first."""
     lost = generator(plan.seed, plan.number, 10).random(frames) < plan.picture.dropped
     lost[0] = False
     return np.flatnonzero(~lost)
 
 
-def _second_person(plan: Plan, person: Person, bout: Bout, played: Played, body: Body | None = None):
-    """Somebody else, idle, beside or behind the person and for as long. body: instead of the one that the plan
-    describes."""
+def _second_person(plan: Plan, person: Person, bout: Bout, played: Played, body: Body | None = None) -> Actor:
+    """Put in somebody else, idle, beside or behind the person and for as long.
+
+    body: instead of the one that the plan describes.
+    """
     body = body or make_body(person.phenotype)
     rng = generator(plan.seed, plan.number, 11)
     again = replace(bout, repetitions=bout.repetitions * 200)
@@ -129,28 +144,31 @@ def _second_person(plan: Plan, person: Person, bout: Bout, played: Played, body:
     middle = placed.places[:, 0].mean(0) * [1, 1, 0]
     use = np.minimum(np.arange(frames), len(placed.places) - 1)
     moved = Placed(turn @ placed.turns[use], apply(turn, placed.places[use] - middle) + spot)
-    return actor(body, moved, person, OTHER)
+    return actor(body, moved, person, BYSTANDER_LABEL)
 
 
 def visibility(pixels: np.ndarray, front: np.ndarray, by: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(T, 33) score: 1 seen, `HIDDEN` behind something or behind one's own body, 0 outside the picture."""
+    """Return (T, 33) score: 1 seen, `HIDDEN_SCORE` behind something or behind one's own body, 0 outside the picture."""
     inside = (pixels[..., :2] >= 0).all(-1) & (pixels[..., :2] < np.array(size)).all(-1) & (pixels[..., 2] > 0)
-    slack = np.where(by == PERSON, INSIDE, 0.03)
+    slack = np.where(by == PERSON_LABEL, INSIDE, 0.03)
     seen = front >= pixels[..., 2] - slack
-    return np.where(inside, np.where(seen, 1.0, HIDDEN), 0.0).astype(np.float32)
+    return np.where(inside, np.where(seen, 1.0, HIDDEN_SCORE), 0.0).astype(np.float32)
 
 
 def truth(
-    plan: Plan, played: Played, kept: np.ndarray, time: np.ndarray, score: np.ndarray, name: str, source: Meta
+    plan: Plan, played: Played, recorded: np.ndarray, time: np.ndarray, score: np.ndarray, name: str, source: Meta
 ) -> Pose:
-    """racctl.pose/1 with blazepose33: xyz in pixels (z against the middle of the hips, on the scale of x), world in
-    metres in the camera's axes around the hips, score as `visibility` has it (coordinates are known there too)."""
+    """Return the truth as racctl.pose/1 with blazepose33.
+
+    Xyz in pixels (z against the middle of the hips, on the scale of x), world in metres in the camera's axes around the
+    hips, score as `visibility` has it (coordinates are known there too).
+    """
     hips = [BLAZEPOSE33.index(joint) for joint in ("left_hip", "right_hip")]
-    pixels, world = played.pixels[kept], played.world[kept]
+    pixels, world = played.pixels[recorded], played.world[recorded]
     middle = pixels[:, hips, 2].mean(1)[:, None]
     depth = (pixels[..., 2] - middle) * (played.view.focal / middle)
-    view = View(played.view.turns[kept], played.view.places[kept], played.view.focal, played.view.size)
-    frames = len(kept)
+    view = CameraView(played.view.turns[recorded], played.view.places[recorded], played.view.focal, played.view.size)
+    frames = len(recorded)
     source = {
         **source,
         "fps": plan.picture.fps,
@@ -158,11 +176,11 @@ def truth(
         "width": plan.picture.width,
         "height": plan.picture.height,
     }
-    made = step("synth", __version__, seed=plan.seed, number=plan.number)
+    entry = step("synth", __version__, seed=plan.seed, number=plan.number)
     meta = {
         "clip": name,
         "source": source,
-        "steps": [made],
+        "steps": [entry],
         "topology": "blazepose33",
         "scale": "pixels",
         "truth": True,
@@ -170,35 +188,45 @@ def truth(
     return Pose(
         xyz=_firm(np.concatenate([pixels[..., :2], depth[..., None]], -1), 2)[:, None],
         world=_firm(hip_centred(view, world, world[:, hips].mean(1)), FIRM)[:, None],
-        score=score[:, None], frame=np.arange(frames), time=time, track=np.zeros(1, np.int32), meta=meta,
-    ).check(name)  # fmt: skip
+        score=score[:, None],
+        frame=np.arange(frames),
+        time=time,
+        track=np.zeros(1, np.int32),
+        meta=meta,
+    ).check(name)
 
 
 def _firm(array: np.ndarray, decimals: int) -> np.ndarray:
     return np.round(array, decimals).astype(np.float32) + np.float32(0)  # + 0: no negative zero
 
 
-def camera_record(view: View, kept: np.ndarray) -> Meta:
-    """The camera as JSON: one pose for a still camera, one per frame for a moving one."""
-    keep = kept[:1] if view.still else kept
+def camera_record(view: CameraView, recorded: np.ndarray) -> Meta:
+    """Return the camera as JSON: one pose for a still camera, one per frame for a moving one."""
+    keep = recorded[:1] if view.still else recorded
     return {
-        "focal": round(view.focal, 4), "size": list(view.size),
-        "world_to_camera": np.round(view.turns[keep], 6).tolist(), "position": np.round(view.places[keep], 5).tolist(),
-    }  # fmt: skip
+        "focal": round(view.focal, 4),
+        "size": list(view.size),
+        "world_to_camera": np.round(view.turns[keep], 6).tolist(),
+        "position": np.round(view.places[keep], 5).tolist(),
+    }
 
 
-def rows(moves: Timeline, time: np.ndarray) -> list[Row]:
-    """Repetitions in frames of the recording; one of which no frame is left is not there."""
-    found = []
+def rows(moves: Timeline, time: np.ndarray) -> list[RepetitionRow]:
+    """Return the repetitions in frames of the recording, without those of which no frame is left."""
+    repetitions = []
     for start, stop, label, kind in moves.reps:
         first, last = (int(k) for k in np.searchsorted(time, (start - 1e-6, stop - 1e-6)))
         if last > first and kind != "held":
-            found.append((first, last, round(start, 5), round(stop, 5), label, kind))
-    return found
+            repetitions.append((first, last, round(start, 5), round(stop, 5), label, kind))
+    return repetitions
 
 
 def encode(frames: list[np.ndarray], stamps: np.ndarray, fps: float, crf: int) -> bytes:
-    """H.264 in mp4. frames: (H, W, 3) uint8 each, even sides.  stamps: (T,) presentation times in ticks."""
+    """Encode frames as H.264 in MP4.
+
+    frames: (H, W, 3) uint8 each, even sides.
+    stamps: (T,) presentation times in ticks.
+    """
     import av  # here, so that poses can be made where it is not installed
 
     buffer = io.BytesIO()
@@ -208,7 +236,7 @@ def encode(frames: list[np.ndarray], stamps: np.ndarray, fps: float, crf: int) -
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.thread_count = 1
-        stream.options = {"crf": str(crf), "preset": "veryfast", "x264-params": STEADY}
+        stream.options = {"crf": str(crf), "preset": "veryfast", "x264-params": X264_PARAMS}
         for image, stamp in zip(frames, stamps, strict=True):
             picture = av.VideoFrame.from_ndarray(image, "rgb24")
             picture.pts, picture.time_base = int(stamp), Fraction(1, TICKS)

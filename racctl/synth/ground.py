@@ -12,14 +12,21 @@ from racctl.synth.body import Body
 from racctl.synth.bones import AT, bone_places, bone_rotations, part, reach, segment_rotations
 from racctl.synth.channels import INDEX
 from racctl.synth.kernels import skin_clip
-from racctl.synth.movements import GROUPS, sides
+from racctl.synth.movements import CONTACT_GROUPS, sides
 from racctl.synth.rotate import X, Y, Z, about, apply
 
 HEIGHT = {"toes": 0.03, "hand": 0.05, "elbow": 0.045, "knee": 0.06}  # m from the joint to what it rests on
-SEGMENT = {"foot": "foot", "toes": "toes", "hand": "hand", "elbow": "forearm", "knee": "shin", "grip": "fingers"}
-LEG, ARM = ("thigh", "shin", "foot"), ("upperarm", "forearm", "hand")
+CONTACT_SEGMENTS = {
+    "foot": "foot",
+    "toes": "toes",
+    "hand": "hand",
+    "elbow": "forearm",
+    "knee": "shin",
+    "grip": "fingers",
+}
+LEG_SEGMENTS, ARM_SEGMENTS = ("thigh", "shin", "foot"), ("upperarm", "forearm", "hand")
 SETTLE = 0.12  # s in which a contact takes hold
-SPREAD = 0.4  # radians that the fingers of a flat hand are straightened from anny's rest pose
+FINGER_SPREAD = 0.4  # radians that the fingers of a flat hand are straightened from anny's rest pose
 FLAT_HAND = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])  # left palm down, fingers to -y
 HELD_AT = {"bar": 2.6, "horse": 1.15}  # m above the floor, where the grips are
 BENCH = 0.45  # m
@@ -27,10 +34,14 @@ BENCH = 0.45  # m
 
 @dataclass(frozen=True)
 class Track:
-    """The angles of a clip and what holds the body. angles: (T, C) degrees.  touch: (T,) index into `touches`.
-    stance: name -> (T,) weight 0..1 of being held by the bar, the horse, the bench or the back.  level: (T,) index
-    into `levels`,
-    -1 for none, with its weight `tilt` (T,).  rate: frames/s of the sampling."""
+    """The angles of a clip and what holds the body.
+
+    angles: (T, C) degrees.
+    touch: (T,) index into `touches`.
+    stance: name -> (T,) weight 0..1 of being held by the bar, the horse, the bench or the back.
+    level: (T,) index into `levels`, -1 for none, with its weight `tilt` (T,).
+    rate: frames/s of the sampling.
+    """
 
     angles: np.ndarray
     touch: np.ndarray
@@ -79,9 +90,9 @@ def _kind(contact: str) -> str:
 
 
 def _point(body: Body, name: str) -> int:
-    """The bone at whose head a contact lies."""
+    """Return the bone at whose head a contact lies."""
     side, kind = name.split("_")
-    return body.bones.joint[f"{side}_{SEGMENT[kind]}"]
+    return body.bones.joint[f"{side}_{CONTACT_SEGMENTS[kind]}"]
 
 
 def _height(body: Body, name: str) -> float:
@@ -89,29 +100,33 @@ def _height(body: Body, name: str) -> float:
 
 
 def _weight(track: Track, name: str) -> np.ndarray:
-    """(T,) how firmly a contact holds: 1 in its frames, eased in and out."""
+    """Return (T,) how firmly a contact holds: 1 in its frames, eased in and out."""
     on = np.array([name in sides(touch) for touch in track.touches], float)[track.touch]
     return np.minimum(gaussian_filter1d(on, SETTLE * track.rate / 2, mode="nearest"), 1.0)
 
 
 def _tilt(body: Body, track: Track, turns: np.ndarray, weights: dict[str, np.ndarray]) -> None:
-    """Turn the whole body about its lateral axis until both contacts of its `level` are at their heights; a foot in
-    the air does not count."""
+    """Turn the whole body about its lateral axis until both contacts of its `level` are at their heights.
+
+    A foot in the air does not count.
+    """
     for index, pair in enumerate(track.levels):
         rows = np.flatnonzero(track.level == index)
         if not len(rows):
             continue
         places = bone_places(body.bones, bone_rotations(body.bones, turns[rows]))
-        shares = [np.stack([weights.get(n, np.zeros(len(turns)))[rows] for n in GROUPS[g]], 1) + 1e-3 for g in pair]
-        points = [places[:, [_point(body, n) for n in GROUPS[g]]] for g in pair]
+        shares = [
+            np.stack([weights.get(n, np.zeros(len(turns)))[rows] for n in CONTACT_GROUPS[g]], 1) + 1e-3 for g in pair
+        ]
+        points = [places[:, [_point(body, n) for n in CONTACT_GROUPS[g]]] for g in pair]
         first, second = (np.average(p, 1, np.repeat(s[..., None], 3, -1)) for p, s in zip(points, shares, strict=True))
-        rise = _height(body, GROUPS[pair[0]][0]) - _height(body, GROUPS[pair[1]][0])
+        rise = _height(body, CONTACT_GROUPS[pair[0]][0]) - _height(body, CONTACT_GROUPS[pair[1]][0])
         yaw = np.deg2rad(track.angles[rows, INDEX["yaw"]])
         span = apply(about(Z, -yaw), first - second)
         size = np.hypot(span[:, 1], span[:, 2])
-        wanted = np.arcsin(np.clip(rise / size, -1, 1))
+        goal = np.arcsin(np.clip(rise / size, -1, 1))
         now = np.arctan2(span[:, 2], -span[:, 1])  # heads lie towards -y
-        turn = about(Z, yaw) @ about(X, -(wanted - now) * track.tilt[rows]) @ about(Z, -yaw)
+        turn = about(Z, yaw) @ about(X, -(goal - now) * track.tilt[rows]) @ about(Z, -yaw)
         turns[rows] = turn[:, None] @ turns[rows]
 
 
@@ -134,12 +149,14 @@ def _flatten(turns: np.ndarray, weights: dict[str, np.ndarray]) -> None:
         goal = about(Z, heading) @ flat
         turns[:, segment] = turns[:, segment] @ part(np.swapaxes(turns[:, segment], -1, -2) @ goal, weight)
         tip = AT[f"{side}_{'toes' if kind == 'foot' else 'fingers'}"]
-        along = turns[:, segment] @ (np.eye(3) if kind == "foot" else about(Y, -SPREAD if side == "left" else SPREAD))
+        along = turns[:, segment] @ (
+            np.eye(3) if kind == "foot" else about(Y, -FINGER_SPREAD if side == "left" else FINGER_SPREAD)
+        )
         turns[:, tip] = turns[:, tip] @ part(np.swapaxes(turns[:, tip], -1, -2) @ along, weight)
 
 
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    """Half-open runs of True."""
+    """Return the half-open runs of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -147,7 +164,10 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
 def _root(
     body: Body, track: Track, turns: np.ndarray, places: np.ndarray, weights: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """(T, 3) the root's place: contacts keep theirs, and the lowest point of the body touches what it rests on."""
+    """Return (T, 3) the root's place.
+
+    Contacts keep theirs, and the lowest point of the body touches what it rests on.
+    """
     root = np.zeros((len(places), 3))
     root[:, :2] = _horizontal(body, track, places)
     whole = bone_rotations(body.bones, turns)
@@ -168,34 +188,36 @@ def _root(
 
 
 def _held_by(body: Body, places: np.ndarray, weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(T, 3) m: the mean place of the hands that hold on, and the place that these hands had at first."""
-    names = GROUPS["grips"]
+    """Return (T, 3) m: the mean place of the hands that hold on, and the place that these hands had at first."""
+    names = CONTACT_GROUPS["grips"]
     share = np.stack([weights.get(name, np.zeros(len(places))) for name in names], 1)[..., None] + 1e-6
     hands = places[:, [_point(body, name) for name in names]]
     return (hands * share).sum(1) / share.sum(1), (hands[:1] * share).sum(1) / share.sum(1)
 
 
 def _trunk(body: Body) -> np.ndarray:
-    """The vertices of the hull that lie on a bench."""
+    """Return the vertices of the hull that lie on a bench."""
     return body.hull[np.isin(body.bones.second[body.skin[body.hull, 0]], [AT[name] for name in ("waist", "chest")])]
 
 
 def _seat(body: Body) -> np.ndarray:
-    """The vertices of the hull that one sits and lies on."""
+    """Return the vertices of the hull that one sits and lies on."""
     on = [AT[name] for name in ("pelvis", "waist", "chest", "neck", "head")]
     leg = np.nan_to_num(body.along[body.hull, 1], nan=9.0)
     return body.hull[np.isin(body.bones.second[body.skin[body.hull, 0]], on) | (leg < 0.25)]
 
 
 def lowest(body: Body, rows: np.ndarray, turns: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """(T,) m: the height of the lowest of the vertices `rows` under bone rotations (T, N, 3, 3) and places (T, N,
-    3)."""
-    rest, bones, weights = body.vertices[rows], body.skin[rows], body.weights[rows]
-    return skin_clip(rest, bones, weights, turns, places, body.bones.head)[..., 2].min(1)
+    """Return (T,) m: the height of the lowest of the vertices `rows`.
+
+    turns and places are the bones', (T, N, 3, 3) and (T, N, 3).
+    """
+    vertices, bones, weights = body.vertices[rows], body.skin[rows], body.weights[rows]
+    return skin_clip(vertices, bones, weights, turns, places, body.bones.head)[..., 2].min(1)
 
 
 def _horizontal(body: Body, track: Track, places: np.ndarray) -> np.ndarray:
-    """(T, 2): within each stretch the first contact stays where the stretch found it."""
+    """Return (T, 2): within each stretch the first contact stays where the stretch found it."""
     out = np.zeros((len(places), 2))
     yaw = np.deg2rad(track.angles[:, INDEX["yaw"]])
     ahead, aside = (track.angles[:, INDEX[name]] / 100 for name in ("forward", "sideways"))
@@ -216,8 +238,10 @@ def _horizontal(body: Body, track: Track, places: np.ndarray) -> np.ndarray:
 
 
 def _anchor(body: Body, name: str, weight: np.ndarray, places: np.ndarray, track: Track) -> np.ndarray:
-    """(T, 3) where a contact should be: its mean place over each of its stretches, on the floor or in the hand's
-    height."""
+    """Return (T, 3) where a contact should be.
+
+    Its mean place over each of its stretches, on the floor or in the hand's height.
+    """
     point = places[:, _point(body, name)]
     target = point.copy()
     raised = max((track.stance.get(n, np.zeros(1)).max() for n in HELD_AT), default=0) > 0.5
@@ -241,6 +265,7 @@ def _anchor(body: Body, name: str, weight: np.ndarray, places: np.ndarray, track
 def _hold(body: Body, turns: np.ndarray, places: np.ndarray, name: str, weight: np.ndarray, target: np.ndarray) -> None:
     """Bend the limb so that the contact comes to its target, as far as the contact holds."""
     side, kind = name.split("_")
-    limb = tuple(f"{side}_{segment}" for segment in (LEG if kind in ("foot", "toes") else ARM))
+    upper, lower, tip = LEG_SEGMENTS if kind in ("foot", "toes") else ARM_SEGMENTS
+    limb = (f"{side}_{upper}", f"{side}_{lower}", f"{side}_{tip}")
     end, point = places[:, body.bones.joint[limb[2]]], places[:, _point(body, name)]
     reach(body.bones, turns, places, limb, end + weight[:, None] * (target - point))

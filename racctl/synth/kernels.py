@@ -7,17 +7,31 @@ from numba import njit
 
 
 @njit(cache=True)
-def skin_clip(rest, bones, weights, turns, places, heads):  # pragma: no cover (compiled)
-    """Linear blend skinning of P points over T frames. rest (P, 3), bones (P, B) int32, weights (P, B), turns (T, N,
-    3, 3), places and heads (T, N, 3), (N, 3) -> (T, P, 3)."""
-    out = np.zeros((turns.shape[0], rest.shape[0], 3))
+def skin_clip(  # pragma: no cover (compiled)
+    vertices: np.ndarray,
+    bones: np.ndarray,
+    weights: np.ndarray,
+    turns: np.ndarray,
+    places: np.ndarray,
+    heads: np.ndarray,
+) -> np.ndarray:
+    """Move P points with their bones over T frames (linear blend skinning); returns (T, P, 3).
+
+    vertices: (P, 3) at rest.
+    bones: (P, B) int32.
+    weights: (P, B).
+    turns: (T, N, 3, 3).
+    places: (T, N, 3).
+    heads: (N, 3).
+    """
+    out = np.zeros((turns.shape[0], vertices.shape[0], 3))
     for t in range(turns.shape[0]):
-        for v in range(rest.shape[0]):
+        for v in range(vertices.shape[0]):
             for k in range(bones.shape[1]):
                 w = weights[v, k]
                 if w > 0.0:
                     b = bones[v, k]
-                    x, y, z = rest[v, 0] - heads[b, 0], rest[v, 1] - heads[b, 1], rest[v, 2] - heads[b, 2]
+                    x, y, z = vertices[v, 0] - heads[b, 0], vertices[v, 1] - heads[b, 1], vertices[v, 2] - heads[b, 2]
                     for i in range(3):
                         out[t, v, i] += w * (
                             turns[t, b, i, 0] * x + turns[t, b, i, 1] * y + turns[t, b, i, 2] * z + places[t, b, i]
@@ -26,25 +40,37 @@ def skin_clip(rest, bones, weights, turns, places, heads):  # pragma: no cover (
 
 
 @njit(cache=True)
-def scale(turn, share):  # pragma: no cover (compiled)
+def scale(  # pragma: no cover (compiled)
+    turn: np.ndarray,
+    share: float,
+) -> None:
     """Make a rotation (3, 3) a share of itself, about the same axis, in place."""
     x, y, z = turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]
     size = np.sqrt(x * x + y * y + z * z)
     angle = share * np.arctan2(size, turn[0, 0] + turn[1, 1] + turn[2, 2] - 1.0)
     size = max(size, 1e-12)
     x, y, z = x / size, y / size, z / size
-    sin, rest = np.sin(angle), 1.0 - np.cos(angle)
-    turn[0, 0], turn[1, 1] = 1.0 - rest * (y * y + z * z), 1.0 - rest * (x * x + z * z)
-    turn[2, 2] = 1.0 - rest * (x * x + y * y)
-    turn[0, 1], turn[1, 0] = rest * x * y - sin * z, rest * x * y + sin * z
-    turn[0, 2], turn[2, 0] = rest * x * z + sin * y, rest * x * z - sin * y
-    turn[1, 2], turn[2, 1] = rest * y * z - sin * x, rest * y * z + sin * x
+    sin, versine = np.sin(angle), 1.0 - np.cos(angle)
+    turn[0, 0], turn[1, 1] = 1.0 - versine * (y * y + z * z), 1.0 - versine * (x * x + z * z)
+    turn[2, 2] = 1.0 - versine * (x * x + y * y)
+    turn[0, 1], turn[1, 0] = versine * x * y - sin * z, versine * x * y + sin * z
+    turn[0, 2], turn[2, 0] = versine * x * z + sin * y, versine * x * z - sin * y
+    turn[1, 2], turn[2, 1] = versine * y * z - sin * x, versine * y * z + sin * x
 
 
 @njit(cache=True)
-def blend(whole, first, second, share):  # pragma: no cover (compiled)
-    """Rotations between those of two segments: whole (T, S, 3, 3), first, second (N,) segments, share (N,) of the way
-    from one to the other -> (T, N, 3, 3)."""
+def blend(  # pragma: no cover (compiled)
+    whole: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    share: np.ndarray,
+) -> np.ndarray:
+    """Blend the rotations between those of two segments; returns (T, N, 3, 3).
+
+    whole: (T, S, 3, 3).
+    first, second: (N,) segments.
+    share: (N,) of the way from one to the other.
+    """
     out = np.empty((whole.shape[0], first.shape[0], 3, 3))
     like = np.arange(first.shape[0])  # the bones of a hand turn alike: each such rotation is worked out once
     for n in range(len(like)):
@@ -73,8 +99,17 @@ def blend(whole, first, second, share):  # pragma: no cover (compiled)
 
 
 @njit(cache=True)
-def chain(turns, heads, parents):  # pragma: no cover (compiled)
-    """Where bones begin: turns (T, N, 3, 3), heads (N, 3) at rest, parents (N,) -> (T, N, 3), the root's at 0."""
+def chain(  # pragma: no cover (compiled)
+    turns: np.ndarray,
+    heads: np.ndarray,
+    parents: np.ndarray,
+) -> np.ndarray:
+    """Return where bones begin, (T, N, 3), the root's at 0.
+
+    turns: (T, N, 3, 3).
+    heads: (N, 3) at rest.
+    parents: (N,).
+    """
     places = np.zeros((turns.shape[0], turns.shape[1], 3))
     for t in range(turns.shape[0]):
         for n in range(1, turns.shape[1]):
@@ -87,8 +122,15 @@ def chain(turns, heads, parents):  # pragma: no cover (compiled)
 
 
 @njit(cache=True)
-def project(points, turn, place, focal, width, height):  # pragma: no cover (compiled)
-    """World (V, 3) -> (V, 3): x, y in pixels and depth in metres, for one camera: see `camera.View`."""
+def project(  # pragma: no cover (compiled)
+    points: np.ndarray,
+    turn: np.ndarray,
+    place: np.ndarray,
+    focal: float,
+    width: int,
+    height: int,
+) -> np.ndarray:
+    """Project points (V, 3) of the world to x, y in pixels and depth in metres; see `camera.CameraView`."""
     out = np.empty_like(points)
     for v in range(points.shape[0]):
         x, y, z = points[v, 0] - place[0], points[v, 1] - place[1], points[v, 2] - place[2]
@@ -101,8 +143,18 @@ def project(points, turn, place, focal, width, height):  # pragma: no cover (com
 
 
 @njit(cache=True)
-def lit(colours, outward, light, strength, ambient, both):  # pragma: no cover (compiled)
-    """Colours (V, 3) under a lamp in the direction `light` and a sky; both: surfaces are lit from either side."""
+def lit(  # pragma: no cover (compiled)
+    colours: np.ndarray,
+    outward: np.ndarray,
+    light: np.ndarray,
+    strength: float,
+    ambient: float,
+    both: bool,
+) -> np.ndarray:
+    """Return colours (V, 3) under a lamp in the direction `light` and a sky.
+
+    both: surfaces are lit from either side.
+    """
     out = np.empty_like(colours)
     for v in range(colours.shape[0]):
         facing = outward[v, 0] * light[0] + outward[v, 1] * light[1] + outward[v, 2] * light[2]
@@ -114,9 +166,21 @@ def lit(colours, outward, light, strength, ambient, both):  # pragma: no cover (
 
 
 @njit(cache=True)
-def shrunk(image, labels, wanted, factor, gain, curve):  # pragma: no cover (compiled)
-    """The picture (H, W, 3) 0..1 averaged over squares of `factor` pixels, brightened and put through `curve` (a table
-    over 0..1), and which of its pixels show mostly the label `wanted`: (H', W', 3) float32 and (H', W') uint8."""
+def shrunk(  # pragma: no cover (compiled)
+    image: np.ndarray,
+    labels: np.ndarray,
+    label: int,
+    factor: int,
+    gain: float,
+    curve: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink a picture, and mark which of its pixels show mostly `label`.
+
+    Returns (H', W', 3) float32 and (H', W') uint8.
+
+    image: (H, W, 3) 0..1, averaged over squares of `factor` pixels, brightened by `gain` and put through `curve`.
+    curve: a table over 0..1.
+    """
     height, width = labels.shape[0] // factor, labels.shape[1] // factor
     out, mask = np.empty((height, width, 3), np.float32), np.zeros((height, width), np.uint8)
     last, area = curve.shape[0] - 1, factor * factor
@@ -126,7 +190,7 @@ def shrunk(image, labels, wanted, factor, gain, curve):  # pragma: no cover (com
             for i in range(row * factor, row * factor + factor):
                 for j in range(column * factor, column * factor + factor):
                     red, green, blue = red + image[i, j, 0], green + image[i, j, 1], blue + image[i, j, 2]
-                    seen += labels[i, j] == wanted
+                    seen += labels[i, j] == label
             out[row, column, 0] = curve[min(last, int(red / area * gain * last))]
             out[row, column, 1] = curve[min(last, int(green / area * gain * last))]
             out[row, column, 2] = curve[min(last, int(blue / area * gain * last))]
@@ -135,7 +199,15 @@ def shrunk(image, labels, wanted, factor, gain, curve):  # pragma: no cover (com
 
 
 @njit(cache=True)
-def darken(image, depth, dark, turn, height_of_camera, focal, strength):  # pragma: no cover (compiled)
+def darken(  # pragma: no cover (compiled)
+    image: np.ndarray,
+    depth: np.ndarray,
+    dark: np.ndarray,
+    turn: np.ndarray,
+    height_of_camera: float,
+    focal: float,
+    strength: float,
+) -> None:
     """Darken the pixels of the floor (those near height zero) by a soft shadow mask (H, W), in place."""
     height, width = depth.shape
     for row in range(height):

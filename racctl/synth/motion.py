@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from racctl.synth.channels import CHANNELS, HIGH, INDEX, LIMB, LOW, pose_vector, swap_sides
+from racctl.contracts import BACKGROUND
+from racctl.synth.channels import CHANNELS, INDEX, LIMB, MAX_ANGLES, MIN_ANGLES, pose_vector, swap_sides
 from racctl.synth.ground import HELD_AT, Track
-from racctl.synth.movements import BACKGROUND, Movement, movement_named
+from racctl.synth.movements import Movement, movement_named
 from racctl.synth.styles import key_poses, sum_of
 
 # How one gets from standing to another stance, and back in the other order.
@@ -19,33 +20,42 @@ DOWN = {
         {"pitch": -25, "hip": 85, "knee": 105, "ankle": 0, "shoulder": 40, "shoulder_plane": 120},
     ],
     "bench": [{"pitch": 10, "hip": 90, "knee": 95, "ankle": 5}],
-}  # fmt: skip
+}
 TRANSITION = 1.0  # s for each leg of the way
 SWAY = 1.1  # degrees of slow wander in every joint
 SWAY_TIME = 0.9  # s over which it wanders
-STILL = ("pitch", "roll", "yaw", "lift", "forward", "sideways")  # what does not wander
+UNSWAYED_CHANNELS = ("pitch", "roll", "yaw", "lift", "forward", "sideways")  # what does not wander
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """One pass through a movement's steps. pace: factor on its seconds.  depth: share of the way to the key poses.
-    kind: "full", "partial" (shallower, still one) or "aborted" (turned back early, not counted).  rest: s after it."""
+    """One pass through a movement's steps.
+
+    pace: factor on its seconds.
+    depth: share of the way to the key poses.
+    kind: "full", "partial" (shallower, still one) or "aborted" (turned back early, not counted).
+    pause: s after it.
+    """
 
     pace: float = 1.0
     depth: float = 1.0
     kind: str = "full"
-    rest: float = 0.0
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
 class Bout:
-    """A set of one movement, or a time of an idle one. asymmetry: the left side moves 1 + a, the right 1 - a of its
-    way. mirrored: begins with the other side.  ease: below 1 the way out is hurried, above 1 the way back.  tempo
-    (mean, over the written one), drift (of the logarithm in three repetitions), jitter (its standard deviation) and
+    """A set of one movement, or a time of an idle one.
+
+    asymmetry: the left side moves 1 + a, the right 1 - a of its way.
+    mirrored: begins with the other side.
+    ease: below 1 the way out is hurried, above 1 the way back. tempo (mean, over the written one), drift (of the
+        logarithm in three repetitions), jitter (its standard deviation) and
     fatigue (slowing in two repetitions): what the paces were drawn with, for the record.
 
     What is this person's own (see `styles`): arms, how they are held ("" as written); style, channel -> degrees in
-    every pose; reach, channel -> factor on the way to the key poses; lean, degrees of the trunk in deep key poses."""
+    every pose; reach, channel -> factor on the way to the key poses; lean, degrees of the trunk in deep key poses.
+    """
 
     movement: str
     repetitions: tuple[Repetition, ...]
@@ -60,10 +70,6 @@ class Bout:
     style: dict[str, float] = field(default_factory=dict)
     reach: dict[str, float] = field(default_factory=dict)
     lean: float = 0.0
-
-    def record(self) -> dict:
-        """JSON with what happened."""
-        return asdict(self)
 
 
 @dataclass
@@ -83,8 +89,14 @@ class _Leg:
 
 @dataclass(frozen=True)
 class Timeline:
-    """time: (T,) s.  track: see `ground`.  reps: rows (start, stop in seconds, label, kind).  label: (T,) class per
-    frame. movement: (T,) name per frame, "" in transitions."""
+    """The motion of a clip, frame by frame.
+
+    time: (T,) s.
+    track: see `ground`.
+    reps: rows (start, stop in seconds, label, kind).
+    label: (T,) class per frame.
+    movement: (T,) name per frame, "" in transitions.
+    """
 
     time: np.ndarray
     track: Track
@@ -97,7 +109,9 @@ class Timeline:
 def timeline(bouts: list[Bout], fps: float, rng: np.random.Generator, seconds: float | None = None) -> Timeline:
     """Play `bouts` one after the other, with the way from one stance to the next in between, sampled at `fps`.
 
-    seconds: cut there; None plays to the end. The wander of the joints is drawn from `rng`.
+    seconds: cut there; None plays to the end.
+
+    The wander of the joints is drawn from `rng`.
     """
     legs, first, counted = _legs(bouts)
     edges = np.concatenate([[0.0], np.cumsum([leg.seconds for leg in legs])])
@@ -109,7 +123,7 @@ def timeline(bouts: list[Bout], fps: float, rng: np.random.Generator, seconds: f
     share = np.clip((time - edges[at]) / np.maximum(span, 1e-9), 0, 1) ** np.array([leg.ease for leg in legs])[at]
     share = share**3 * (10 - 15 * share + 6 * share**2)  # least jerk
     angles = poses[at] + share[:, None] * (poses[at + 1] - poses[at])
-    angles = np.clip(angles + _sway(len(time), fps, rng), LOW, HIGH)
+    angles = np.clip(angles + _sway(len(time), fps, rng), MIN_ANGLES, MAX_ANGLES)
     label = [legs[k].movement.kind if legs[k].movement else BACKGROUND for k in at]
     names = [legs[k].movement.name if legs[k].movement else "" for k in at]
     props = [legs[k].props for k in at]
@@ -118,7 +132,7 @@ def timeline(bouts: list[Bout], fps: float, rng: np.random.Generator, seconds: f
 
 
 def class_seconds(bouts: list[Bout], seconds: float) -> dict[str, float]:
-    """Class -> seconds of it when `bouts` are played and cut at `seconds`."""
+    """Return the seconds of each class when `bouts` are played and cut at `seconds`."""
     spent: dict[str, float] = {}
     left = seconds
     for leg in _legs(bouts)[0] if bouts else ():
@@ -129,7 +143,7 @@ def class_seconds(bouts: list[Bout], seconds: float) -> dict[str, float]:
 
 
 def _legs(bouts: list[Bout]) -> tuple[list[_Leg], np.ndarray, list[tuple[str, str]]]:
-    """The legs, the pose before the first, and for each repetition its label and kind."""
+    """Return the legs, the pose before the first, and for each repetition its label and kind."""
     legs: list[_Leg] = []
     counted: list[tuple[str, str]] = []
     first: np.ndarray | None = None
@@ -137,7 +151,9 @@ def _legs(bouts: list[Bout]) -> tuple[list[_Leg], np.ndarray, list[tuple[str, st
     for bout in bouts:
         movement = movement_named(bout.movement)
         keys = key_poses(movement, bout.arms, bout.reach, bout.lean)
-        start = np.clip((swap_sides(keys[0]) if bout.mirrored else keys[0]) + sum_of(bout.style), LOW, HIGH)
+        start = np.clip(
+            (swap_sides(keys[0]) if bout.mirrored else keys[0]) + sum_of(bout.style), MIN_ANGLES, MAX_ANGLES
+        )
         if first is None:
             first = start
         elif before is not None:
@@ -169,7 +185,9 @@ def _play(
         touch = movement.touch if step.touch is None else step.touch
         if flipped:
             goal, touch = swap_sides(goal), tuple(_other_side(name) for name in touch)
-        goal = np.clip(goal + sum_of(bout.style), LOW, HIGH)  # the person's own sides, which do not change places
+        goal = np.clip(
+            goal + sum_of(bout.style), MIN_ANGLES, MAX_ANGLES
+        )  # the person's own sides, which do not change places
         ease = bout.ease if k < len(movement.steps) - 1 else 1 / bout.ease
         shorter = repetition.pace * (max(repetition.depth, 0.4) ** 0.5 if repetition.depth < 1 else 1)
         props = movement.props if step.props is None else step.props
@@ -177,8 +195,8 @@ def _play(
         legs.append(leg)
         if step.hold:
             legs.append(replace(leg, seconds=step.hold * repetition.pace, ease=1.0))
-    if repetition.rest:
-        legs.append(replace(legs[-1], seconds=repetition.rest, repetition=-1, ease=1.0))
+    if repetition.pause:
+        legs.append(replace(legs[-1], seconds=repetition.pause, repetition=-1, ease=1.0))
 
 
 def _other_side(name: str) -> str:
@@ -187,7 +205,7 @@ def _other_side(name: str) -> str:
 
 
 def _way(before: Movement, after: Movement, goal: np.ndarray) -> list[_Leg]:
-    """Legs from one movement's stance to the start of the next."""
+    """Return the legs from one movement's stance to the start of the next."""
     stops: list[tuple[np.ndarray, str]] = []
     if before.stance != after.stance:
         stops += [(pose_vector(angles), "standing") for angles in reversed(DOWN.get(before.stance, []))]
@@ -204,10 +222,10 @@ def _way(before: Movement, after: Movement, goal: np.ndarray) -> list[_Leg]:
 
 
 def _sway(frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:
-    """(T, C) degrees: slow wander, drawn at fixed times so that it does not depend on the frame rate."""
+    """Return (T, C) degrees: slow wander, drawn at fixed times so that it does not depend on the frame rate."""
     length = frames / fps
     knots = rng.standard_normal((int(length / SWAY_TIME) + 4, len(CHANNELS))) * SWAY
-    knots[:, [INDEX[name] for name in STILL]] = 0
+    knots[:, [INDEX[name] for name in UNSWAYED_CHANNELS]] = 0
     at = np.arange(frames) / fps / SWAY_TIME
     low = at.astype(int)
     share = (at - low)[:, None]
@@ -236,11 +254,11 @@ def _track(legs: list[_Leg], at: np.ndarray, share: np.ndarray, angles: np.ndarr
 def _repetitions(
     legs: list[_Leg], edges: np.ndarray, counted: list[tuple[str, str]], end: float
 ) -> list[tuple[float, float, str, str]]:
-    """The repetitions that ended before the clip did."""
+    """Return the repetitions that ended before the clip did."""
     rows = []
     for number, (label, kind) in enumerate(counted):
-        own = [k for k, leg in enumerate(legs) if leg.repetition == number]
-        start, stop = float(edges[own[0]]), float(edges[own[-1] + 1])
+        leg_numbers = [k for k, leg in enumerate(legs) if leg.repetition == number]
+        start, stop = float(edges[leg_numbers[0]]), float(edges[leg_numbers[-1] + 1])
         if stop <= end + 1e-9:
             rows.append((start, stop, label, kind))
     return rows

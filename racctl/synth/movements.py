@@ -8,27 +8,37 @@ from functools import cache, lru_cache
 
 import numpy as np
 
+from racctl.contracts import BACKGROUND
 from racctl.errors import DataError, UsageError
 from racctl.synth.channels import Angles, pose_vector
 
-GROUPS = {
-    name: (f"left_{one}", f"right_{one}")
-    for name, one in {
-        "feet": "foot", "toes": "toes", "hands": "hand", "elbows": "elbow", "knees": "knee", "grips": "grip",
+CONTACT_GROUPS = {
+    name: (f"left_{part}", f"right_{part}")
+    for name, part in {
+        "feet": "foot",
+        "toes": "toes",
+        "hands": "hand",
+        "elbows": "elbow",
+        "knees": "knee",
+        "grips": "grip",
     }.items()
-}  # fmt: skip
-CONTACTS = {*GROUPS, *(one for pair in GROUPS.values() for one in pair), "body"}
+}
+CONTACTS = {*CONTACT_GROUPS, *(contact for pair in CONTACT_GROUPS.values() for contact in pair), "body"}
 PROPS = {"dumbbells", "dumbbells_down", "barbell", "bench", "bar", "mat", "horse", "cup"}
 INVENTED, GESTURE = "invented", "gesture"  # drawn movements: a class, and what is done once and not counted
-BACKGROUND = "background"  # the class of what is not counted
 STANCES = {"standing", "prone", "supine", "bench", "bar", "horse"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One key pose. seconds: to get there from the pose before.  angles: what differs from the movement's start.
-    hold: seconds to stay.  touch: contacts on the way there and while holding; props: what is held then. None for
-    those of the movement."""
+    """One key pose.
+
+    seconds: to get there from the pose before.
+    angles: what differs from the movement's start.
+    hold: seconds to stay.
+    touch: contacts on the way there and while holding;
+    props: what is held then. None for those of the movement.
+    """
 
     seconds: float
     angles: Angles = field(default_factory=dict)
@@ -43,12 +53,16 @@ class Movement:
 
     start: angles of the pose that a repetition begins and ends in, over standing at ease (see `channels`).
     steps: the key poses of one repetition; the last one leads back to the start.
-    counts: what one repetition is, in words.  joints: those that do the work.  touch: what stays in contact, the first
-    being what the body is placed by.  stance: what the body is held up by.  alternating: every second repetition is the
-    mirror image.  level: two contacts between which the whole body is tilted until both reach the floor.
-    props: what is held, hung from or lain on.  repeats: False for a pose that is held, whose count is 0.
-    label: the class, the name unless given ("background" for idle motion).  arms: free to be held in any of the styles
-    that `styles` lists for the stance; as written in some of the bouts.
+    counts: what one repetition is, in words.
+    joints: those that do the work.
+    touch: what stays in contact, the first being what the body is placed by.
+    stance: what the body is held up by.
+    alternating: every second repetition is the mirror image.
+    level: two contacts between which the whole body is tilted until both reach the floor.
+    props: what is held, hung from or lain on.
+    repeats: False for a pose that is held, whose count is 0.
+    label: the class, the name unless given ("background" for idle motion).
+    arms: free to be held in any of the styles that `styles` lists for the stance; as written in some of the bouts.
     """
 
     name: str
@@ -85,35 +99,37 @@ class Movement:
         return self.label or self.name
 
     def keys(self) -> np.ndarray:
-        """(1 + steps, C) degrees: the start and every key pose."""
+        """Return (1 + steps, C) degrees: the start and every key pose."""
         start = pose_vector(self.start)
         return np.stack([start, *(pose_vector(step.angles, start) for step in self.steps)])
 
     def seconds(self) -> float:
-        """How long one repetition lasts at the written tempo."""
+        """Return how long one repetition lasts at the written tempo."""
         return sum(step.seconds + step.hold for step in self.steps)
 
 
 @cache
 def catalog() -> dict[str, Movement]:
-    """Every movement by name."""
+    """Return every movement by name."""
     from racctl.synth.exercises_floor import FLOOR
     from racctl.synth.exercises_standing import STANDING
-    from racctl.synth.exercises_weights import WEIGHTS
+    from racctl.synth.exercises_weights import WITH_WEIGHTS
     from racctl.synth.idle import IDLE
 
-    return {movement.name: movement for movement in (*STANDING, *FLOOR, *WEIGHTS, *IDLE)}
+    return {movement.name: movement for movement in (*STANDING, *FLOOR, *WITH_WEIGHTS, *IDLE)}
 
 
 def exercises() -> dict[str, Movement]:
-    """The movements that are not idle."""
+    """Return the movements that are not idle."""
     return {name: movement for name, movement in catalog().items() if movement.kind != BACKGROUND}
 
 
 @lru_cache(maxsize=64)
 def movement_named(name: str) -> Movement:
-    """The movement of that name, or for "invented_A_B" and "gesture_A_B" one that is drawn from these numbers;
-    UsageError listing what there is."""
+    """Return the movement of that name, or for "invented_A_B" and "gesture_A_B" one that is drawn from these numbers.
+
+    Raises UsageError listing what there is.
+    """
     known = catalog()
     if drawn := re.fullmatch(rf"({INVENTED}|{GESTURE})_(\d+)_(\d+)", name):
         from racctl.synth.invented import invent
@@ -126,5 +142,5 @@ def movement_named(name: str) -> Movement:
 
 
 def sides(contacts: tuple[str, ...]) -> tuple[str, ...]:
-    """Contact names with the groups spelled out: "feet" is left_foot and right_foot."""
-    return tuple(one for name in contacts for one in GROUPS.get(name, (name,)))
+    """Return contact names with the groups spelled out: "feet" is left_foot and right_foot."""
+    return tuple(contact for name in contacts for contact in CONTACT_GROUPS.get(name, (name,)))

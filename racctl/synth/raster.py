@@ -9,28 +9,45 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-NEAR = 0.05  # m; a triangle with a corner nearer than this is left out
+MIN_DEPTH = 0.05  # m; a triangle with a corner nearer than this is left out
 
 
 @njit(cache=True)
-def skin(rest, bones, weights, turns, shifts, out):  # pragma: no cover (compiled)
-    """Linear blend skinning. rest (V, 3), bones (V, B) int, weights (V, B), turns (N, 3, 3), shifts (N, 3) -> out (V,
-    3)."""
-    for v in range(rest.shape[0]):
+def skin(  # pragma: no cover (compiled)
+    vertices: np.ndarray,
+    bones: np.ndarray,
+    weights: np.ndarray,
+    turns: np.ndarray,
+    shifts: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Move vertices with their bones (linear blend skinning) and write them to `out` (V, 3).
+
+    vertices: (V, 3) at rest.
+    bones: (V, B) int.
+    weights: (V, B).
+    turns: (N, 3, 3).
+    shifts: (N, 3).
+    """
+    for v in range(vertices.shape[0]):
         x, y, z = 0.0, 0.0, 0.0
         for k in range(bones.shape[1]):
             w = weights[v, k]
             if w > 0.0:
                 r, s = turns[bones[v, k]], shifts[bones[v, k]]
-                x += w * (r[0, 0] * rest[v, 0] + r[0, 1] * rest[v, 1] + r[0, 2] * rest[v, 2] + s[0])
-                y += w * (r[1, 0] * rest[v, 0] + r[1, 1] * rest[v, 1] + r[1, 2] * rest[v, 2] + s[1])
-                z += w * (r[2, 0] * rest[v, 0] + r[2, 1] * rest[v, 1] + r[2, 2] * rest[v, 2] + s[2])
+                x += w * (r[0, 0] * vertices[v, 0] + r[0, 1] * vertices[v, 1] + r[0, 2] * vertices[v, 2] + s[0])
+                y += w * (r[1, 0] * vertices[v, 0] + r[1, 1] * vertices[v, 1] + r[1, 2] * vertices[v, 2] + s[1])
+                z += w * (r[2, 0] * vertices[v, 0] + r[2, 1] * vertices[v, 1] + r[2, 2] * vertices[v, 2] + s[2])
         out[v, 0], out[v, 1], out[v, 2] = x, y, z
 
 
 @njit(cache=True)
-def normals(vertices, faces, out):  # pragma: no cover (compiled)
-    """Unit normals (V, 3) of a mesh, the mean of the faces around each vertex weighted by their area."""
+def normals(  # pragma: no cover (compiled)
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Compute unit normals (V, 3) of a mesh, the mean of the faces around each vertex weighted by their area."""
     out[:] = 0.0
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -49,31 +66,70 @@ def normals(vertices, faces, out):  # pragma: no cover (compiled)
 
 
 @njit(cache=True)
-def fill(points, faces, colours, label, depth, image, labels):  # pragma: no cover (compiled)
-    """Draw a mesh. points (V, 3): x, y pixels and z metres; colours (V, 3) 0..1, interpolated; label: what `labels`
-    (H, W) says where this mesh is in front. depth (H, W), image (H, W, 3) and labels are written in place."""
+def _area(points: np.ndarray, a: int, b: int, c: int) -> float:  # pragma: no cover (compiled)
+    """Return twice the signed area of a triangle in the picture, 0 where a corner is too near to be drawn."""
+    if points[a, 2] < MIN_DEPTH or points[b, 2] < MIN_DEPTH or points[c, 2] < MIN_DEPTH:
+        return 0.0
+    wide, deep = points[b, 0] - points[a, 0], points[c, 1] - points[a, 1]
+    return float(wide * deep - (points[b, 1] - points[a, 1]) * (points[c, 0] - points[a, 0]))
+
+
+@njit(cache=True)
+def _pixels(a: float, b: float, c: float, size: int) -> tuple[int, int]:  # pragma: no cover (compiled)
+    """Return the first and the last pixel, of `size`, whose centres lie between three coordinates."""
+    return max(0, int(np.ceil(min(a, b, c) - 0.5))), min(size - 1, int(np.floor(max(a, b, c) - 0.5)))
+
+
+@njit(cache=True)
+def _weights(  # pragma: no cover (compiled)
+    points: np.ndarray,
+    a: int,
+    b: int,
+    c: int,
+    x: float,
+    y: float,
+    area: float,
+) -> tuple[float, float]:
+    """Return the shares of corners a and b at a place in the picture; that of c is what they leave."""
+    ax, ay = points[a, 0], points[a, 1]
+    bx, by = points[b, 0], points[b, 1]
+    cx, cy = points[c, 0], points[c, 1]
+    u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
+    v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+    return u, v
+
+
+@njit(cache=True)
+def fill(  # pragma: no cover (compiled)
+    points: np.ndarray,
+    faces: np.ndarray,
+    colours: np.ndarray,
+    label: int,
+    depth: np.ndarray,
+    image: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Draw a mesh.
+
+    points (V, 3): x, y pixels and z metres; colours (V, 3) 0..1, interpolated;
+    label: what `labels` (H, W) says where this mesh is in front. depth (H, W), image (H, W, 3) and labels are written
+        in place.
+    """
     height, width = depth.shape
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
-        if az < NEAR or bz < NEAR or cz < NEAR:
-            continue
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        area = _area(points, a, b, c)
         if area == 0.0:
             continue
-        left, right = max(0, int(np.ceil(min(ax, bx, cx) - 0.5))), min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
-        top, low = max(0, int(np.ceil(min(ay, by, cy) - 0.5))), min(height - 1, int(np.floor(max(ay, by, cy) - 0.5)))
+        left, right = _pixels(points[a, 0], points[b, 0], points[c, 0], width)
+        top, low = _pixels(points[a, 1], points[b, 1], points[c, 1], height)
         for row in range(top, low + 1):
-            y = row + 0.5
             for column in range(left, right + 1):
-                x = column + 0.5
-                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
-                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                u, v = _weights(points, a, b, c, column + 0.5, row + 0.5, area)
                 w = 1.0 - u - v
                 if u < 0.0 or v < 0.0 or w < 0.0:
                     continue
-                z = 1.0 / (u / az + v / bz + w / cz)
+                z = 1.0 / (u / points[a, 2] + v / points[b, 2] + w / points[c, 2])
                 if z < depth[row, column]:
                     depth[row, column] = z
                     labels[row, column] = label
@@ -82,11 +138,27 @@ def fill(points, faces, colours, label, depth, image, labels):  # pragma: no cov
 
 
 @njit(cache=True)
-def backdrop(turn, place, focal, half, top, textures, metres, depth, image):  # pragma: no cover (compiled)
-    """An empty room seen from inside, before anything else is drawn: depth (H, W) and image (H, W, 3) are overwritten.
+def backdrop(  # pragma: no cover (compiled)
+    turn: np.ndarray,
+    place: np.ndarray,
+    focal: float,
+    half: float,
+    top: float,
+    textures: np.ndarray,
+    metres: np.ndarray,
+    depth: np.ndarray,
+    image: np.ndarray,
+) -> None:
+    """Return an empty room seen from inside, before anything else is drawn.
 
-    turn: (3, 3) world to camera.  place: (3,) of the camera, m.  focal: pixels.  half, top: the room reaches from -half
-    to half and from 0 to top, m.  textures: (3, S, S, 3) floor, walls, ceiling.  metres: (3,) that a texture spans.
+    Depth (H, W) and image (H, W, 3) are overwritten.
+
+    turn: (3, 3) world to camera.
+    place: (3,) of the camera, m.
+    focal: pixels.
+    half, top: the room reaches from -half to half and from 0 to top, m.
+    textures: (3, S, S, 3) floor, walls, ceiling.
+    metres: (3,) that a texture spans.
     """
     height, width = depth.shape
     size = textures.shape[1]
@@ -115,24 +187,22 @@ def backdrop(turn, place, focal, half, top, textures, metres, depth, image):  # 
 
 
 @njit(cache=True)
-def shadow(points, faces, mask):  # pragma: no cover (compiled)
+def shadow(  # pragma: no cover (compiled)
+    points: np.ndarray,
+    faces: np.ndarray,
+    mask: np.ndarray,
+) -> None:
     """Mark the pixels (H, W) that the projected triangles cover; points as in `fill`."""
     height, width = mask.shape
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        if points[a, 2] < NEAR or points[b, 2] < NEAR or points[c, 2] < NEAR:
-            continue
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        area = _area(points, a, b, c)
         if area == 0.0:
             continue
-        left, right = max(0, int(np.ceil(min(ax, bx, cx) - 0.5))), min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
-        top, low = max(0, int(np.ceil(min(ay, by, cy) - 0.5))), min(height - 1, int(np.floor(max(ay, by, cy) - 0.5)))
+        left, right = _pixels(points[a, 0], points[b, 0], points[c, 0], width)
+        top, low = _pixels(points[a, 1], points[b, 1], points[c, 1], height)
         for row in range(top, low + 1):
-            y = row + 0.5
             for column in range(left, right + 1):
-                x = column + 0.5
-                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
-                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                u, v = _weights(points, a, b, c, column + 0.5, row + 0.5, area)
                 if u >= 0.0 and v >= 0.0 and u + v <= 1.0:
                     mask[row, column] = 1.0

@@ -8,7 +8,7 @@ X, Y, Z = range(3)
 
 
 def about(axis: int, angle: np.ndarray | float) -> np.ndarray:
-    """Rotations by `angle` (...) about a coordinate axis: (..., 3, 3)."""
+    """Return rotations by `angle` (...) about a coordinate axis: (..., 3, 3)."""
     angle = np.asarray(angle, np.float64)
     first, second = (axis + 1) % 3, (axis + 2) % 3
     out = np.zeros((*angle.shape, 3, 3))
@@ -20,7 +20,7 @@ def about(axis: int, angle: np.ndarray | float) -> np.ndarray:
 
 
 def about_vector(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Rotations by `angle` (...) about unit vectors `axis` (..., 3) (Rodrigues)."""
+    """Return rotations by `angle` (...) about unit vectors `axis` (..., 3) (Rodrigues)."""
     x, y, z = np.moveaxis(axis, -1, 0)
     zero = np.zeros_like(x)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
@@ -29,7 +29,7 @@ def about_vector(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The least rotations that turn the vectors `first` (..., 3) into the directions `second` (..., 3)."""
+    """Return the least rotations that turn the vectors `first` (..., 3) into the directions `second` (..., 3)."""
     a, b = unit(first), unit(second)
     cross = np.cross(a, b)
     size = np.linalg.norm(cross, axis=-1)
@@ -38,12 +38,12 @@ def between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) at length 1; a zero vector stays zero."""
+    """Scale vectors (..., 3) to length 1; a zero vector stays zero."""
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
 
 
 def apply(rotations: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) on (..., 3)."""
+    """Return (..., 3, 3) on (..., 3)."""
     return np.einsum("...ij,...j->...i", rotations, vector)
 
 
@@ -51,5 +51,5 @@ MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 def mirrored(rotations: np.ndarray) -> np.ndarray:
-    """The rotations seen in a mirror that swaps left and right."""
+    """Return the rotations seen in a mirror that swaps left and right."""
     return rotations * MIRROR[:, None] * MIRROR

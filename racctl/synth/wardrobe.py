@@ -15,7 +15,7 @@ BELT = 0.24  # share of the trunk that trousers reach up to
 
 
 def dress(body: Body, person: Person) -> tuple[np.ndarray, np.ndarray]:
-    """Rest vertices with clothes and hair on (V, 3) m, and colours (V, 3) 0..1."""
+    """Return the vertices at rest with clothes and hair on (V, 3) m, and colours (V, 3) 0..1."""
     outward = np.empty_like(body.vertices)
     normals(body.vertices, body.faces, outward)
     arm, leg, trunk, _ = body.along.T
@@ -26,19 +26,22 @@ def dress(body: Body, person: Person) -> tuple[np.ndarray, np.ndarray]:
     colours = np.tile(bare_skin, (len(body.vertices), 1))
     off = np.zeros(len(body.vertices))
     for rows, colour, gap in (
-        (trousers, person.trousers, person.thickness), (shirt, person.shirt, person.thickness * 1.4),
-        (shoes, person.shoes, 0.008), (hair, person.hair, HAIR * (0.5 + 0.7 * person.hair_length)),
-    ):  # fmt: skip
+        (trousers, person.trousers, person.thickness),
+        (shirt, person.shirt, person.thickness * 1.4),
+        (shoes, person.shoes, 0.008),
+        (hair, person.hair, HAIR * (0.5 + 0.7 * person.hair_length)),
+    ):
         colours[rows], off[rows] = colour, gap
-    for code, colour in ((1, 0.5 * np.array(LIPS) + 0.5 * bare_skin), (2, person.hair), (3, WHITE), (4, IRIS)):
-        colours[body.face == code] = colour
+    lips = 0.5 * np.array(LIPS) + 0.5 * bare_skin
+    for code, paint in ((1, lips), (2, person.hair), (3, WHITE), (4, IRIS)):
+        colours[body.face == code] = paint
     off[(body.face > 0) & ~hair] = 0
     grain = np.random.Generator(np.random.PCG64(7)).normal(1, 0.025, (len(colours), 1))  # cloth and skin are not even
     return body.vertices + off[:, None] * outward, np.clip(colours * grain, 0, 1)
 
 
 def _hair(body: Body, person: Person) -> np.ndarray:
-    """(V,) bool: the scalp down to a hairline, at the back as far as the hair is long."""
+    """Return (V,) bool: the scalp down to a hairline, at the back as far as the hair is long."""
     x, y, z = body.vertices.T
     eye, ear = body.points["left_eye"][0], body.points["left_ear"][0]
     head = np.isin(body.bones.second[body.skin[:, 0]], [AT["head"], AT["neck"]])

@@ -16,13 +16,13 @@ from racctl.device import set_threads
 from racctl.encoders.tokens import Tokens, fed_by, sequence
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
-from racctl.models.d2stx import D2STX, SMALL, D2STXConfig, grouped, parameters, pooled
+from racctl.models.d2stx import D2STX, SMALL_D2STX, D2STXConfig, grouped, parameters, pooled
 from racctl.progress import Report, silent
 from racctl.training.counting import Counting, Teaching, TokenClip
 from racctl.training.loop import Recipe, fit, placed
 from racctl.weights.load import load_trained
 
-PRESETS = {"small": SMALL, "paper": D2STXConfig()}
+PRESETS = {"small": SMALL_D2STX, "paper": D2STXConfig()}
 STEPS = {"small": 4, "paper": 8}  # ticks for a token
 
 

@@ -18,7 +18,7 @@ from racctl.density import density
 from racctl.encoders.tokens import shown
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict
-from racctl.models.d2stx import D2STX, SCALE, D2STXConfig, Densities, counted
+from racctl.models.d2stx import D2STX, SCALE, BranchDensities, D2STXConfig, counted
 from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
 from racctl.training.loop import Batch, shares_of, steps_of
 
@@ -125,7 +125,7 @@ class CountingObjective(nn.Module):
             learnt = [*alone, found.fused] if both else alone
         return sum(loss(one, batch["target"], batch["valid"], self.training) for one in learnt)
 
-    def densities(self, batch: Batch) -> Densities:
+    def densities(self, batch: Batch) -> BranchDensities:
         shots = {
             f"{name}_shots": list(batch[f"{name}_shots"].float().unbind(1)) if f"{name}_shots" in batch else None
             for name in BRANCHES

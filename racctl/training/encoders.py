@@ -27,7 +27,7 @@ from racctl.scoring.label_metrics import Items, overall
 from racctl.training.augment import Augmentation
 from racctl.training.loop import Batch, steps_of
 from racctl.training.recognise import Augmented, WindowSet, class_weights, drawn
-from racctl.windows import RATE, retimed
+from racctl.windows import FRAME_RATE, retimed
 
 OBJECTIVES = ("label", "density", "both")
 WINDOW, STRIDE = 64, 16  # frames
@@ -42,8 +42,8 @@ def encoder_look(name: str, stride: int = 0) -> Look:
     """What an encoder sees, 64 frames at a time; of the silhouette encoder, see also `sampled`. stride: frames, 0 for
     its own."""
     if name == "ctrgcn":
-        return Look(0, RATE, WINDOW, stride or STRIDE, topology=JOINTS, mask=False, smooth=SMOOTH)
-    return Look(SIZE, RATE, WINDOW, stride or STRIDE, crop="person")
+        return Look(0, FRAME_RATE, WINDOW, stride or STRIDE, topology=JOINTS, mask=False, smooth=SMOOTH)
+    return Look(SIZE, FRAME_RATE, WINDOW, stride or STRIDE, crop="person")
 
 
 def encoder_config(name: str, classes: int, width: int, objective: str) -> Config:

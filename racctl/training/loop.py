@@ -26,7 +26,7 @@ from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
 from racctl.io.output import make_folder, write_file
-from racctl.io.prefetch import ahead
+from racctl.io.prefetch import prefetch
 
 Batch = dict[str, Tensor]
 FINGERPRINT = ("model", "config", "classes", "input", "data", "training")
@@ -172,7 +172,7 @@ def _epoch(
     torch.manual_seed((recipe.seed * 100_003 + epoch) * 1009 + place.rank)
     half = recipe.precision == "bf16" or (recipe.precision == "auto" and place.device.type == "cuda")
     total, count = torch.zeros((), device=place.device), 0
-    for batch in ahead(task.batches(epoch, recipe.batch, place.rank, place.world)):
+    for batch in prefetch(task.batches(epoch, recipe.batch, place.rank, place.world)):
         batch = {name: tensor.to(place.device, non_blocking=True) for name, tensor in batch.items()}
         with torch.autocast(place.device.type, torch.bfloat16, enabled=half):
             loss = whole(batch)

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from racctl import __version__
-from racctl.contracts import Meta, step
-from racctl.data.class_names import BACKGROUND
+from racctl.contracts import BACKGROUND, Meta, step
 from racctl.errors import DataError
 from racctl.models.catalog import as_dict, built
 from racctl.recognisers.cache import StoredClip

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from racctl.contracts import Meta
-from racctl.data.labelled import BACKGROUND, LabelledClip, read_labelled, split_clips
+from racctl.contracts import BACKGROUND, Meta
+from racctl.data.labelled import LabelledClip, read_labelled, split_clips
 from racctl.data.repetitions import read_repetitions
 from racctl.device import set_threads
 from racctl.errors import DataError, UsageError
-from racctl.models.catalog import ENCODERS, MODELS, Config, built, configured
+from racctl.models.catalog import ENCODER_MODELS, MODELS, Config, built, configured
 from racctl.progress import Report, silent
 from racctl.recognisers.cache import StoredClip, store
 from racctl.recognisers.inputs import CROPS, Look
@@ -25,7 +25,7 @@ from racctl.training.encoders import EncoderTraining, EncoderWindows, encoder_co
 from racctl.training.loop import Recipe, Task, fit, placed
 from racctl.training.recognise import Recognition, WindowSet, class_list
 from racctl.weights.load import load_trained
-from racctl.windows import RATE
+from racctl.windows import FRAME_RATE
 
 Say = Callable[[str], None]
 
@@ -78,13 +78,15 @@ class Wanted:
         if self.encodes and self.input != "both":
             raise UsageError(f"'--input' is an option of recognisers; '{self.model}' has one input")
         if not self.encodes and self.objective != "both":
-            raise UsageError(f"'--objective' is an option of {' and '.join(ENCODERS)}; '{self.model}' learns labels")
+            raise UsageError(
+                f"'--objective' is an option of {' and '.join(ENCODER_MODELS)}; '{self.model}' learns labels"
+            )
         self.config(2)
         return self
 
     @property
     def encodes(self) -> bool:
-        return self.model in ENCODERS
+        return self.model in ENCODER_MODELS
 
     @property
     def counts(self) -> bool:
@@ -110,13 +112,13 @@ def look_for(
 ) -> Look:  # fmt: skip
     """What a model is fed. 0 and "" stand for a recogniser's own: 16 frames, 8 from window to window, the whole
     picture. An encoder's is settled, but for the stride; UsageError for another."""
-    if model in ENCODERS:
+    if model in ENCODER_MODELS:
         if crop or window or size != Look.size:
             raise UsageError(f"'--crop', '--size' and '--window' are options of recognisers; '{model}' has its own")
         return encoder_look(model, stride)
     joints = "d2stx25" if pose or input == "pose" else ""
     size = 0 if input == "pose" else size
-    return Look(size, RATE, window or 16, stride or 8, crop or "frame", joints, input in ("both", "mask"))
+    return Look(size, FRAME_RATE, window or 16, stride or 8, crop or "frame", joints, input in ("both", "mask"))
 
 
 def train_model(

@@ -23,12 +23,12 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError, UsageError, reason
 from racctl.io.spool import sha256
 from racctl.video.ending import WHOLE, Ending, ending_of, rounded_down
-from racctl.video.index import Clock, Index, read_index
+from racctl.video.index import Index, PacketClock, read_index
 from racctl.video.losses import Gap, Losses
-from racctl.video.opening import LENIENT
+from racctl.video.opening import open_container
 
 MAX_PIXELS = 1 << 27  # of one frame; 16k x 8k
 MOST_LATE = 4  # places that a picture may be late and still be put right
@@ -36,9 +36,15 @@ MOST_LATE = 4  # places that a picture may be late and still be put right
 
 @dataclass(frozen=True)
 class Video:
-    """What a clip is. width, height: pixels as displayed, after rotation. frames: as the container or its packets
-    say. fps: mean frames per second. start_time: first timestamp, seconds. rotation: degrees counter-clockwise
-    that the decoded image must be turned to stand upright (0, 90, 180, 270). ending: what the file lacks at its end."""
+    """What a clip is.
+
+    width, height: pixels as displayed, after rotation.
+    frames: as the container or its packets say.
+    fps: mean frames per second.
+    start_time: first timestamp, seconds.
+    rotation: degrees counter-clockwise that the decoded image must be turned to stand upright (0, 90, 180, 270).
+    ending: what the file lacks at its end.
+    """
 
     name: str
     sha256: str
@@ -53,14 +59,19 @@ class Video:
     ending: Ending = WHOLE
 
     def source(self) -> dict[str, object]:
-        """The `source` part of a meta document."""
+        """Return the `source` part of a meta document."""
         keep = ("name", "sha256", "fps", "frames", "width", "height", "start_time", "rotation")
         return {key: value for key, value in asdict(self).items() if key in keep and (value or key != "rotation")}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded frame. number: in the source video; time: seconds; image: as decoded (not yet upright)."""
+    """One decoded frame.
+
+    number: in the source video;
+    time: seconds;
+    image: as decoded (not yet upright).
+    """
 
     number: int
     time: float
@@ -68,7 +79,10 @@ class Frame:
 
 
 def probe(file: IO[bytes], name: str) -> Video:
-    """Look at a video file; DataError when it is not one or holds no picture that can be decoded."""
+    """Look at a video file.
+
+    Raises DataError when it is not one or holds no picture that can be decoded.
+    """
     digest = sha256(file)
     with _open(file, name) as container:
         stream = _video_stream(container, name)
@@ -82,21 +96,34 @@ def probe(file: IO[bytes], name: str) -> Video:
     duration = index.seconds(index.stamps[-1]) - start
     fps = (count - 1) / duration if duration > 0 else float(index.rate)
     return Video(
-        name=Path(name).name, sha256=digest, fps=round(fps, 4), frames=count, width=width, height=height,
-        start_time=start, duration=duration, rotation=rotation, audio=audio, ending=ending,
-    )  # fmt: skip
+        name=Path(name).name,
+        sha256=digest,
+        fps=round(fps, 4),
+        frames=count,
+        width=width,
+        height=height,
+        start_time=start,
+        duration=duration,
+        rotation=rotation,
+        audio=audio,
+        ending=ending,
+    )
 
 
 def frames(
-    file: IO[bytes], name: str, start: float | None = None, stop: float | None = None, stride: int = 1,
+    file: IO[bytes],
+    name: str,
+    start: float | None = None,
+    stop: float | None = None,
+    stride: int = 1,
     losses: Losses | None = None,
-) -> Iterator[Frame]:  # fmt: skip
-    """Every `stride`-th frame with start <= time < stop, in order, all of the size that the first was coded in.
+) -> Iterator[Frame]:
+    """Yield every `stride`-th frame with start <= time < stop, in order, all of the size that the first was coded in.
 
     Numbers and times are those of the whole video whatever is asked for; times ascend, by a tick where the container
     gives two frames the same, and go on where the file's clock starts over. Frames that the decoder cannot give are
-    missing from the sequence, and are told in `losses`, complete when the last frame is taken. A stream that ends in
-    an error is a DataError that says where.
+    missing from the sequence, and are told in `losses`, complete when the last frame is taken. A stream that ends in an
+    error is a DataError that says where.
     """
     if start is not None and stop is not None and stop <= start:
         raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
@@ -135,7 +162,7 @@ class _Tally:
         self._next = frame.number + 1
 
     def close(self) -> None:
-        """No frame is to come."""
+        """Note that no frame is to come."""
         self._lack(self._stop)
         if not self.index.exact and self.whole:
             self.losses.uncounted = max(0, self.losses.frames - self.count)
@@ -157,13 +184,9 @@ def upright(image: np.ndarray, rotation: int) -> np.ndarray:
 def _open(file: IO[bytes], name: str) -> av.container.InputContainer:
     file.seek(0)
     try:
-        return av.open(file, "r", **LENIENT)
+        return open_container(file)
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise DataError(f"'{name}' is not a video that can be read, or is cut short ({_reason(error)})") from None
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+        raise DataError(f"'{name}' is not a video that can be read, or is cut short ({reason(error)})") from None
 
 
 def _video_stream(container: av.container.InputContainer, name: str) -> av.VideoStream:
@@ -189,8 +212,11 @@ def _first_frame(file: IO[bytes], name: str) -> av.VideoFrame:
 
 
 def _rotation(image: av.VideoFrame) -> int:
-    """Degrees counter-clockwise to the nearest 90 that the top of the image must be turned; mirroring is left out."""
-    matrix = image.side_data.get(SideData.DISPLAYMATRIX)
+    """Return the degrees counter-clockwise, to the nearest 90, that the image must be turned to stand upright.
+
+    Mirroring is left out.
+    """
+    matrix = image.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV declares names alone
     if matrix is None:
         return 0
     *_, x, y = struct.unpack("=5i", bytes(matrix)[:20])  # where the image's "down" goes
@@ -198,8 +224,11 @@ def _rotation(image: av.VideoFrame) -> int:
 
 
 def _numbered(file: IO[bytes], name: str, index: Index, start: float | None, losses: Losses) -> Iterator[Frame]:
-    """All frames, or at least those from `start` seconds on, in order and of one size. A picture that comes after a
-    later one, which damage can do to a decoder, is put in its place, or left out where that has gone by."""
+    """Yield all frames, or at least those from `start` seconds on, in order and of one size.
+
+    A picture that comes after a later one, which damage can do to a decoder, is put in its place, or left out where
+    that has gone by.
+    """
     if index.key_before(start) is not None:  # else the first picture is the video's first
         losses.size = _size(_first_frame(file, name))
     number, last, newest = -1, None, -math.inf
@@ -216,7 +245,7 @@ def _numbered(file: IO[bytes], name: str, index: Index, start: float | None, los
 
 
 def _in_order(images: Iterator[av.VideoFrame], exact: bool) -> Iterator[av.VideoFrame]:
-    """Pictures by their stamps, where these tell: one that is a few places late is put right."""
+    """Yield pictures by their stamps where these tell, so that one that is a few places late is put right."""
     held: list[tuple[int, int, av.VideoFrame]] = []
     for order, image in enumerate(images):
         if not exact or image.pts is None:
@@ -234,7 +263,7 @@ def _size(image: av.VideoFrame) -> tuple[int, int]:
 
 
 def _one_size(frame: Frame, losses: Losses, reformatter: VideoReformatter) -> Frame:
-    """The frame, scaled where it has another size than the first; where that changes is noted."""
+    """Return the frame, scaled where it has another size than the first; where that changes is noted."""
     if losses.size == (0, 0):
         losses.size = _size(frame.image)
     size = _size(frame.image)
@@ -269,9 +298,12 @@ def _images(file: IO[bytes], name: str, index: Index, start: float | None) -> It
 
 
 def _decoded(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Iterator[av.VideoFrame]:
-    """Frames as they come. A damaged packet is passed over; a file that breaks off is a DataError."""
-    given, last = 0, 0.0
-    clock = Clock(Fraction(stream.time_base))
+    """Yield frames as they come.
+
+    A damaged packet is passed over; a file that breaks off is a DataError.
+    """
+    decoded, last = 0, 0.0
+    clock = PacketClock(Fraction(stream.time_base or 1))
     packets = container.demux(stream)
     while True:
         try:
@@ -280,7 +312,7 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream, nam
             return
         except av.FFmpegError as error:
             raise DataError(
-                f"'{name}' breaks off after {given} frames, at {last:.3f} s ({_reason(error)}); "
+                f"'{name}' breaks off after {decoded} frames, at {last:.3f} s ({reason(error)}); "
                 f"'--stop {rounded_down(last)}' takes what is before"
             ) from None
         clock.set(packet)
@@ -289,5 +321,5 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream, nam
         except av.FFmpegError:
             continue
         for image in images:
-            given, last = given + 1, float(image.time or last)
+            decoded, last = decoded + 1, float(image.time or last)
             yield image

@@ -26,18 +26,23 @@ FINEST_PIXELS = 1 << 22  # of a frame; larger ones hide their jagged edges well 
 
 # Okabe and Ito's colours, told apart with any colour vision; the light ones first
 PEOPLE: tuple[Colour, ...] = (
-    (86, 180, 233), (240, 228, 66), (230, 159, 0), (204, 121, 167), (0, 158, 115), (213, 94, 0),
-)  # fmt: skip
+    (86, 180, 233),
+    (240, 228, 66),
+    (230, 159, 0),
+    (204, 121, 167),
+    (0, 158, 115),
+    (213, 94, 0),
+)
 DARK, LIGHT, ACCENT = (16, 18, 22), (255, 255, 255), (240, 228, 66)
-BANDS: tuple[Colour, ...] = ((86, 180, 233), (0, 114, 178))
+REPETITION_COLOURS: tuple[Colour, ...] = ((86, 180, 233), (0, 114, 178))
 PLATE = 205  # opacity, of 255, of the dark ground under text and signs
 
-SURE = 0.5  # score from which a joint is drawn in full
-FAINT = 0.3  # opacity of a joint with score 0
+FULL_OPACITY_SCORE = 0.5  # score from which a joint is drawn in full
+MIN_JOINT_OPACITY = 0.3  # opacity of a joint with score 0
 
 
 def yuv_matrix(bt709: bool, full_range: bool) -> Matrix:
-    """RGB to Y, U, V as the 3 x 4 matrix that `Image.convert` takes."""
+    """Return the 3 x 4 matrix from RGB to Y, U, V that `Image.convert` takes."""
     red, blue = (0.2126, 0.0722) if bt709 else (0.299, 0.114)
     luma = np.array([red, 1 - red - blue, blue])
     u, v = (np.array([0, 0, 1]) - luma) / (2 - 2 * blue), (np.array([1, 0, 0]) - luma) / (2 - 2 * red)
@@ -47,14 +52,19 @@ def yuv_matrix(bt709: bool, full_range: bool) -> Matrix:
 
 
 def ink(colour: Colour, matrix: Matrix) -> Colour:
-    """(Y, U, V) of an RGB colour."""
-    return Image.new("RGB", (1, 1), colour).convert("RGB", matrix).getpixel((0, 0))
+    """Return (Y, U, V) of an RGB colour."""
+    y, u, v = Image.new("RGB", (1, 1), colour).convert("RGB", matrix).tobytes()
+    return y, u, v
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Something to lay onto a frame. left, top: even pixels. colours: Y, U, V, each one value or an "L" image.
-    alpha, half: opacity at the size of Y and of U, V."""
+    """Something to lay onto a frame.
+
+    left, top: even pixels.
+    colours: Y, U, V, each one value or an "L" image.
+    alpha, half: opacity at the size of Y and of U, V.
+    """
 
     left: int
     top: int
@@ -75,20 +85,26 @@ class Layer:
             part[:] = np.asarray(blended)
 
     def columns(self, start: int, stop: int) -> Layer:
-        """The pixel columns start..stop-1 (even numbers) of this layer."""
+        """Return the pixel columns start..stop-1 (even numbers) of this layer."""
 
-        def cut(image: Image.Image | int, scale: int) -> Image.Image | int:
-            return image if isinstance(image, int) else image.crop((start // scale, 0, stop // scale, image.height))
+        def crop(image: Image.Image, scale: int) -> Image.Image:
+            return image.crop((start // scale, 0, stop // scale, image.height))
+
+        def crop_colour(colour: Image.Image | int, scale: int) -> Image.Image | int:
+            return colour if isinstance(colour, int) else crop(colour, scale)
 
         y, u, v = self.colours
         return replace(
-            self, left=self.left + start, colours=(cut(y, 1), cut(u, 2), cut(v, 2)),
-            alpha=cut(self.alpha, 1), half=cut(self.half, 2),
-        )  # fmt: skip
+            self,
+            left=self.left + start,
+            colours=(crop_colour(y, 1), crop_colour(u, 2), crop_colour(v, 2)),
+            alpha=crop(self.alpha, 1),
+            half=crop(self.half, 2),
+        )
 
 
 def picture_layer(fine: Image.Image, left: int, top: int, matrix: Matrix) -> Layer:
-    """A layer from an RGBA image drawn `FINER` than the frame, of a size that 2 * FINER divides."""
+    """Return a layer from an RGBA image drawn `FINER` than the frame, of a size that 2 * FINER divides."""
     full, half = fine.reduce(FINER), fine.reduce(2 * FINER)
     y = full.convert("RGB").convert("RGB", matrix).getchannel(0)
     _, u, v = half.convert("RGB").convert("RGB", matrix).split()
@@ -96,31 +112,38 @@ def picture_layer(fine: Image.Image, left: int, top: int, matrix: Matrix) -> Lay
 
 
 def mask_layer(fine: Image.Image, finer: int, left: int, top: int, colour: Colour) -> Layer:
-    """A layer of one `colour` (Y, U, V) from an "L" image of opacities drawn `finer` than the frame."""
+    """Return a layer of one `colour` (Y, U, V) from an "L" image of opacities drawn `finer` than the frame."""
     return Layer(left, top, colour, fine.reduce(finer) if finer > 1 else fine, fine.reduce(2 * finer))
 
 
 def over_dark(colour: Colour, share: float) -> tuple[int, ...]:
-    """RGBA of `colour` laid over the plate; Pillow's drawing replaces what is there, opacity and all."""
+    """Return RGBA of `colour` laid over the plate; Pillow's drawing replaces what is there, opacity and all."""
     mixed = (round(share * c + (1 - share) * d) for c, d in zip(colour, DARK, strict=True))
     return (*mixed, round(PLATE + (255 - PLATE) * share))
 
 
 def even(length: float) -> int:
-    """`length` as a whole, even number of pixels, at least 2."""
+    """Return `length` as a whole, even number of pixels, at least 2."""
     return max(2, 2 * round(length / 2))
 
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, so that no system font is needed."""
-    return ImageFont.load_default(size)
+    """Return Pillow's own font, so that no system font is needed."""
+    loaded = ImageFont.load_default(size)
+    assert isinstance(loaded, ImageFont.FreeTypeFont)  # Pillow is built with FreeType wherever it has wheels
+    return loaded
 
 
 @dataclass(frozen=True)
-class Body:
-    """One person to draw, in pixels of the mask. ends: (E, 2, 2) x, y of the limbs' ends, surest limb last; width,
-    opacity: (E,). joints: (J, 2), those between long limbs; trust: (J,) opacity."""
+class DrawnPerson:
+    """One person to draw, in pixels of the mask.
+
+    ends: (E, 2, 2) x, y of the limbs' ends, surest limb last; width,
+    opacity: (E,).
+    joints: (J, 2), those between long limbs;
+    trust: (J,) opacity.
+    """
 
     ends: np.ndarray
     width: np.ndarray
@@ -129,7 +152,7 @@ class Body:
     trust: np.ndarray
 
     def limbs(self, size: tuple[int, int], wider: float, strength: float) -> Image.Image:
-        """Opacities of all limbs, each made `wider`."""
+        """Return opacities of all limbs, each made `wider`."""
         mask = Image.new("L", size)
         draw = ImageDraw.Draw(mask)
         for ends, width, opacity in zip(self.ends.tolist(), self.width + wider, self.opacity, strict=True):
@@ -140,7 +163,7 @@ class Body:
         return mask
 
     def dots(self, size: tuple[int, int], radius: float) -> Image.Image:
-        """Opacities of a dot on every joint."""
+        """Return opacities of a dot on every joint."""
         mask = Image.new("L", size)
         draw = ImageDraw.Draw(mask)
         for joint, trust in zip(self.joints.tolist(), self.trust, strict=True):
@@ -166,7 +189,11 @@ class Skeleton:
         self.dark, self.light = ink(DARK, matrix), ink(LIGHT, matrix)
 
     def layers(self, xy: np.ndarray, score: np.ndarray) -> Iterator[Layer]:
-        """xy: (M, V, 2) pixels, NaN where unknown; score: (M, V). For each person a dark rim, the limbs, the joints."""
+        """Yield the layers of every person: a dark rim, the limbs, the joints.
+
+        xy: (M, V, 2) pixels, NaN where unknown;
+        score: (M, V).
+        """
         near = (np.abs(xy - self.size / 2) < 2 * self.size).all(-1)  # a joint far off can only be a mistake
         for person, (joints, known, trust) in enumerate(zip(xy, near, score, strict=True)):
             edges = self.edges[known[self.edges].all(1)]
@@ -184,20 +211,22 @@ class Skeleton:
                 yield mask_layer(mask, self.finer, left, top, paint)
 
     def _box(self, joints: np.ndarray) -> np.ndarray:
-        """(4,) left, top, right, bottom around `joints`, even, inside the frame."""
+        """Return (4,) left, top, right, bottom around `joints`, even, inside the frame."""
         margin = self.thick + self.rim + 2
         corners = np.stack([np.floor((joints.min(0) - margin) / 2), np.ceil((joints.max(0) + margin) / 2)])
         return np.clip(2 * corners.astype(int), 0, self.size).ravel()
 
-    def _body(self, points: np.ndarray, trust: np.ndarray, edges: np.ndarray) -> Body:
+    def _body(self, points: np.ndarray, trust: np.ndarray, edges: np.ndarray) -> DrawnPerson:
         thick = self.thick * self.finer
         length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
         width = np.clip(0.25 * length, min(1.4 * self.finer, thick), thick)  # face and hands must not become blots
-        opacity = np.clip(FAINT + (1 - FAINT) * trust / SURE, FAINT, 1)
+        opacity = np.clip(
+            MIN_JOINT_OPACITY + (1 - MIN_JOINT_OPACITY) * trust / FULL_OPACITY_SCORE, MIN_JOINT_OPACITY, 1
+        )
         order = np.argsort(opacity[edges].min(1), kind="stable")  # sure limbs over faint ones
         edges, width = edges[order], width[order]
         joints = np.unique(edges[width == thick])
-        return Body(points[edges], width, opacity[edges].min(1), points[joints], opacity[joints])
+        return DrawnPerson(points[edges], width, opacity[edges].min(1), points[joints], opacity[joints])
 
 
 class CountRing:
@@ -211,7 +240,11 @@ class CountRing:
         self.unknown = self._note("not analysed", max(9, round(0.035 * short)))
 
     def layers(self, count: int, phase: float, analysed: bool) -> Iterator[Layer]:
-        """count: repetitions completed. phase: 0..1 through the current one, 0 between repetitions."""
+        """Yield the ring with the count, and a note where nothing was analysed.
+
+        count: repetitions completed.
+        phase: 0..1 through the current one, 0 between repetitions.
+        """
         key = (count, round(phase * 120))
         if self.drawn is None or self.drawn[0] != key:
             self.drawn = key, self._ring(count, phase)
@@ -246,10 +279,19 @@ class TimeLine:
     """The whole clip along the bottom: the repetitions, what was not analysed, and where we are."""
 
     def __init__(
-        self, width: int, height: int, matrix: Matrix, clip: tuple[float, float], analysed: np.ndarray | None,
+        self,
+        width: int,
+        height: int,
+        matrix: Matrix,
+        clip: tuple[float, float],
+        analysed: np.ndarray | None,
         repetitions: np.ndarray,
-    ) -> None:  # fmt: skip
-        """clip, analysed: begin and end, seconds (None: nothing is). repetitions: (R, 2) begin and end, seconds."""
+    ) -> None:
+        """Draw the strip of a clip once, as it looks before and after the current time.
+
+        clip, analysed: begin and end, seconds (None: nothing is).
+        repetitions: (R, 2) begin and end, seconds.
+        """
         short = min(width, height)
         self.clip, self.width = clip, width - width % 2
         self.bar, self.margin = even(max(6, 0.032 * short)), even(0.03 * short)
@@ -261,7 +303,10 @@ class TimeLine:
         self.cursor = mask_layer(line, 1, 0, self.top, ink(LIGHT, matrix))
 
     def layers(self, now: float) -> Iterator[Layer]:
-        """now: seconds."""
+        """Yield the strip as it looks at a time.
+
+        now: seconds.
+        """
         at = min(max(2 * round(self._column(now) / 2), 0), self.width)
         if at:
             yield self.passed.columns(0, at)
@@ -289,7 +334,7 @@ class TimeLine:
         for number, (begin, end) in enumerate(ends.tolist(), 1):
             end = max(end - FINER, begin + 1)  # a seam between neighbours
             corner = min(half, (end - begin) / 2) / 2
-            fill = over_dark(BANDS[number % 2], share)
+            fill = over_dark(REPETITION_COLOURS[number % 2], share)
             draw.rounded_rectangle((begin, middle - half, end, middle + half), corner, fill=fill)
             if letters and letters.getlength(str(number)) < end - begin:
                 colour = (*DARK, 255) if share == 1 and number % 2 == 0 else over_dark(LIGHT, 0.4 + 0.6 * share)
@@ -297,7 +342,7 @@ class TimeLine:
         return picture_layer(fine, 0, self.top, matrix)
 
     def _letters(self, ends: np.ndarray) -> ImageFont.FreeTypeFont | None:
-        """The font for the repetitions' numbers, unless the bar is too low or most bands are too narrow for it."""
+        """Return the font for the repetitions' numbers, unless the bar is too low or most bands too narrow."""
         size = round(0.72 * self.bar * FINER)
         if size < 9 * FINER or not len(ends):
             return None

@@ -15,15 +15,17 @@ from typing import IO
 import av
 
 from racctl.video.index import Index
-from racctl.video.opening import LENIENT, Cursor
+from racctl.video.opening import open_container, second_reader
 
-SMALL = 1.0  # s that a header may announce beyond the end, if the structure does not tell that the file is cut
-SMALL_SHARE = 0.05  # the same, of the announced length
+MAX_IGNORED_GAP = (
+    1.0  # s that a header may announce beyond the end, if the structure does not tell that the file is cut
+)
+MAX_IGNORED_GAP_SHARE = 0.05  # the same, of the announced length
 # Pictures that an announced duration must be beyond the end, to be spoken of: of a file that breaks off, of one that
 # does not tell, and of a whole one. Sound is announced with the padding of its last packet.
 LEAST_GAP = {True: 0.5, None: 3, False: math.inf}
-TAIL = 1 << 18  # bytes from the end in which the last unit of a stream begins
-EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+TAIL_BYTES = 1 << 18  # bytes from the end in which the last unit of a stream begins
+EBML_ID, SEGMENT_ID, CLUSTER_ID = 0x1A45DFA3, 0x18538067, 0x1F43B675
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the GUID of its file properties
 ASF_START = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 KLV = bytes.fromhex("060e2b34")  # with which every key of an MXF begins
@@ -33,9 +35,10 @@ KLV = bytes.fromhex("060e2b34")  # with which every key of an MXF begins
 class Ending:
     """What a file lacks at its end, by its own account.
 
-    missing: seconds of a file that is cut short, 0 for a whole one. frames: how many pictures those are, 0 where that
-    is not known. until: seconds up to which nothing is missing. remarks: clauses about an end that is odd, but no
-    reason to refuse the file.
+    missing: seconds of a file that is cut short, 0 for a whole one.
+    frames: how many pictures those are, 0 where that is not known.
+    until: seconds up to which nothing is missing.
+    remarks: clauses about an end that is odd, but no reason to refuse the file.
     """
 
     missing: float = 0.0
@@ -44,7 +47,7 @@ class Ending:
     remarks: tuple[str, ...] = ()
 
     def line(self) -> str:
-        """What is missing, for a person."""
+        """Return what is missing, for a person."""
         frames = f" ({self.frames} frame{'s' * (self.frames > 1)})" if self.frames else ""
         return f"{max(self.missing, 0.01):.2f} s{frames}"
 
@@ -53,17 +56,18 @@ WHOLE = Ending()
 
 
 def rounded_down(seconds: float) -> str:
-    """A time for `--stop` that is not after `seconds`."""
+    """Return a time for `--stop` that is not after `seconds`."""
     return f"{math.floor(seconds * 1000) / 1000:g}"
 
 
-def ending_of(
-    file: IO[bytes], container: av.container.InputContainer, stream: av.VideoStream, index: Index
-) -> Ending:  # fmt: skip
-    """Hold what was read against what the container announces: the number of pictures where it tells that, else the
-    duration. A file that breaks off is cut short however little that loses. Some whole files have a header that
-    announces more than they hold: where the structure is sound, or does not tell and the difference is small, that is
-    a remark."""
+def ending_of(file: IO[bytes], container: av.container.InputContainer, stream: av.VideoStream, index: Index) -> Ending:
+    """Hold what was read against what the container announces.
+
+    The number of pictures where it tells that, else the duration.
+
+    A file that breaks off is cut short however little that loses. Some whole files have a header that announces more
+    than they hold: where the structure is sound, or does not tell and the difference is small, that is a remark.
+    """
     kind = container.format.name
     breaks_off = True if index.torn else torn(file, kind)
     counts = bool(stream.frames) and kind.split(",")[0] in ("mov", "avi")
@@ -77,21 +81,21 @@ def ending_of(
     at = None if index.restarts else second_video(file, kind, index.data_end)  # else it was read
     if at is not None:
         remarks.append(f"{_video_at(file, at)} follows the end of this one and is left out")
-    large = gap > max(SMALL, SMALL_SHARE * index.end)
+    large = gap > max(MAX_IGNORED_GAP, MAX_IGNORED_GAP_SHARE * index.end)
     if frames or large or gap > LEAST_GAP[breaks_off] * beat:
         if breaks_off or (breaks_off is None and (large or counts)):
             until = min(index.seconds(index.whole), index.end)
             frames = frames if counts or gap < 1.5 * beat else 0  # else only the one that is torn is known
             return Ending(round(gap, 3), frames, until, tuple(remarks))
-        said = f"{frames} frames" if frames else f"{gap:.2f} s"
-        remarks.append(f"its header announces {said} more than it holds")
+        excess = f"{frames} frames" if frames else f"{gap:.2f} s"
+        remarks.append(f"its header announces {excess} more than it holds")
     elif breaks_off and not counts:
         remarks.append("the file breaks off in the middle of its data, so pictures at its end may be missing")
     return Ending(remarks=tuple(remarks))
 
 
 def _frames_missing(file: IO[bytes], kind: str, stream: av.VideoStream, index: Index) -> int:
-    """Pictures that the header counts and that are not there whole."""
+    """Return how many pictures the header counts that are not there whole."""
     torn_picture = int(index.torn_picture)
     lost = stream.frames - (index.packets - torn_picture)
     if kind == "avi":  # its stamps are places; empty ones may be left out
@@ -103,14 +107,16 @@ def _frames_missing(file: IO[bytes], kind: str, stream: av.VideoStream, index: I
 
 def _packets_without_edits(file: IO[bytes], number: int) -> int:
     file.seek(0)
-    with av.open(file, "r", options={"ignore_editlist": "1"}, **LENIENT) as container:
+    with open_container(file, {"ignore_editlist": "1"}) as container:
         packets = container.demux(container.streams[number])
         return sum(packet.dts is not None for packet in packets)
 
 
 def _announced_end(container: av.container.InputContainer, counts: bool) -> float:
-    """Seconds at which the container says that it ends; before all times where it says nothing. counts: whether it has
-    a table of its pictures."""
+    """Return the seconds at which the container says that it ends; before all times where it says nothing.
+
+    counts: whether it has a table of its pictures.
+    """
     if not container.duration:
         return -math.inf
     announced = container.duration / av.time_base
@@ -120,9 +126,9 @@ def _announced_end(container: av.container.InputContainer, counts: bool) -> floa
 
 
 def _video_at(file: IO[bytes], at: int) -> str:
-    """What begins at a byte, for a person."""
+    """Return what begins at a byte, for a person."""
     try:
-        with av.open(Cursor(file, at), "r", **LENIENT) as container:
+        with open_container(second_reader(file, at)) as container:
             stream = container.streams.best("video")
             if stream is not None and stream.frames:
                 return f"another video of {stream.frames} frames"
@@ -132,17 +138,21 @@ def _video_at(file: IO[bytes], at: int) -> str:
 
 
 def torn(file: IO[bytes], container: str) -> bool | None:
-    """Whether the file breaks off before the end that its own structure announces; None where it announces none.
+    """Return whether the file breaks off before the end that its own structure announces; None where it announces none.
 
-    container: FFmpeg's name of its format. False is only said of a file that is whole by its structure.
+    container: FFmpeg's name of its format.
+
+    False is only said of a file that is whole by its structure.
     """
     judge = JUDGES.get(container.split(",")[0])
     return judge(file, file.seek(0, os.SEEK_END)) if judge else None
 
 
 def second_video(file: IO[bytes], container: str, end: int) -> int | None:
-    """Where another video of the same kind begins after byte `end`, the last that was read of this one; None for
-    nowhere."""
+    """Return where another video of the same kind begins after byte `end`, the last that was read of this one.
+
+    None for nowhere.
+    """
     start = {"mov": b"ftyp", "flv": b"FLV\x01", "asf": ASF_START}.get(container.split(",")[0])
     if start is None:
         return None
@@ -163,7 +173,7 @@ def _read(file: IO[bytes], at: int, count: int) -> bytes:
 
 
 def _mp4(file: IO[bytes], size: int) -> bool | None:
-    """By the sizes of the outermost boxes."""
+    """Judge by the sizes of the outermost boxes."""
     at, kinds = 0, set()
     while at + 8 <= size:
         length, kind = struct.unpack(">I4s", _read(file, at, 8))
@@ -179,16 +189,16 @@ def _mp4(file: IO[bytes], size: int) -> bool | None:
 
 
 def _matroska(file: IO[bytes], size: int) -> bool | None:
-    """By the segment's size; in a live recording, which has none, by its blocks."""
+    """Judge by the segment's size; in a live recording, which has none, by its blocks."""
     at = 0
     while at < size:
         name, start = _vint(file, at, keep_marker=True)
         length, start = _vint(file, start)
         if start > size:
             return True
-        if name == SEGMENT and length is not None:
+        if name == SEGMENT_ID and length is not None:
             return start + length > size
-        if name in (SEGMENT, CLUSTER):
+        if name in (SEGMENT_ID, CLUSTER_ID):
             at = start
         elif length is None:
             return None
@@ -198,7 +208,7 @@ def _matroska(file: IO[bytes], size: int) -> bool | None:
 
 
 def _vint(file: IO[bytes], at: int, keep_marker: bool = False) -> tuple[int | None, int]:
-    """A number of variable length and where it ends; None where all its bits are set, which means unknown."""
+    """Return a number of variable length and where it ends; None where all its bits are set, which means unknown."""
     data = _read(file, at, 8)
     width = 9 - data[0].bit_length() if data and data[0] else 8
     number = int.from_bytes(data[:width], "big")
@@ -209,7 +219,7 @@ def _vint(file: IO[bytes], at: int, keep_marker: bool = False) -> tuple[int | No
 
 
 def _avi(file: IO[bytes], size: int) -> bool | None:
-    """By the sizes of its RIFF chunks, of which a large file has several."""
+    """Judge by the sizes of its RIFF chunks, of which a large file has several."""
     at = 0
     while at + 12 <= size:
         kind, length = struct.unpack("<4sI", _read(file, at, 8))
@@ -222,7 +232,7 @@ def _avi(file: IO[bytes], size: int) -> bool | None:
 
 
 def _flv(file: IO[bytes], size: int) -> bool | None:
-    """By the last tag, whose size stands behind it."""
+    """Judge by the last tag, whose size stands behind it."""
     length = int.from_bytes(_read(file, size - 4, 4), "big")
     begin = size - 4 - length
     if begin < 9 or length < 11:
@@ -232,7 +242,7 @@ def _flv(file: IO[bytes], size: int) -> bool | None:
 
 
 def _transport(file: IO[bytes], size: int) -> bool | None:
-    """By the packets, all of one length."""
+    """Judge by the packets, all of one length."""
     head = _read(file, 0, 1024)
     for length, before in ((188, 0), (192, 4), (204, 0)):
         for at in range(length):
@@ -242,7 +252,7 @@ def _transport(file: IO[bytes], size: int) -> bool | None:
 
 
 def _mxf(file: IO[bytes], size: int) -> bool | None:
-    """By its key-length-value triplets."""
+    """Judge by its key-length-value triplets."""
     at = 0
     while at < size:
         head = _read(file, at, 25)
@@ -257,7 +267,7 @@ def _mxf(file: IO[bytes], size: int) -> bool | None:
 
 
 def _asf(file: IO[bytes], size: int) -> bool | None:
-    """By the size in its header; a live stream has none."""
+    """Judge by the size in its header; a live stream has none."""
     head = _read(file, 0, 1 << 16)
     at = head.find(ASF_FILE)
     declared = int.from_bytes(head[at + 40 : at + 48], "little") if at >= 0 else 0
@@ -265,8 +275,8 @@ def _asf(file: IO[bytes], size: int) -> bool | None:
 
 
 def _ogg(file: IO[bytes], size: int) -> bool | None:
-    """By the last page, which is marked as the last."""
-    tail = _read(file, max(0, size - TAIL), TAIL)
+    """Judge by the last page, which is marked as the last."""
+    tail = _read(file, max(0, size - TAIL_BYTES), TAIL_BYTES)
     at = tail.rfind(b"OggS")
     page = tail[at:]
     if at < 0 or len(page) < 27:
@@ -276,13 +286,13 @@ def _ogg(file: IO[bytes], size: int) -> bool | None:
 
 
 def _gif(file: IO[bytes], size: int) -> bool | None:
-    """By its trailer."""
+    """Judge by its trailer."""
     return not _read(file, max(0, size - 64), 64).rstrip(b"\0").endswith(b";")
 
 
 def _program(file: IO[bytes], size: int) -> bool | None:
-    """By the packets after the last pack header."""
-    tail = _read(file, max(0, size - TAIL), TAIL)
+    """Judge by the packets after the last pack header."""
+    tail = _read(file, max(0, size - TAIL_BYTES), TAIL_BYTES)
     at = tail.rfind(b"\0\0\1\xba")
     if at < 0 or len(tail) < at + 14:
         return None if at < 0 else True
@@ -300,6 +310,14 @@ def _program(file: IO[bytes], size: int) -> bool | None:
 
 
 JUDGES: dict[str, Callable[[IO[bytes], int], bool | None]] = {
-    "mov": _mp4, "matroska": _matroska, "avi": _avi, "flv": _flv, "mpegts": _transport, "mxf": _mxf, "asf": _asf,
-    "ogg": _ogg, "gif": _gif, "mpeg": _program,
-}  # fmt: skip
+    "mov": _mp4,
+    "matroska": _matroska,
+    "avi": _avi,
+    "flv": _flv,
+    "mpegts": _transport,
+    "mxf": _mxf,
+    "asf": _asf,
+    "ogg": _ogg,
+    "gif": _gif,
+    "mpeg": _program,
+}

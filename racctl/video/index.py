@@ -11,7 +11,7 @@ from statistics import median
 
 import av
 
-from racctl.errors import DataError
+from racctl.errors import DataError, reason
 
 BACKWARDS = Fraction(1, 10)  # s; a decoding time that goes back by more is a clock that starts over
 BACKWARDS_SHOWN = 2  # s; the same for times of presentation, which go back and forth
@@ -22,9 +22,13 @@ BESIDE = 1  # s between a leap and such a packet, at most
 SHOWN_VP8 = 0x10  # the bit of a VP8 packet that says whether its picture is shown
 
 
-class Clock:
-    """The times of a stream's packets as one clock: where they start over, as in recordings that were joined, they go
-    on from where they were. restarts: the ticks at which that happened, on the clock that goes on."""
+class PacketClock:
+    """The times of a stream's packets as one clock.
+
+    Where they start over, as in recordings that were joined, they go on from where they were.
+
+    restarts: the ticks at which that happened, on the clock that goes on.
+    """
 
     def __init__(self, unit: Fraction) -> None:
         self.restarts: list[int] = []
@@ -45,25 +49,29 @@ class Clock:
         last = self._last.get(decoded)
         starts_over = last is not None and stamp + self._shift < last - back
         if starts_over:  # the first picture shown follows the last
-            self._shift = self._next - (stamp if packet.pts is None else packet.pts)
+            self._shift = (self._next or 0) - (stamp if packet.pts is None else packet.pts)
         if self._shift:
             packet.dts = None if packet.dts is None else packet.dts + self._shift
             packet.pts = None if packet.pts is None else packet.pts + self._shift
-        if starts_over:
-            self.restarts.append(packet.dts if packet.pts is None else packet.pts)
         now = stamp + self._shift
+        shown = now if packet.pts is None else packet.pts
+        if starts_over:
+            self.restarts.append(shown)
         if last is not None and now > last:
             self._step = now - last
         self._last[decoded] = now
-        after = (now if packet.pts is None else packet.pts) + (packet.duration or self._step)
+        after = shown + (packet.duration or self._step)
         self._next = after if self._next is None else max(self._next, after)
 
 
 @dataclass(frozen=True)
 class Leap:
-    """Where the times of a steady stream leap: before picture `number`, from `begin` to `end` seconds, over about
-    `count` pictures that the file does not hold. is_marked: beside a packet that is marked as torn, so that these were
-    lost; otherwise it may be a pause as well."""
+    """Where the times of a steady stream leap.
+
+    Before picture `number`, from `begin` to `end` seconds, over about `count` pictures that the file does not hold.
+
+    is_marked: beside a packet that is marked as torn, so that these were lost; otherwise it may be a pause as well.
+    """
 
     number: int
     count: int
@@ -76,12 +84,18 @@ class Leap:
 class Index:
     """Times are in ticks of `unit` seconds.
 
-    stamps: of all pictures, sorted. timed: False for a raw stream, its stamps are made up at `rate` pictures per
-    second. exact: a stamp tells which picture it is; otherwise pictures can only be counted from the first one.
-    keys: (presented, earliest stamp) of the key frames where decoding may begin, sorted. restarts: see `Clock`.
-    end: of the last packet of any stream, seconds; pictures_end: of this stream. packets: of this stream, whether shown
-    or not. torn: whether the last packet of all breaks off. torn_picture: whether that is one of this stream. whole:
-    tick up to which no picture can be missing for the file's breaking off. data_end: the byte after the last packet.
+    stamps: of all pictures, sorted.
+    timed: False for a raw stream, its stamps are made up at `rate` pictures per second.
+    exact: a stamp tells which picture it is; otherwise pictures can only be counted from the first one.
+    keys: (presented, earliest stamp) of the key frames where decoding may begin, sorted.
+    restarts: see `PacketClock`.
+    end: of the last packet of any stream, seconds;
+    pictures_end: of this stream.
+    packets: of this stream, whether shown or not.
+    torn: whether the last packet of all breaks off.
+    torn_picture: whether that is one of this stream. whole: tick up to which no picture can be missing for the file's
+        breaking off.
+    data_end: the byte after the last packet.
     leaps: where packets are lost, as far as the times tell.
     """
 
@@ -105,14 +119,17 @@ class Index:
         return tick * self.unit.numerator / self.unit.denominator
 
     def place(self, pts: int | None, following: int) -> tuple[int, int]:
-        """Number and tick of a decoded picture. following: the number after that of the picture before it."""
+        """Return the number and the tick of a decoded picture.
+
+        following: the number after that of the picture before it.
+        """
         number = max(following, bisect_left(self.stamps, pts)) if self.exact and pts is not None else following
         if self.timed and pts is not None:
             return number, pts
         return number, self.tick(number)
 
     def tick(self, number: int) -> int:
-        """Of a picture, also of one after the last."""
+        """Return the tick of a picture, also of one after the last."""
         if number < len(self.stamps):
             return self.stamps[number]
         if self.timed:
@@ -120,13 +137,16 @@ class Index:
         return round(number / self.rate / self.unit)
 
     def first_from(self, seconds: float | None) -> int:
-        """Number of the first picture at or after a time; all of them for None."""
+        """Return the number of the first picture at or after a time; all of them for None."""
         if seconds is None:
             return len(self.stamps)
         return bisect_left(self.stamps, seconds, key=self.seconds)
 
     def key_before(self, start: float | None) -> tuple[int, int] | None:
-        """The last key frame that is not after `start` seconds; None where decoding has to begin with the file."""
+        """Return the last key frame that is not after `start` seconds.
+
+        None where decoding has to begin with the file.
+        """
         before = [key for key in self.keys if start is not None and self.seconds(key[0]) <= start]
         return before[-1] if before and before[-1][0] > self.stamps[0] else None
 
@@ -168,9 +188,12 @@ class _Packets:
 
 
 def read_index(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Index:
-    """Read all packets of a container. DataError when none is of the stream."""
-    unit = Fraction(stream.time_base)
-    clock = Clock(unit)
+    """Read all packets of a container.
+
+    Raises DataError when none is of the stream.
+    """
+    unit = Fraction(stream.time_base or 1)
+    clock = PacketClock(unit)
     packets = _Packets()
     try:
         for packet in container.demux():
@@ -183,42 +206,64 @@ def read_index(container: av.container.InputContainer, stream: av.VideoStream, n
                 packets.count += 1  # AVI has empty ones, for a picture that is the one before
     except av.FFmpegError as error:
         if not packets.pictures:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"'{name}' holds no readable video packets ({reason})") from None
+            raise DataError(f"'{name}' holds no readable video packets ({reason(error)})") from None
     if not packets.pictures:
         raise DataError(f"'{name}' has a video stream without frames")
     return _index(container, stream, unit, clock, packets)
 
 
 def _index(
-    container: av.container.InputContainer, stream: av.VideoStream, unit: Fraction, clock: Clock, packets: _Packets
-) -> Index:  # fmt: skip
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    unit: Fraction,
+    clock: PacketClock,
+    packets: _Packets,
+) -> Index:
     pictures = packets.pictures
     rate = Fraction(stream.average_rate or 30)
-    stamps = [pts if pts is not None else dts for pts, dts, _ in pictures]
-    timed = None not in stamps
-    stamps = sorted(stamps) if timed else [round(k / rate / unit) for k in range(len(pictures))]
+    known = [stamp for pts, dts, _ in pictures if (stamp := dts if pts is None else pts) is not None]
+    timed = len(known) == len(pictures)
+    stamps = sorted(known) if timed else [round(k / rate / unit) for k in range(len(pictures))]
     decoding = [dts for _, dts, _ in pictures if dts is not None]
     exact = all(pts is not None for pts, _, _ in pictures) and len(set(stamps)) == len(stamps)
     exact = exact and all(a <= b for a, b in itertools.pairwise(decoding))
     # A raw stream loses its times when it is entered midway, and a clock that starts over has to be followed.
     seekable = exact and container.duration is not None and not clock.restarts
-    keys = sorted((pts, pts if dts is None else min(pts, dts)) for pts, dts, key in pictures if key and seekable)
+    keys = sorted(
+        (pts, pts if dts is None else min(pts, dts))
+        for pts, dts, is_key in pictures
+        if is_key and seekable and pts is not None
+    )
     # FFmpeg marks in a transport stream what follows a loss, and elsewhere what breaks off.
     marks_torn = container.format.name != "mpegts"
     whole = stamps[-1] if packets.next_dts is None else packets.next_dts
     loses = timed and container.format.name.split(",")[0] in LOSES_PACKETS
     return Index(
-        stamps=stamps, unit=unit, rate=rate, timed=timed, exact=exact, keys=keys, restarts=clock.restarts,
-        end=packets.end, pictures_end=packets.pictures_end, packets=packets.count, torn=packets.torn and marks_torn,
-        torn_picture=packets.torn_picture and marks_torn, whole=whole, data_end=packets.data_end,
+        stamps=stamps,
+        unit=unit,
+        rate=rate,
+        timed=timed,
+        exact=exact,
+        keys=keys,
+        restarts=clock.restarts,
+        end=packets.end,
+        pictures_end=packets.pictures_end,
+        packets=packets.count,
+        torn=packets.torn and marks_torn,
+        torn_picture=packets.torn_picture and marks_torn,
+        whole=whole,
+        data_end=packets.data_end,
         leaps=_leaps(stamps, unit, packets.torn_at) if loses else (),
-    )  # fmt: skip
+    )
 
 
 def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Leap, ...]:
-    """Where sorted times leap in a stream whose pictures follow each other steadily; a camera that leaves out pictures
-    as it likes is not one. A last picture that is late is no sign of a loss."""
+    """Return where sorted times leap in a stream whose pictures follow each other steadily.
+
+    A camera that leaves out pictures as it likes is not one.
+
+    A last picture that is late is no sign of a loss.
+    """
     steps = [after - before for before, after in itertools.pairwise(stamps)]
     step = median(steps) if steps else 0
     tolerance = max(0.1 * step, 1.5)
@@ -238,6 +283,9 @@ def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Lea
 
 
 def _is_hidden(packet: av.Packet) -> bool:
-    """Whether a packet only helps to decode others: VP8 has such, elsewhere they come in one packet with a picture."""
+    """Return whether a packet only helps to decode others.
+
+    VP8 has such, elsewhere they come in one packet with a picture.
+    """
     context = packet.stream.codec_context
     return context is not None and context.name == "vp8" and not bytes(packet)[0] & SHOWN_VP8

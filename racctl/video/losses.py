@@ -11,13 +11,16 @@ from racctl.contracts import Meta
 if TYPE_CHECKING:
     from racctl.video.index import Leap
 
-SHOWN = 3  # places that the line names
-KEPT = 100  # places that a meta document keeps
+MAX_NAMED_PLACES = 3  # places that the line names
+MAX_RECORDED_PLACES = 100  # places that a meta document keeps
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Frames start..stop, half-open, that the decoder does not give. begin, end: where they lie, seconds."""
+    """Frames start..stop, half-open, that the decoder does not give.
+
+    begin, end: where they lie, seconds.
+    """
 
     start: int
     stop: int
@@ -33,10 +36,14 @@ class Gap:
 class Losses:
     """Filled while a clip is read, complete when all frames that were asked for are taken.
 
-    frames: how many pictures were to be read. gaps: those that could not be decoded. uncounted: how many more, where
-    nothing tells which. resized: (frame, seconds) at which the pictures have another size than the first ones, to which
-    they are scaled. size: that one; now: the size as coded where reading is. restarts: (frame, seconds) at which the
-    clock of the file starts over. remarks: what else there is to say about the file, each a clause.
+    frames: how many pictures were to be read.
+    gaps: those that could not be decoded.
+    uncounted: how many more, where nothing tells which.
+    resized: (frame, seconds) at which the pictures have another size than the first ones, to which they are scaled.
+    size: that one;
+    now: the size as coded where reading is.
+    restarts: (frame, seconds) at which the clock of the file starts over.
+    remarks: what else there is to say about the file, each a clause.
     """
 
     frames: int = 0
@@ -68,7 +75,7 @@ class Losses:
         return sum(gap.end - gap.begin for gap in self.gaps)
 
     def line(self) -> str:
-        """All of it for a person, without the clip's name; "" for nothing."""
+        """Return all of it for a person, without the clip's name; "" for nothing."""
         clauses = [self._lost_line()] if self.lost else []
         clauses += self._leap_lines()
         if self.resized:
@@ -79,11 +86,11 @@ class Losses:
         return "; ".join([*clauses, *self.remarks])
 
     def _lost_line(self) -> str:
-        said = f"{self.lost} of {self.frames} frames cannot be decoded"
+        line = f"{self.lost} of {self.frames} frames cannot be decoded"
         if not self.gaps:
-            return said
-        more = f" and in {len(self.gaps) - SHOWN} more places" if len(self.gaps) > SHOWN else ""
-        return f"{said}, {self.seconds:.2f} s: {', '.join(map(str, self.gaps[:SHOWN]))}{more}"
+            return line
+        more = f" and in {len(self.gaps) - MAX_NAMED_PLACES} more places" if len(self.gaps) > MAX_NAMED_PLACES else ""
+        return f"{line}, {self.seconds:.2f} s: {', '.join(map(str, self.gaps[:MAX_NAMED_PLACES]))}{more}"
 
     def _leap_lines(self) -> list[str]:
         lines = []
@@ -94,30 +101,33 @@ class Losses:
             count = sum(leap.count for leap in leaps)
             frames = f"about {count} frame{'s are' if count > 1 else ' is'} missing in the file"
             seconds = f"{sum(leap.end - leap.begin for leap in leaps):.2f} s"
-            shown = [f"before frame {leap.number} ({leap.begin:.2f} to {leap.end:.2f} s)" for leap in leaps[:SHOWN]]
-            more = f" and in {len(leaps) - SHOWN} more places" if len(leaps) > SHOWN else ""
+            shown = [
+                f"before frame {leap.number} ({leap.begin:.2f} to {leap.end:.2f} s)"
+                for leap in leaps[:MAX_NAMED_PLACES]
+            ]
+            more = f" and in {len(leaps) - MAX_NAMED_PLACES} more places" if len(leaps) > MAX_NAMED_PLACES else ""
             begin = f"{frames}, {seconds}" if is_marked else f"a pause, or {frames}, {seconds}"
             lines.append(f"{begin}: {', '.join(shown)}{more}")
         return lines
 
     def record(self) -> Meta:
-        """The key `losses` of a meta document's source; {} for nothing."""
-        kept: Meta = {}
+        """Return the key `losses` of a meta document's source; {} for nothing."""
+        losses: Meta = {}
         if self.lost:
-            kept |= {"frames": self.lost, "seconds": round(self.seconds, 3)}
-            kept["gaps"] = [[gap.start, gap.stop] for gap in self.gaps[:KEPT]]
+            losses |= {"frames": self.lost, "seconds": round(self.seconds, 3)}
+            losses["gaps"] = [[gap.start, gap.stop] for gap in self.gaps[:MAX_RECORDED_PLACES]]
         if self.leaps:
-            kept["missing"] = self.absent
-            kept["leaps"] = [leap.number for leap in self.leaps[:KEPT]]
+            losses["missing"] = self.absent
+            losses["leaps"] = [leap.number for leap in self.leaps[:MAX_RECORDED_PLACES]]
         if self.resized:
-            kept["resized"] = [frame for frame, _ in self.resized[:KEPT]]
+            losses["resized"] = [frame for frame, _ in self.resized[:MAX_RECORDED_PLACES]]
         if self.restarts:
-            kept["restarts"] = [frame for frame, _ in self.restarts[:KEPT]]
+            losses["restarts"] = [frame for frame, _ in self.restarts[:MAX_RECORDED_PLACES]]
         if self.remarks:
-            kept["remarks"] = list(self.remarks)
-        return {"losses": kept} if kept else {}
+            losses["remarks"] = list(self.remarks)
+        return {"losses": losses} if losses else {}
 
 
 def _places(frames: list[tuple[int, float]]) -> str:
-    shown = ", ".join(f"frame {frame} ({seconds:.2f} s)" for frame, seconds in frames[:SHOWN])
-    return shown + (f" and in {len(frames) - SHOWN} more places" if len(frames) > SHOWN else "")
+    shown = ", ".join(f"frame {frame} ({seconds:.2f} s)" for frame, seconds in frames[:MAX_NAMED_PLACES])
+    return shown + (f" and in {len(frames) - MAX_NAMED_PLACES} more places" if len(frames) > MAX_NAMED_PLACES else "")

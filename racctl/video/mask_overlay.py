@@ -22,8 +22,12 @@ RIM = 5  # pixels; odd
 def write_mask_overlay(
     source: IO[bytes], name: str, target: str | Path, masks: Frames, frame: np.ndarray, report: Report = silent
 ) -> None:
-    """Write the video `source` (called `name` in messages) with the masks (T, H, W) of its frames `frame` (T,) laid
-    over it, as MP4. A mask with a stride is held until the next one. Raises as `write_overlay` does."""
+    """Write the video `source` (called `name` in messages) with masks laid over it, as MP4.
+
+    The masks (T, H, W) are those of its frames `frame` (T,).
+
+    A mask with a stride is held until the next one. Raises as `write_overlay` does.
+    """
     check_target(target, name)
     write_scene(source, name, target, MaskScene(probe(source, name), masks, frame), report)
 

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import io
-from typing import IO
+from typing import IO, Any, cast
 
 import av
 
 # Titles in broken encodings must not make a video unreadable; PyAV 19 reads them leniently by itself.
-LENIENT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def open_container(file: IO[bytes], options: dict[str, str] | None = None) -> av.container.InputContainer:
+    """Open a video file for reading, however its titles are encoded.
+
+    options: of FFmpeg's demuxer.
+
+    Raises what PyAV raises.
+    """
+    return av.open(file, "r", options=options, **LENIENT)
+
+
+def second_reader(file: IO[bytes], begin: int = 0) -> IO[bytes]:
+    """Return a second reading position in a file that others read too.
+
+    begin: the byte that it takes for the first.
+    """
+    return cast("IO[bytes]", Cursor(file, begin))  # a raw stream has all of IO that readers use
 
 
 class Cursor(io.RawIOBase):
-    """A second reading position in a file that others read too. begin: the byte that it takes for the first."""
+    """A second reading position in a file that others read too.
+
+    begin: the byte that it takes for the first.
+    """
 
     def __init__(self, file: IO[bytes], begin: int = 0) -> None:
         self.file = file

@@ -12,20 +12,20 @@ import av
 import numpy as np
 
 from racctl.contracts import Pose
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError, UsageError, reason
 from racctl.io.output import write_file
 from racctl.progress import Report, silent
 from racctl.skeleton.topology import topology_named
 from racctl.video.decode import Video, frames, probe
 from racctl.video.draw import CountRing, Planes, Skeleton, TimeLine, yuv_matrix
 from racctl.video.mp4 import Picture, mp4, pixel_shape, sound_of
-from racctl.video.opening import LENIENT, Cursor
+from racctl.video.opening import open_container, second_reader
 
 SOUND_AHEAD = 1.0  # s that sound is written ahead of the picture
 
 
 def check_target(target: str | Path, name: str = "") -> None:
-    """UsageError unless `target` ends in .mp4 and is another file than the clip `name`."""
+    """Raise UsageError unless `target` ends in .mp4 and is another file than the clip `name`."""
     if Path(target).suffix.lower() != ".mp4":
         raise UsageError(f"'{target}' is no name for an overlay, which is an MP4; end it in .mp4")
     with contextlib.suppress(OSError):
@@ -34,14 +34,21 @@ def check_target(target: str | Path, name: str = "") -> None:
 
 
 def write_overlay(
-    source: IO[bytes], name: str, target: str | Path, pose: Pose, starts: np.ndarray, stops: np.ndarray,
+    source: IO[bytes],
+    name: str,
+    target: str | Path,
+    pose: Pose,
+    starts: np.ndarray,
+    stops: np.ndarray,
     report: Report = silent,
-) -> None:  # fmt: skip
+) -> None:
     """Write the video `source` (called `name` in messages) with `pose` and its repetitions drawn in, as MP4.
 
-    starts, stops: (R,) int64 source frames, half-open. Every frame keeps its timestamp, the first audio stream is
-    copied (made AAC where MP4 cannot hold it), the picture stands upright; an odd side gets one more line of pixels. A
-    pose with a stride is held until the next one. The file appears whole or not at all.
+    starts, stops: (R,) int64 source frames, half-open.
+
+    Every frame keeps its timestamp, the first audio stream is copied (made AAC where MP4 cannot hold it), the picture
+    stands upright; an odd side gets one more line of pixels. A pose with a stride is held until the next one. The file
+    appears whole or not at all.
 
     Raises UsageError for a `target` that is no .mp4 or the clip itself, DataError for a video that cannot be read, a
     pose that is not in pixels and a file that cannot be written.
@@ -55,16 +62,14 @@ def write_overlay(
     write_scene(source, name, target, scene, report)
 
 
-def write_scene(
-    source: IO[bytes], name: str, target: str | Path, scene: Drawing, report: Report = silent
-) -> None:  # fmt: skip
+def write_scene(source: IO[bytes], name: str, target: str | Path, scene: Drawing, report: Report = silent) -> None:
     """Write the video `source` with `scene` drawn in; as `write_overlay`."""
 
     def film(out: IO[bytes]) -> None:
         try:
             _write_film(out, source, name, scene, report)
         except av.FFmpegError as error:
-            raise DataError(f"cannot write '{target}' ({(error.strerror or str(error)).lower()})") from None
+            raise DataError(f"cannot write '{target}' ({reason(error)})") from None
 
     write_file(target, film)
 
@@ -80,7 +85,10 @@ class Drawing(Protocol):
 
 
 class Scene:
-    """What is to be seen in every frame. starts, stops: (R,) source frames."""
+    """What is to be seen in every frame.
+
+    starts, stops: (R,) source frames.
+    """
 
     def __init__(self, pose: Pose, video: Video, starts: np.ndarray, stops: np.ndarray) -> None:
         self.video, self.pose, self.starts, self.stops = video, pose, starts, stops
@@ -100,14 +108,14 @@ class Scene:
         self.line = TimeLine(*look, (begin, begin + length), analysed, repetitions)
 
     def seconds(self, frame: np.ndarray) -> np.ndarray:
-        """Times of frame numbers, also of those that the pose does not cover."""
+        """Return the times of frame numbers, also of those that the pose does not cover."""
         if not len(self.frame):
             return self.video.start_time + frame / self.video.fps
         outside = np.minimum(frame - self.frame[0], 0) + np.maximum(frame - self.frame[-1], 0)
         return np.interp(frame, self.frame, self.pose.time) + outside / self.video.fps
 
     def progress(self, number: int) -> tuple[int, float]:
-        """Repetitions completed with frame `number`, and 0..1 how far the current one is."""
+        """Return how many repetitions are completed with frame `number`, and 0..1 how far the current one is."""
         completed = int((self.stops <= number + 1).sum())
         now = np.flatnonzero((self.starts <= number) & (number < self.stops))
         if not len(now):
@@ -127,7 +135,10 @@ class Scene:
 
 
 def resized(pose: Pose, video: Video) -> np.ndarray:
-    """(2,) from the pixels that the pose was found in to those of `video`: perhaps another size of the same clip."""
+    """Return (2,) from the pixels that the pose was found in to those of `video`.
+
+    Perhaps another size of the same clip.
+    """
     factors = []
     for axis, side in (("width", video.width), ("height", video.height)):
         before = pose.meta.get("source", {}).get(axis)
@@ -136,13 +147,13 @@ def resized(pose: Pose, video: Video) -> np.ndarray:
 
 
 def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Drawing, report: Report) -> None:
-    taken = frames(Cursor(source), name)
-    first = next(taken)  # `probe` has seen it
-    with mp4(out, first.image) as container, av.open(Cursor(source), **LENIENT) as opened:
+    decoded = frames(second_reader(source), name)
+    first = next(decoded)  # `probe` has seen it
+    with mp4(out, first.image) as container, open_container(second_reader(source)) as opened:
         picture = Picture(container, first.image, scene.video, pixel_shape(opened))
         sound = sound_of(opened, container, picture.shift)
         scene.prepare(picture)
-        for done, frame in enumerate(itertools.chain([first], taken), 1):
+        for done, frame in enumerate(itertools.chain([first], decoded), 1):
             canvas, planes = picture.canvas(frame)
             scene.draw(planes, frame.number, frame.time)
             container.mux(picture.stream.encode(canvas))

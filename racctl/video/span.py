@@ -18,7 +18,7 @@ from racctl.video.losses import Losses
 
 
 def check_part(start: float | None, stop: float | None) -> None:
-    """UsageError unless start and stop, in seconds, are numbers and in order."""
+    """Raise UsageError unless start and stop, in seconds, are numbers and in order."""
     for name, value in (("--start", start), ("--stop", stop)):
         if value is not None and not np.isfinite(value):
             raise UsageError(f"'{name} {value}' is not a time; expected seconds")
@@ -55,9 +55,14 @@ class Span:
 
 
 @dataclass
-class Part:
-    """A part of a video. frames: to be taken once. expected: how many there will be, about. clock: numbers and times of
-    those taken so far. losses: what was not to be had, complete after the last one."""
+class VideoPart:
+    """A part of a video.
+
+    frames: to be taken once.
+    expected: how many there will be, about.
+    clock: numbers and times of those taken so far.
+    losses: what was not to be had, complete after the last one.
+    """
 
     frames: Iterator[Frame]
     expected: int
@@ -65,13 +70,14 @@ class Part:
     losses: Losses
 
     def source(self, video: Video) -> Meta:
-        """The `source` part of a meta document of what was made of these frames."""
+        """Return the `source` part of a meta document of what was made of these frames."""
         return {**video.source(), **self.losses.record()}
 
 
-def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> Part:
-    """The frames that `args` (start, stop in seconds, both optional, and stride) ask for. What is missing of them is
-    noted (see `racctl.progress.tell`) when they are all taken.
+def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> VideoPart:
+    """Return the frames that `args` (start, stop in seconds, both optional, and stride) ask for.
+
+    What is missing of them is noted (see `racctl.progress.tell`) when they are all taken.
 
     Raises DataError when the file is cut short within the part, or there is no frame in it.
     """
@@ -79,24 +85,24 @@ def part_of(file: IO[bytes], video: Video, args: dict, where: str) -> Part:
     refuse_cut_short(video, start, stop, where)
     losses = Losses(remarks=video.ending.remarks)
     clock: list[tuple[int, float]] = []
-    taken = _noting(clock, told(frames(file, where, start, stop, args["stride"], losses), losses, where))
-    first = next(taken, None)
+    decoded = _noting(clock, told(frames(file, where, start, stop, args["stride"], losses), losses, where))
+    first = next(decoded, None)
     if first is None:
         raise DataError(no_frame(file, video, losses, where))
-    return Part(itertools.chain([first], taken), _expected(video, args), clock, losses)
+    return VideoPart(itertools.chain([first], decoded), _expected(video, args), clock, losses)
 
 
-def told(taken: Iterator[Frame], losses: Losses, where: str) -> Iterator[Frame]:
-    """The frames; after the last one a note says what was missing of them."""
+def told(decoded: Iterator[Frame], losses: Losses, where: str) -> Iterator[Frame]:
+    """Yield the frames; after the last one a note says what was missing of them."""
     try:
-        yield from taken
+        yield from decoded
     finally:
         if losses and losses.frames > losses.lost:
             tell(f"'{where}': {losses.line()}")
 
 
 def losses_of(file: IO[bytes], video: Video, where: str) -> Losses:
-    """What is missing of a whole clip; it is decoded for that."""
+    """Return what is missing of a whole clip; it is decoded for that."""
     losses = Losses(remarks=video.ending.remarks)
     for _ in frames(file, where, stop=video.ending.until if video.ending.missing else None, losses=losses):
         pass
@@ -104,7 +110,7 @@ def losses_of(file: IO[bytes], video: Video, where: str) -> Losses:
 
 
 def no_frame(file: IO[bytes], video: Video, losses: Losses, where: str) -> str:
-    """Why there is no frame in the part that was asked for."""
+    """Return why there is no frame in the requested part."""
     if not losses.lost:
         end = video.start_time + video.duration
         return f"'{where}' has no frame in the part asked for; it runs from {video.start_time:g} to {end:g} s"
@@ -115,7 +121,7 @@ def no_frame(file: IO[bytes], video: Video, losses: Losses, where: str) -> str:
 
 
 def refuse_cut_short(video: Video, start: float | None, stop: float | None, where: str) -> None:
-    """DataError when the file breaks off within start..stop seconds."""
+    """Raise DataError when the file breaks off within start..stop seconds."""
     ending = video.ending
     if not ending.missing or (stop is not None and stop <= ending.until):
         return
@@ -129,8 +135,8 @@ def refuse_cut_short(video: Video, start: float | None, stop: float | None, wher
     raise DataError(f"'{where}' is cut short: its last {ending.line()} are missing; {way_out}")
 
 
-def _noting(clock: list[tuple[int, float]], taken: Iterator[Frame]) -> Iterator[Frame]:
-    for frame in taken:
+def _noting(clock: list[tuple[int, float]], decoded: Iterator[Frame]) -> Iterator[Frame]:
+    for frame in decoded:
         clock.append((frame.number, frame.time))
         yield frame
 

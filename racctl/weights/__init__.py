@@ -8,13 +8,13 @@ FOLDER = Path(__file__).parent
 
 
 def embedded(name: str) -> Path | None:
-    """The file of the weights called `name`; None where none of that name ship."""
+    """Return the file of the weights called `name`; None where none of that name ship."""
     path = FOLDER / f"{name}.safetensors"
     return path if path.is_file() else None
 
 
 def names() -> list[str]:
-    """What ships."""
+    """Return what ships."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 

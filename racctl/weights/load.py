@@ -8,19 +8,23 @@ from pathlib import Path
 from torch import nn
 
 from racctl.contracts import Meta
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError, UsageError, reason
 from racctl.io.checkpoint import digest, read_model
 from racctl.models.catalog import built, configured
 
 
 def load_trained(path: Path, kinds: Collection[str]) -> tuple[nn.Module, Meta, Meta]:
-    """The network in a racctl.model/1 of one of these kinds, in eval mode, its header, and for provenance its name,
-    sha256 and licence. DataError when the file cannot be read, holds another kind, or does not fit its own header."""
+    """Load the network in a racctl.model/1 of one of these kinds.
+
+    Returns it in eval mode, its header, and for provenance its name, sha256 and licence.
+
+    Raises DataError when the file cannot be read, holds another kind, or does not fit its own header.
+    """
     try:
         with open(path, "rb") as file:
             meta, tensors = read_model(file, str(path))
     except OSError as error:
-        raise DataError(f"cannot open '{path}': {(error.strerror or str(error)).lower()}") from None
+        raise DataError(f"cannot open '{path}': {reason(error)}") from None
     if meta["model"] not in kinds:
         raise DataError(f"'{path}' is a model of kind '{meta['model']}'; expected {', '.join(kinds)}")
     try:

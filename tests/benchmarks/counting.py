@@ -30,7 +30,7 @@ from racctl.estimators.clip import open_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.poses.formats import load_pose
-from racctl.scoring.counts import Options as ScoreOptions
+from racctl.scoring.counts import CountScoreOptions as ScoreOptions
 from racctl.scoring.counts import score_files
 
 

@@ -47,10 +47,10 @@ from racctl.encoders.kinetics import video_encoder
 from racctl.encoders.silhouette import silhouette_encoder
 from racctl.errors import UsageError
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
-from racctl.models.d2stx import D2STX, SMALL, D2STXConfig
+from racctl.models.d2stx import D2STX, SMALL_D2STX, D2STXConfig
 from racctl.models.fusion import Fusion
 
-PRESETS = {"paper": D2STXConfig(), "small": SMALL}
+PRESETS = {"paper": D2STXConfig(), "small": SMALL_D2STX}
 WAYS = ("folded", "folded+mask", "folded+scores", "loops", "loops+heads", "coupled", "coupled+mask", "coupled+scores")
 LARGEST = 3  # points of an exponent
 GIB = 1 << 30

@@ -16,7 +16,7 @@ import numpy as np
 from racctl.contracts import Pose
 from racctl.io.npz import read_pose
 from racctl.skeleton.topology import BLAZEPOSE33
-from racctl.synth.noise import BLAZEPOSE, GROUPS, VISIBLE, Errors, _late, estimate, group_of, torso
+from racctl.synth.noise import BLAZEPOSE_ERRORS, LANDMARK_GROUPS, VISIBLE, Errors, _late, estimate, group_of, torso
 from racctl.synth.plan import generator
 
 GROUP = np.array([group_of(joint) for joint in BLAZEPOSE33.joints])
@@ -64,8 +64,8 @@ def best_lag(clips: list[tuple[Pose, Pose]]) -> float:
 class Sums:
     """What is gathered over the clips; lists of one entry, or of one array, for each."""
 
-    seen: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in GROUPS})
-    hidden: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in GROUPS})
+    seen: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in LANDMARK_GROUPS})
+    hidden: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in LANDMARK_GROUPS})
     quick: list[np.ndarray] = field(default_factory=list)
     steady: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
@@ -110,7 +110,7 @@ def spread_of_errors(
     error: np.ndarray, good: np.ndarray, visible: np.ndarray, inside: np.ndarray, beat: float, sums: Sums
 ) -> None:
     """Add the errors (T, 33, 2) of one clip, in torso lengths, to their spreads, and how they hang together in time."""
-    for name in GROUPS:
+    for name in LANDMARK_GROUPS:
         mine = name == GROUP
         for rows, into in ((visible, sums.seen), (~visible & inside, sums.hidden)):
             into[name].append(np.linalg.norm(error, axis=-1)[good[:, None] & rows & mine])
@@ -165,7 +165,7 @@ def fit(clips: list[tuple[Pose, Pose]]) -> Errors:
 def compare(real: Errors, modelled: Errors) -> None:
     """Print what BlazePose does beside what the model of it does, measured in the same way."""
     print(f"{'':22} BlazePose  the model")
-    for name in GROUPS:
+    for name in LANDMARK_GROUPS:
         for kind in ("seen", "hidden"):
             print(f"{name + ' ' + kind:22} {getattr(real, kind)[name]:9.3f}  {getattr(modelled, kind)[name]:9.3f}")
     for field_ in fields(Errors):
@@ -184,7 +184,7 @@ def main() -> None:
     print(f"{len(clips)} clips, {minutes:.1f} minutes")
     for name, value in asdict(real).items():
         print(f"    {name}={value},")
-    for title, errors in (("racctl.synth.noise.BLAZEPOSE", BLAZEPOSE), ("the fit above", real)):
+    for title, errors in (("racctl.synth.noise.BLAZEPOSE_ERRORS", BLAZEPOSE_ERRORS), ("the fit above", real)):
         print(f"\nmodelled with {title}")
         compare(real, fit([(true, estimate(true, generator(1, k), errors)) for k, (true, _) in enumerate(clips)]))
 

@@ -9,15 +9,15 @@ import numpy as np
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, refuse_large
 from racctl.io.npz import read_arrays, read_npy
-from racctl.io.poses.landmarks import Landmarks, Note, check_range, scale_of
+from racctl.io.poses.landmarks import ImportedLandmarks, Note, check_range, scale_of
 from racctl.io.poses.layouts import (
     BODY_18,
     BODY_25,
     BODY_25B,
-    COCO,
-    D2STX,
-    KINECT,
-    POSERAC,
+    COCO_LAYOUT,
+    D2STX_LAYOUT,
+    KINECT_LAYOUT,
+    POSERAC_LAYOUT,
     TRIPLES,
     Layout,
     is_planar,
@@ -28,27 +28,33 @@ from racctl.skeleton.topology import NTU25
 
 FLAT = {99: (33, 3), 132: (33, 4), 75: (25, 3)}  # numbers in a row -> joints, numbers per joint
 NAMED_FLAT = FLAT | {54: (18, 3), 51: (17, 3)}  # with '--from', which says what they are
-LAYOUTS = {33: (POSERAC,), 25: (KINECT, D2STX, BODY_25, BODY_25B)}  # joints -> what they may be
-NAMED = {
-    "poserac": (POSERAC,),
-    "kinect": (KINECT,),
-    "d2stx": (D2STX,),
+LAYOUTS_BY_JOINTS = {
+    33: (POSERAC_LAYOUT,),
+    25: (KINECT_LAYOUT, D2STX_LAYOUT, BODY_25, BODY_25B),
+}  # joints -> what they may be
+LAYOUTS_BY_NAME = {
+    "poserac": (POSERAC_LAYOUT,),
+    "kinect": (KINECT_LAYOUT,),
+    "d2stx": (D2STX_LAYOUT,),
     "openpose": (BODY_25, BODY_18),
     "openpose25b": (BODY_25B,),
-    "coco": (COCO,),
+    "coco": (COCO_LAYOUT,),
 }  # what '--from' can call an array
 SHAPES = "(T, 99), (T, 132), (T, 33, 3), (T, 33, 4), (T, 75), (T, 25, 3) or (T, M, 25, 3)"
-MOST_PEOPLE = 16  # more than that on the second axis is an array of another order
-STILL = 0.25  # of the body's extent: what joints move from frame to frame, at most; between people it is more
-BYTES_PER_NUMBER = 48  # of the array and of what is made of it
+MAX_PEOPLE_IN_ARRAY = 16  # more than that on the second axis is an array of another order
+MAX_STEP_SHARE = 0.25  # of the body's extent: what joints move from frame to frame, at most; between people it is more
+ARRAY_NUMBER_BYTES = 48  # of the array and of what is made of it
 
 
-def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note: Note) -> Landmarks:
-    """Landmarks from a plain npy or npz (`kind`), whose `layout` is a key of NAMED or None: told by the bones.
+def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note: Note) -> ImportedLandmarks:
+    """Read landmarks from a plain npy or npz (`kind`), whose `layout` is a key of LAYOUTS_BY_NAME.
+
+    layout None: told by the bones.
 
     A row or person of zeros only is nobody. The fourth number of a joint is its visibility, and the third of OpenPose
     and COCO its confidence. Kinect's metres are turned to y down and given again hip-centred as `world`. DataError for
-    pickles, damaged files, other shapes and bones that fit no layout."""
+    pickles, damaged files, other shapes and bones that fit no layout.
+    """
     flat = FLAT if layout is None else NAMED_FLAT
     array = (
         read_npy(file, file_size(file), source)
@@ -58,33 +64,35 @@ def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note
     people = _in_order(_with_people(array, flat, source), source, note)
     nobody = (np.nan_to_num(people[..., :3]) == 0).all((2, 3))
     people[nobody] = np.nan
-    found = _layout(people, source, layout, note)
-    if found in TRIPLES:
-        return _triples(people, found, source)
+    recognised = _layout(people, source, layout, note)
+    if recognised in TRIPLES:
+        return _triples(people, recognised, source)
     xyz, score = people[..., :3], people[..., 3] if people.shape[-1] == 4 else None
-    if found is KINECT and scale_of(xyz) == "normalized" and _y_points_up(xyz):
+    if recognised is KINECT_LAYOUT and scale_of(xyz) == "normalized" and _y_points_up(xyz):
         return _kinect(xyz)
-    return Landmarks(found.name, found.topology, xyz, scale_of(xyz), score)
+    return ImportedLandmarks(recognised.name, recognised.topology, xyz, scale_of(xyz), score)
 
 
-def _kinect(xyz: np.ndarray) -> Landmarks:
-    """Kinect's camera looks along z with y up; here y is down, in metres as in pixels."""
+def _kinect(xyz: np.ndarray) -> ImportedLandmarks:
+    """Turn Kinect's metres so that y points down, as in pixels; its camera looks along z with y up."""
     turned = xyz * np.array([1, -1, 1])
     hips = turned[:, :, [NTU25.index("spine_base")]]
-    return Landmarks("kinect", NTU25, turned, "metres", world=turned - hips, args={"y": "turned to point down"})
+    return ImportedLandmarks("kinect", NTU25, turned, "metres", world=turned - hips, args={"y": "turned to point down"})
 
 
 def _y_points_up(xyz: np.ndarray) -> bool:
-    """Whether the head has more y than the feet, as in Kinect's metres and not in a picture. Where nobody is, or lies
-    so that neither is higher, they are taken for Kinect's."""
+    """Return whether the head has more y than the feet, as in Kinect's metres and not in a picture.
+
+    Where nobody is, or lies so that neither is higher, they are taken for Kinect's.
+    """
     head = xyz[..., NTU25.index("head"), 1]
     feet = xyz[..., NTU25.indices(["left_foot", "right_foot"]), 1].mean(-1)
     higher = (head - feet)[np.isfinite(head - feet)]
     return not len(higher) or bool(np.median(higher) >= 0)
 
 
-def _triples(people: np.ndarray, layout: Layout, source: str) -> Landmarks:
-    """Landmarks of x, y, confidence: no depth, and joints of confidence 0 are unknown."""
+def _triples(people: np.ndarray, layout: Layout, source: str) -> ImportedLandmarks:
+    """Make landmarks of x, y and confidence: without depth, and unknown where the confidence is 0."""
     confidence = people[..., 2]
     known = np.isfinite(people).all(-1) & (np.nan_to_num(confidence) > 0)
     if (np.nan_to_num(confidence) < 0).any():
@@ -93,13 +101,19 @@ def _triples(people: np.ndarray, layout: Layout, source: str) -> Landmarks:
     plane, score = people[..., :2], people[..., 2]
     xyz = np.concatenate([plane, np.where(np.isnan(plane[..., :1]), np.nan, 0)], -1)
     args = {"layout": "BODY_25B"} if layout is BODY_25B else {}
-    return Landmarks(
-        "openpose" if layout is not COCO else "coco", layout.topology, xyz, scale_of(xyz), score, dims=2, args=args
+    return ImportedLandmarks(
+        "openpose" if layout is not COCO_LAYOUT else "coco",
+        layout.topology,
+        xyz,
+        scale_of(xyz),
+        score,
+        dims=2,
+        args=args,
     )
 
 
 def _only_pose(arrays: dict[str, np.ndarray], flat: dict[int, tuple[int, int]], source: str) -> np.ndarray:
-    """The one member of an npz that has the shape of a pose."""
+    """Return the one member of an npz that has the shape of a pose."""
     fitting = [name for name, array in arrays.items() if _joints(array.shape, flat) is not None]
     if len(fitting) == 1:
         return arrays[fitting[0]]
@@ -109,14 +123,15 @@ def _only_pose(arrays: dict[str, np.ndarray], flat: dict[int, tuple[int, int]], 
 
 
 def _joints(shape: tuple[int, ...], flat: dict[int, tuple[int, int]]) -> tuple[int, int] | None:
-    """(V, numbers per joint) of an array of this shape; None when it is no pose."""
+    """Return (V, numbers per joint) of an array of this shape; None when it is no pose."""
     if len(shape) == 2:
         return flat.get(shape[1])
-    return shape[-2:] if len(shape) in (3, 4) and shape[-2:] in flat.values() else None
+    per_person = (shape[-2], shape[-1])
+    return per_person if len(shape) in (3, 4) and per_person in flat.values() else None
 
 
 def _with_people(array: np.ndarray, flat: dict[int, tuple[int, int]], source: str) -> np.ndarray:
-    """(T, M, V, 3 or 4) float64 from any of SHAPES; the first two axes as they come."""
+    """Return (T, M, V, 3 or 4) float64 from any of SHAPES; the first two axes as they come."""
     joints = _joints(array.shape, flat)
     if joints is None:
         raise DataError(f"'{source}' holds an array of shape {array.shape}; expected {SHAPES}")
@@ -124,7 +139,7 @@ def _with_people(array: np.ndarray, flat: dict[int, tuple[int, int]], source: st
         raise DataError(f"'{source}' holds {array.dtype} values; expected numbers")
     if 0 in array.shape:
         raise DataError(f"'{source}' holds an empty array, of shape {array.shape}")
-    refuse_large(array.size * BYTES_PER_NUMBER, source, f"a pose of shape {array.shape}")
+    refuse_large(array.size * ARRAY_NUMBER_BYTES, source, f"a pose of shape {array.shape}")
     with np.errstate(all="ignore"):  # what does not fit into float64 is infinite, see below
         people = array.reshape(len(array), -1, *joints).astype(np.float64)
     if np.isinf(people).any():
@@ -134,16 +149,20 @@ def _with_people(array: np.ndarray, flat: dict[int, tuple[int, int]], source: st
 
 
 def _in_order(people: np.ndarray, source: str, note: Note) -> np.ndarray:
-    """(T, M, V, C) of an array whose first two axes may be (M, T): along the frames joints hardly move, from one person
-    to the next they do. DataError where that does not tell."""
+    """Return (T, M, V, C) of an array whose first two axes may be (M, T).
+
+    Along the frames joints hardly move, from one person to the next they do.
+
+    Raises DataError where that does not tell.
+    """
     if people.shape[1] == 1:
         return people
     along = [_movement(people), _movement(people.swapaxes(0, 1))]
-    frames_last = along[1] <= STILL and (not along[0] <= STILL or 2 * along[1] < along[0])
-    frames_first = along[0] <= STILL and (not along[1] <= STILL or 2 * along[0] < along[1])
-    if np.isnan(along[0]) and along[1] > STILL:
+    frames_last = along[1] <= MAX_STEP_SHARE and (not along[0] <= MAX_STEP_SHARE or 2 * along[1] < along[0])
+    frames_first = along[0] <= MAX_STEP_SHARE and (not along[1] <= MAX_STEP_SHARE or 2 * along[0] < along[1])
+    if np.isnan(along[0]) and along[1] > MAX_STEP_SHARE:
         frames_first = True  # one frame, whose people are apart
-    if not frames_first and not frames_last and np.isnan(along).all() and people.shape[1] <= MOST_PEOPLE:
+    if not frames_first and not frames_last and np.isnan(along).all() and people.shape[1] <= MAX_PEOPLE_IN_ARRAY:
         frames_first = True  # nobody is anywhere
     if not frames_first and not frames_last:
         raise DataError(
@@ -155,14 +174,16 @@ def _in_order(people: np.ndarray, source: str, note: Note) -> np.ndarray:
             f"'{source}' read as {people.shape[0]} people in {people.shape[1]} frames, (M, T, V, C), by their movement"
         )
         people = np.ascontiguousarray(people.swapaxes(0, 1))
-    if people.shape[1] > MOST_PEOPLE:
+    if people.shape[1] > MAX_PEOPLE_IN_ARRAY:
         raise DataError(f"'{source}' has shape {people.shape}, {people.shape[1]} people; expected {SHAPES}")
     return people
 
 
 def _movement(people: np.ndarray) -> float:
-    """How far joints are from those of the next entry on the first axis, as a share of the body's extent: the median;
-    NaN where there are no two entries with somebody."""
+    """Return how far joints are from those of the next entry on the first axis, as a share of the body's extent.
+
+    The median; NaN where there are no two entries with somebody.
+    """
     present = (np.nan_to_num(people[..., :2]) != 0).any((2, 3))  # (T, M)
     pairs = present[1:] & present[:-1]
     if not pairs.any():
@@ -174,29 +195,29 @@ def _movement(people: np.ndarray) -> float:
 
 
 def _layout(people: np.ndarray, source: str, layout: str | None, note: Note) -> Layout:
-    """Which joints these are: what '--from' says, or by the bones."""
+    """Return which joints these are: what '--from' says, or by the bones."""
     joints, numbers = people.shape[2:]
     if layout is not None:
-        fitting = [named for named in NAMED[layout] if len(named) == joints]
+        fitting = [named for named in LAYOUTS_BY_NAME[layout] if len(named) == joints]
         if not fitting:
-            has = " or ".join(str(len(named)) for named in NAMED[layout])
+            has = " or ".join(str(len(named)) for named in LAYOUTS_BY_NAME[layout])
             raise DataError(f"'{source}' has {joints} joints, but '--from {layout}' has {has}")
         return fitting[0]
-    layouts = LAYOUTS[joints] if numbers == 3 or joints == 33 else LAYOUTS[joints][:2]
+    layouts = LAYOUTS_BY_JOINTS[joints] if numbers == 3 or joints == 33 else LAYOUTS_BY_JOINTS[joints][:2]
     bodies = people.reshape(-1, joints, numbers)
     bodies = np.where((bodies == 0).all(-1, keepdims=True), np.nan, bodies)  # a joint that OpenPose does not see
     if len(layouts) == 1 and not shows_bones(bodies, layouts):
         return layouts[0]
-    found = told_by_bones(bodies, layouts)
-    if found is None or is_planar(bodies, found):
+    best = told_by_bones(bodies, layouts)
+    if best is None or is_planar(bodies, best):
         ways = " or ".join(f"'--from {named.name}'" for named in layouts)
         raise DataError(
             f"'{source}' has {joints} joints, and the bones fit no order of them that racctl knows; if you know it, "
             f"use {ways}"
         )
     if len(layouts) > 1:
-        others = ", ".join(f"'--from {named.name}'" for named in layouts if named is not found)
-        what = "OpenPose's " + ("BODY_25B" if found is BODY_25B else "BODY_25") + " (x, y, confidence)"
-        shown = what if found in TRIPLES else found.topology.name
+        others = ", ".join(f"'--from {named.name}'" for named in layouts if named is not best)
+        what = "OpenPose's " + ("BODY_25B" if best is BODY_25B else "BODY_25") + " (x, y, confidence)"
+        shown = what if best in TRIPLES else best.topology.name
         note(f"'{source}' read as 25 joints in the order of {shown}; if they are not, use {others}")
-    return found
+    return best

@@ -11,26 +11,79 @@ from racctl.skeleton.topology import BLAZEPOSE33
 
 HOLISTIC = (33, 501, 543)  # joints in a row: the body alone, with the face, with face and hands; the body is first
 
-X, Y, Z, SCORE = range(4)
-AXES = {"x": X, "y": Y, "z": Z} | dict.fromkeys(("v", "vis", "visibility", "score", "c", "conf", "confidence"), SCORE)
+AXIS_X, AXIS_Y, AXIS_Z, AXIS_SCORE = range(4)
+AXIS_WORDS = {"x": AXIS_X, "y": AXIS_Y, "z": AXIS_Z} | dict.fromkeys(
+    ("v", "vis", "visibility", "score", "c", "conf", "confidence"), AXIS_SCORE
+)
 WORLD_AXES = {"wx": "x", "wy": "y", "wz": "z"}
-WORLD = {"world", "w", "m"}  # "nose_x_m" is in metres
-NOISE = {"landmark", "landmarks", "lm", "keypoint", "kp", "joint", "point", "pt", "p", "pose", "mp", "norm",
-         "normalized", "px", "pixel", "pixels", "coord"}  # fmt: skip
-ALIASES = {"leftmouth": "mouth_left", "rightmouth": "mouth_right"}
-JOINTS = {joint.replace("_", ""): joint for joint in BLAZEPOSE33.joints} | ALIASES
+WORLD_WORDS = {"world", "w", "m"}  # "nose_x_m" is in metres
+IGNORED_WORDS = {
+    "landmark",
+    "landmarks",
+    "lm",
+    "keypoint",
+    "kp",
+    "joint",
+    "point",
+    "pt",
+    "p",
+    "pose",
+    "mp",
+    "norm",
+    "normalized",
+    "px",
+    "pixel",
+    "pixels",
+    "coord",
+}
+JOINT_ALIASES = {"leftmouth": "mouth_left", "rightmouth": "mouth_right"}
+JOINT_NAMES = {joint.replace("_", ""): joint for joint in BLAZEPOSE33.joints} | JOINT_ALIASES
 
-FRAME = {"frame", "frameid", "frameidx", "frameindex", "framenumber", "framenum", "frameno", "framecount"}
-TIME = {
-    "timestamp": None, "time": None, "t": None, "ts": None,  # the unit is told from the steps
-    "timestamps": 1.0, "times": 1.0, "timesec": 1.0, "timeseconds": 1.0, "timestampsec": 1.0, "timestampseconds": 1.0,
-    "seconds": 1.0, "sec": 1.0, "timestampms": 1e-3, "timems": 1e-3, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3,
-}  # fmt: skip
-PERSON = {"person", "personid", "personindex", "trackid", "track", "poseid"}
-CLIP = {"video", "videoname", "videoid", "file", "filename", "clip"}
-JOINT = {"landmark", "landmarkid", "landmarkindex", "landmarkname", "joint", "jointid", "jointname", "keypoint",
-         "keypointid", "keypointname", "name", "id", "idx", "index"}  # fmt: skip
-ROLES = {"frame": FRAME, "time": set(TIME), "person": PERSON, "clip": CLIP, "joint": JOINT}
+FRAME_COLUMNS = {"frame", "frameid", "frameidx", "frameindex", "framenumber", "framenum", "frameno", "framecount"}
+TIME_COLUMNS = {
+    "timestamp": None,
+    "time": None,
+    "t": None,
+    "ts": None,  # the unit is told from the steps
+    "timestamps": 1.0,
+    "times": 1.0,
+    "timesec": 1.0,
+    "timeseconds": 1.0,
+    "timestampsec": 1.0,
+    "timestampseconds": 1.0,
+    "seconds": 1.0,
+    "sec": 1.0,
+    "timestampms": 1e-3,
+    "timems": 1e-3,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "milliseconds": 1e-3,
+}
+PERSON_COLUMNS = {"person", "personid", "personindex", "trackid", "track", "poseid"}
+CLIP_COLUMNS = {"video", "videoname", "videoid", "file", "filename", "clip"}
+JOINT_COLUMNS = {
+    "landmark",
+    "landmarkid",
+    "landmarkindex",
+    "landmarkname",
+    "joint",
+    "jointid",
+    "jointname",
+    "keypoint",
+    "keypointid",
+    "keypointname",
+    "name",
+    "id",
+    "idx",
+    "index",
+}
+ROLES = {
+    "frame": FRAME_COLUMNS,
+    "time": set(TIME_COLUMNS),
+    "person": PERSON_COLUMNS,
+    "clip": CLIP_COLUMNS,
+    "joint": JOINT_COLUMNS,
+}
 
 
 class Slot(NamedTuple):
@@ -43,7 +96,10 @@ class Slot(NamedTuple):
 
 @dataclass
 class Columns:
-    """Where things are in a row. `joint` is the column that names the joint, in a file with one row per joint."""
+    """Where things are in a row.
+
+    `joint` is the column that names the joint, in a file with one row per joint.
+    """
 
     names: list[str]
     slots: dict[int, Slot] = field(default_factory=dict)
@@ -57,25 +113,28 @@ class Columns:
     @property
     def seconds(self) -> float | None:
         """Seconds per unit of the time column; None when its name does not say."""
-        return None if self.time is None else TIME["".join(words(self.names[self.time]))]
+        return None if self.time is None else TIME_COLUMNS["".join(words(self.names[self.time]))]
 
 
 def words(name: str) -> list[str]:
-    """The words and numbers of "LEFT_SHOULDER_X", "LeftShoulder.x" or "landmark[11] x", in lower case."""
+    """Return the words and numbers of "LEFT_SHOULDER_X", "LeftShoulder.x" or "landmark[11] x", in lower case."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", "_", name.strip())
     return [token for token in re.split(r"[^a-z0-9]+", name.lower()) if token]
 
 
 def joint_named(name: str) -> str | int | None:
-    """The joint that a word or number stands for: its name, a number still to be settled, or None."""
-    tokens = [token for token in words(name) if token not in NOISE]
+    """Return the joint that a word or number stands for: its name, a number still to be settled, or None."""
+    tokens = [token for token in words(name) if token not in IGNORED_WORDS]
     if len(tokens) == 1 and re.fullmatch(r"[0-9]{1,5}", tokens[0]):
         return int(tokens[0])
-    return JOINTS.get("".join(tokens))
+    return JOINT_NAMES.get("".join(tokens))
 
 
 def without_header(cells: list[str], source: str) -> Columns:
-    """The columns of a file whose first line is numbers already: x, y, z or x, y, z, visibility of all 33 joints."""
+    """Return the columns of a file whose first line is numbers already.
+
+    X, y, z or x, y, z, visibility of all 33 joints.
+    """
     per_joint = {99: 3, 132: 4}.get(len(cells))
     if per_joint is None:
         raise DataError(f"'{source}' is a CSV of {len(cells)} columns without names; expected names, or 99 or 132")
@@ -84,7 +143,10 @@ def without_header(cells: list[str], source: str) -> Columns:
 
 
 def with_header(names: list[str], source: str) -> Columns:
-    """The columns by their names; DataError when they name no joint, or one twice, or number only a part of them."""
+    """Return the columns by their names.
+
+    Raises DataError when they name no joint, or one twice, or number only a part of them.
+    """
     columns = Columns(names)
     for place, name in enumerate(names):
         if not _role(columns, place, "".join(words(name))):
@@ -111,18 +173,26 @@ def _role(columns: Columns, place: int, name: str) -> bool:
 
 
 def _slot(tokens: list[str]) -> Slot | None:
-    """What a column of these words holds; None when it is not one of landmarks (a class, a presence, an index)."""
-    world = any(token in WORLD or token in WORLD_AXES for token in tokens)
-    tokens = [WORLD_AXES.get(token, token) for token in tokens if token not in WORLD and token not in NOISE]
-    axes = [token for token in tokens if token in AXES]
-    name = "_".join(token for token in tokens if token not in AXES)
+    """Return what a column of these words holds.
+
+    None when it is not one of landmarks (a class, a presence, an index).
+    """
+    world = any(token in WORLD_WORDS or token in WORLD_AXES for token in tokens)
+    tokens = [
+        WORLD_AXES.get(token, token) for token in tokens if token not in WORLD_WORDS and token not in IGNORED_WORDS
+    ]
+    axes = [token for token in tokens if token in AXIS_WORDS]
+    name = "_".join(token for token in tokens if token not in AXIS_WORDS)
     joint = joint_named(name)
-    return None if len(axes) != 1 or (name and joint is None) else Slot(world, joint, AXES[axes[0]])
+    return None if len(axes) != 1 or (name and joint is None) else Slot(world, joint, AXIS_WORDS[axes[0]])
 
 
 def settled(joints: list[str | int | None], source: str) -> dict[str | int | None, str | None]:
-    """Names and numbers of joints -> names. Numbers count from 0 or from 1, which only a whole set of them tells:
-    a part could be anybody's, so it is a DataError. Beyond the body (face, hands) they are None."""
+    """Map names and numbers of joints to names.
+
+    Numbers count from 0 or from 1, which only a whole set of them tells: a part could be anybody's, so it is a
+    DataError. Beyond the body (face, hands) they are None.
+    """
     numbers = {joint for joint in joints if isinstance(joint, int)}
     names: dict[str | int | None, str | None] = {joint: joint for joint in joints if not isinstance(joint, int)}
     bases = [base for base in (0, 1) if any(numbers == set(range(base, base + count)) for count in HOLISTIC)]
@@ -140,5 +210,5 @@ def _check_slots(columns: Columns, source: str) -> None:
     for place, slot in columns.slots.items():
         if slots.count(slot) > 1:
             raise DataError(f"'{source}' has two columns for '{columns.names[place]}'")
-    if not any(slot.axis == X and slot._replace(axis=Y) in slots for slot in slots):
+    if not any(slot.axis == AXIS_X and slot._replace(axis=AXIS_Y) in slots for slot in slots):
         raise DataError(f"'{source}' is no CSV of landmarks; expected columns such as 'x0,y0,z0,v0' or 'nose_x,nose_y'")

@@ -18,42 +18,57 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.io.bounds import refuse_large
-from racctl.io.poses.csv_columns import SCORE, Columns, Y, Z, joint_named, settled, with_header, without_header
-from racctl.io.poses.landmarks import Landmarks, Note, scale_of
-from racctl.io.poses.layouts import POSERAC, is_planar, shows_bones, told_by_bones
+from racctl.io.poses.csv_columns import (
+    AXIS_SCORE,
+    AXIS_Y,
+    AXIS_Z,
+    Columns,
+    joint_named,
+    settled,
+    with_header,
+    without_header,
+)
+from racctl.io.poses.landmarks import ImportedLandmarks, Note, scale_of
+from racctl.io.poses.layouts import POSERAC_LAYOUT, is_planar, shows_bones, told_by_bones
 from racctl.io.text import read_cells
 from racctl.skeleton.topology import BLAZEPOSE33
 
 FRAME_SECONDS = (1 / 1000, 5.0)  # of a frame: no camera is faster, no count is possible in slower ones
-LARGEST = 1e20  # nanoseconds since 1970 are 2e18
+MAX_CELL_NUMBER = 1e20  # nanoseconds since 1970 are 2e18
 JOINT_BYTES = 280  # of one joint of one person in one frame, in a file with a row for each
 RECORD_BYTES = 5000  # of one person in one frame, with the arrays that are made of it
-EMPTY = ("", "nan", "none", "null", "na", "n/a")
+EMPTY_CELLS = ("", "nan", "none", "null", "na", "n/a")
 
-Row = tuple[int, list[str]]  # line number, cells
+CsvRow = tuple[int, list[str]]  # line number, cells
 Key = tuple[float, int]  # moment (frame number, else time, else row number), person
 
 
 @dataclass
 class Records:
     """What the rows say: values (2, V, 4), image and world, x y z score, by moment and person; seconds by moment.
-    They are held as float32, as the pose will be."""
+
+    They are held as float32, as the pose will be.
+    """
 
     source: str
     values: dict[Key, np.ndarray] = field(default_factory=dict)
     times: dict[float, float] = field(default_factory=dict)
 
     def of(self, key: Key) -> np.ndarray:
-        """The values of one person at one moment, NaN at first."""
+        """Return the values of one person at one moment, NaN at first."""
         if key not in self.values:
             refuse_large((len(self.values) + 1) * RECORD_BYTES, self.source, f"its {len(self.values) + 1} poses")
             self.values[key] = np.full((2, len(BLAZEPOSE33), 4), np.nan, np.float32)
         return self.values[key]
 
 
-def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
-    """Landmarks from a CSV of MediaPipe's 33; DataError naming the line or column that is wrong. Joints without a
-    column are NaN, and so is a row without numbers, or of zeros only (nobody)."""
+def read_csv(file: IO[bytes], source: str, note: Note) -> ImportedLandmarks:
+    """Read landmarks from a CSV of MediaPipe's 33 joints.
+
+    Raises DataError naming the line or column that is wrong.
+
+    Joints without a column are NaN, and so is a row without numbers, or of zeros only (nobody).
+    """
     rows = _rows(file, source)
     first = next(rows, (1, []))
     if first[1] and all(_float(cell) is not None for cell in first[1]):
@@ -70,18 +85,18 @@ def read_csv(file: IO[bytes], source: str, note: Note) -> Landmarks:
 
 
 def _check_bones(xyz: np.ndarray, source: str) -> None:
-    """DataError for columns without names whose joints are not put together like BlazePose's."""
+    """Raise DataError for columns without names whose joints are not put together like BlazePose's."""
     people = xyz.reshape(-1, *xyz.shape[2:])
-    fits = told_by_bones(people, (POSERAC,)) is not None and not is_planar(people, POSERAC)
-    if shows_bones(people, (POSERAC,)) and not fits:
+    fits = told_by_bones(people, (POSERAC_LAYOUT,)) is not None and not is_planar(people, POSERAC_LAYOUT)
+    if shows_bones(people, (POSERAC_LAYOUT,)) and not fits:
         raise DataError(
             f"'{source}' has columns without names whose numbers are not x, y, z (or x, y, z, visibility) of "
             "MediaPipe's 33 joints; give it a header such as 'x0,y0,z0,v0,x1,...'"
         )
 
 
-def _rows(file: IO[bytes], source: str) -> Iterator[Row]:
-    """Every line that is not blank; commas alone are a frame without anybody."""
+def _rows(file: IO[bytes], source: str) -> Iterator[CsvRow]:
+    """Yield every line that is not blank; commas alone are a frame without anybody."""
     for line, cells in read_cells(file, source, spaces=True):
         if len(cells) > 1 or "".join(cells).strip():
             yield line, cells
@@ -95,12 +110,12 @@ def _float(cell: str) -> float | None:
 
 
 def _number(cells: list[str], place: int, columns: Columns, where: str) -> float:
-    """The number in a cell; NaN where it is empty or says so."""
+    """Return the number in a cell; NaN where it is empty or says so."""
     cell = cells[place].strip()
-    if cell.lower() in EMPTY:
+    if cell.lower() in EMPTY_CELLS:
         return np.nan
     value = _float(cell)
-    if value is None or abs(value) > LARGEST:
+    if value is None or abs(value) > MAX_CELL_NUMBER:
         raise DataError(f"{where}: '{columns.names[place]}' is {cell[:40]!r}, expected a number")
     return value
 
@@ -113,9 +128,12 @@ def _whole(cells: list[str], place: int, columns: Columns, where: str) -> int:
 
 
 def _keyed(
-    rows: Iterable[Row], columns: Columns, source: str, records: Records
+    rows: Iterable[CsvRow], columns: Columns, source: str, records: Records
 ) -> Iterator[tuple[str, list[str], Key]]:
-    """(where, cells, key) of every row, its time noted; DataError for rows of another length or another clip."""
+    """Yield (where, cells, key) of every row, its time noted.
+
+    Raises DataError for rows of another length or another clip.
+    """
     clips = set()
     for number, (line, cells) in enumerate(rows):
         where = f"'{source}', line {line}"
@@ -132,8 +150,8 @@ def _keyed(
         yield where, cells, (moment, 0 if columns.person is None else _whole(cells, columns.person, columns, where))
 
 
-def _wide(rows: Iterable[Row], columns: Columns, source: str) -> Records:
-    """One row per frame and person."""
+def _wide(rows: Iterable[CsvRow], columns: Columns, source: str) -> Records:
+    """Return one row per frame and person."""
     records = Records(source)
     places = list(columns.slots)
     at = tuple(np.array([_at(slot.world, slot.joint, slot.axis) for slot in columns.slots.values()]).T)
@@ -148,22 +166,26 @@ def _at(world: bool, joint: Any, axis: int) -> tuple[int, int, int]:
     return int(world), BLAZEPOSE33.index(joint), axis
 
 
-def _long(rows: Iterable[Row], columns: Columns, source: str) -> Records:
-    """One row per frame, person and joint. What the joints' numbers mean is settled when all are known."""
+def _long(rows: Iterable[CsvRow], columns: Columns, source: str) -> Records:
+    """Return one row per frame, person and joint.
+
+    What the joints' numbers mean is settled when all are known.
+    """
     place = columns.joint or 0
     if columns.frame is None and columns.time is None:
         raise DataError(f"'{source}' has one row per joint but neither frame nor time; expected a column 'frame'")
-    records, found = Records(source), {}
+    records = Records(source)
+    by_joint: dict[tuple[Key, str | int], array[float]] = {}
     for where, cells, key in _keyed(rows, columns, source, records):
         joint = joint_named(cells[place])
         if joint is None:
             raise DataError(f"{where}: '{columns.names[place]}' is {cells[place][:40]!r}, expected a landmark's name")
-        if (key, joint) in found:
+        if (key, joint) in by_joint:
             raise DataError(f"{where}: a second row for the same frame, person and joint")
-        refuse_large((len(found) + 1) * JOINT_BYTES, source, f"its {len(found) + 1} joints")
-        found[key, joint] = array("f", [_number(cells, column, columns, where) for column in columns.slots])
-    names = settled([joint for _, joint in found], source)
-    for (key, joint), values in found.items():
+        refuse_large((len(by_joint) + 1) * JOINT_BYTES, source, f"its {len(by_joint) + 1} joints")
+        by_joint[key, joint] = array("f", [_number(cells, column, columns, where) for column in columns.slots])
+    names = settled([joint for _, joint in by_joint], source)
+    for (key, joint), values in by_joint.items():
         person = records.of(key)
         if names[joint] is not None:
             for slot, value in zip(columns.slots.values(), values, strict=True):
@@ -171,21 +193,22 @@ def _long(rows: Iterable[Row], columns: Columns, source: str) -> Records:
     return records
 
 
-def _landmarks(records: Records, columns: Columns, source: str, note: Note) -> Landmarks:
+def _landmarks(records: Records, columns: Columns, source: str, note: Note) -> ImportedLandmarks:
     moments = sorted({moment for moment, _ in records.values})
     people = sorted({person for _, person in records.values})
     if len(moments) * len(people) > 4 * len(records.values) + 1000:
         raise DataError(f"'{source}' has {len(people)} people in {len(moments)} frames; expected one clip of a few")
     values = np.full((len(moments), len(people), 2, len(BLAZEPOSE33), 4), np.nan, np.float32)
     row, column = {m: t for t, m in enumerate(moments)}, {p: m for m, p in enumerate(people)}
-    for (moment, person), found in records.values.items():
-        values[row[moment], column[person]] = found
-    kinds = {slot.world for slot in columns.slots.values() if slot.axis <= Y}
+    for (moment, person), person_values in records.values.items():
+        values[row[moment], column[person]] = person_values
+    kinds = {slot.world for slot in columns.slots.values() if slot.axis <= AXIS_Y}
     image, world = _xyz(values[:, :, 0]), _xyz(values[:, :, 1])
-    scores = np.fmax(values[:, :, 0, :, SCORE], values[:, :, 1, :, SCORE])
+    scores = np.fmax(values[:, :, 0, :, AXIS_SCORE], values[:, :, 1, :, AXIS_SCORE])
     time, args = _seconds([records.times.get(moment) for moment in moments], columns, source, note)
-    return Landmarks(
-        "mediapipe", BLAZEPOSE33,
+    return ImportedLandmarks(
+        "mediapipe",
+        BLAZEPOSE33,
         xyz=image if False in kinds else world,
         scale=scale_of(image) if False in kinds else "metres",
         score=scores if np.isfinite(scores).any() else None,
@@ -193,16 +216,16 @@ def _landmarks(records: Records, columns: Columns, source: str, note: Note) -> L
         time=time,
         track=np.array(people),
         world=world if True in kinds else None,
-        dims=3 if any(slot.axis == Z for slot in columns.slots.values()) else 2,
+        dims=3 if any(slot.axis == AXIS_Z for slot in columns.slots.values()) else 2,
         args=args,
-    )  # fmt: skip
+    )
 
 
 def _xyz(values: np.ndarray) -> np.ndarray:
-    """(T, M, V, 4) -> (T, M, V, 3): people of zeros only are nobody; where nothing has a depth z is 0."""
+    """Return (T, M, V, 4) -> (T, M, V, 3): people of zeros only are nobody; where nothing has a depth z is 0."""
     xyz = values[..., :3].copy()
-    if np.isnan(xyz[..., Z]).all():
-        xyz[..., Z] = 0
+    if np.isnan(xyz[..., AXIS_Z]).all():
+        xyz[..., AXIS_Z] = 0
     xyz[(np.nan_to_num(xyz) == 0).all((2, 3))] = np.nan
     xyz[np.isnan(xyz).any(-1)] = np.nan
     return xyz
@@ -211,8 +234,10 @@ def _xyz(values: np.ndarray) -> np.ndarray:
 def _seconds(
     times: list[float | None], columns: Columns, source: str, note: Note
 ) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """(T,) seconds, or None where there is no time, and what the provenance says of them. A clock that counts from
-    1970 is set to 0."""
+    """Return (T,) seconds, or None where there is no time, and what the provenance says of them.
+
+    A clock that counts from 1970 is set to 0.
+    """
     if columns.time is None:
         return None, {}
     clock, unit = np.array(times, np.float64), columns.seconds
@@ -225,8 +250,12 @@ def _seconds(
 
 
 def _unit(clock: np.ndarray, name: str, source: str) -> float:
-    """Seconds per unit of a column whose name does not say: the only one of s, ms, µs and ns in which a frame lasts as
-    long as a video's may. DataError where several do, or none."""
+    """Return the seconds per unit of a column whose name does not say.
+
+    The only one of s, ms, µs and ns in which a frame lasts as long as a video's may.
+
+    Raises DataError where several do, or none.
+    """
     if len(clock) < 2:
         return 1.0
     period = float(np.median(np.diff(clock)))

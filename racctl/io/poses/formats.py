@@ -26,12 +26,12 @@ from racctl.io.npz import read_pose
 from racctl.io.poses.arrays import read_array
 from racctl.io.poses.csv_tables import read_csv
 from racctl.io.poses.json_documents import load_json, read_coco, read_openpose, read_openpose_folder
-from racctl.io.poses.landmarks import Landmarks, Note, to_pose
+from racctl.io.poses.landmarks import ImportedLandmarks, Note, to_pose
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
 
 # name for '--from' -> the kinds of file (see `sniff`) it comes in
-FORMATS: dict[str, tuple[str, ...]] = {
+POSE_FORMATS: dict[str, tuple[str, ...]] = {
     "poserac": ("npy", "npz"),
     "kinect": ("npy", "npz"),
     "d2stx": ("npy", "npz"),
@@ -48,7 +48,7 @@ ACCEPTED = (
 
 
 def _silent(message: str) -> None:
-    """Nobody asked to be told."""
+    """Ignore the note."""
 
 
 def load_pose(
@@ -59,16 +59,19 @@ def load_pose(
     size: tuple[int, int] | None = None,
     note: Note = _silent,
 ) -> Pose:
-    """The pose in `source`: a file, "-" for stdin, or a folder.
+    """Return the pose in `source`: a file, "-" for stdin, or a folder.
 
-    layout: a name of FORMATS where the content leaves a choice.  fps: frames per second, for files without timestamps
-    (30 if None).  size: (width, height) in pixels, for coordinates in fractions of the picture.  note: told what was
-    assumed. The pose's meta names the topology, the scale ("pixels", "normalized", "minmax", "metres"), dims (2 or 3)
-    and, in the step "import", format and clock; racctl's own files come back unchanged and take no options.
-    Raises DataError for what cannot be recognised or is damaged, UsageError for options that do not fit.
+    layout: a name of POSE_FORMATS where the content leaves a choice.
+    fps: frames per second, for files without timestamps (30 if None).
+    size: (width, height) in pixels, for coordinates in fractions of the picture.
+    note: told what was assumed.
+
+    The pose's meta names the topology, the scale ("pixels", "normalized", "minmax", "metres"), dims (2 or 3) and, in
+    the step "import", format and clock; racctl's own files come back unchanged and take no options. Raises DataError
+    for what cannot be recognised or is damaged, UsageError for options that do not fit.
     """
-    if layout is not None and layout not in FORMATS:
-        raise UsageError(f"no such format '{layout}'; expected one of {', '.join(FORMATS)}")
+    if layout is not None and layout not in POSE_FORMATS:
+        raise UsageError(f"no such format '{layout}'; expected one of {', '.join(POSE_FORMATS)}")
     if source != "-" and Path(source).is_dir():
         _check_layout(layout, "folder", source)
         return to_pose(read_openpose_folder(source, note, layout), source, fps, size, note)
@@ -79,21 +82,24 @@ def load_pose(
                 raise UsageError(f"'{name}' is racctl's own and takes no '--from', '--fps' or '--size'; omit them")
             return read_pose(file, name)
         digest = sha256(file)
-        found = _read(file, kind, name, layout, note)
-    found.args["sha256"] = digest
-    return to_pose(found, source, fps, size, note)
+        landmarks = _read(file, kind, name, layout, note)
+    landmarks.args["sha256"] = digest
+    return to_pose(landmarks, source, fps, size, note)
 
 
 def picture_size(text: str) -> tuple[int, int]:
-    """(width, height) from "640x480"; UsageError otherwise."""
+    """Return (width, height) from "640x480".
+
+    Raises UsageError otherwise.
+    """
     match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
     if match is None:
         raise UsageError(f"'{text}' is no picture size; expected WIDTHxHEIGHT in pixels, such as 640x480")
     return int(match[1]), int(match[2])
 
 
-def _read(file: IO[bytes], kind: str, name: str, layout: str | None, note: Note) -> Landmarks:
-    if kind not in {kind for kinds in FORMATS.values() for kind in kinds}:
+def _read(file: IO[bytes], kind: str, name: str, layout: str | None, note: Note) -> ImportedLandmarks:
+    if kind not in {kind for kinds in POSE_FORMATS.values() for kind in kinds}:
         what = "of no known kind" if kind == "unknown" else kind_phrase(kind)
         hint = "; run 'racctl pose' first" if kind == "video" else ""
         raise DataError(f"'{name}' is {what}; expected {ACCEPTED}{hint}")
@@ -103,23 +109,23 @@ def _read(file: IO[bytes], kind: str, name: str, layout: str | None, note: Note)
     if kind == "text":
         return read_csv(file, name, note)
     document = load_json(file, name)
-    found = "openpose" if isinstance(document, dict) and "people" in document else "coco"
-    if found == "coco" and not (isinstance(document, list) or "annotations" in document):
+    dialect = "openpose" if isinstance(document, dict) and "people" in document else "coco"
+    if dialect == "coco" and not (isinstance(document, list) or "annotations" in document):
         raise DataError(f"'{name}' is JSON without 'people', 'annotations' or a list of results; expected {ACCEPTED}")
-    if layout not in (None, found) and (found, layout) != ("openpose", "openpose25b"):
-        raise DataError(f"'{name}' is {found} JSON, not '--from {layout}'")
-    if found == "openpose":
+    if layout not in (None, dialect) and (dialect, layout) != ("openpose", "openpose25b"):
+        raise DataError(f"'{name}' is {dialect} JSON, not '--from {layout}'")
+    if dialect == "openpose":
         return read_openpose(document, name, note, layout)
     return read_coco(document, name, note, layout)
 
 
 def _check_layout(layout: str | None, kind: str, name: str) -> None:
-    if layout is not None and kind not in FORMATS[layout]:
-        raise DataError(f"'{name}' is {kind}, but '--from {layout}' comes as {' or '.join(FORMATS[layout])}")
+    if layout is not None and kind not in POSE_FORMATS[layout]:
+        raise DataError(f"'{name}' is {kind}, but '--from {layout}' comes as {' or '.join(POSE_FORMATS[layout])}")
 
 
 def _is_racctl(file: IO[bytes]) -> bool:
-    """Whether this npz begins with racctl's meta document; a damaged one is for the array reader to explain."""
+    """Return whether this npz begins with racctl's meta document; a damaged one is for the array reader to explain."""
     try:
         with zipfile.ZipFile(file) as archive:
             return "meta.npy" in archive.namelist()

@@ -15,16 +15,19 @@ from itertools import pairwise
 
 from racctl.errors import DataError
 
-NUMBER = re.compile(r"[0-9]+")
-LONGEST = 18  # digits; longer ones are no count
-DENSEST_GAP = 50  # of 50 numbers one is there at least, in steps of their greatest common divisor
+DIGITS = re.compile(r"[0-9]+")
+MAX_DIGITS = 18  # digits; longer ones are no count
+MAX_MEAN_GAP = 50  # of 50 numbers one is there at least, in steps of their greatest common divisor
 
 
 def numbered_names(names: Sequence[str], where: str, ids: Sequence[int] | None = None) -> list[int] | None:
-    """The frame number in each name; None where no name has a digit. ids: numbers that the file gives the pictures.
+    """Return the frame number in each name; None where no name has a digit.
 
-    DataError when no number in them counts, or two do and it cannot be told which is the frame's."""
-    if not any(map(NUMBER.search, names)):
+    ids: numbers that the file gives the pictures.
+
+    Raises DataError when no number in them counts, or two do and it cannot be told which is the frame's.
+    """
+    if not any(map(DIGITS.search, names)):
         return None
     if len(names) == 1:
         return [0]
@@ -50,8 +53,9 @@ def numbered_names(names: Sequence[str], where: str, ids: Sequence[int] | None =
 class _Column:
     """The numbers that stand at one place of all names.
 
-    starts_over: whether a number before them changes now and then, as minutes before seconds do. is_padded: whether
-    all are written with as many digits, which takes leading zeros."""
+    starts_over: whether a number before them changes now and then, as minutes before seconds do.
+    is_padded: whether all are written with as many digits, which takes leading zeros.
+    """
 
     numbers: list[int]
     starts_over: bool
@@ -59,7 +63,10 @@ class _Column:
 
 
 def _columns(names: Sequence[str]) -> list[_Column]:
-    """The numbers that stand at the same place in all names, behind or before the same words: another one in each."""
+    """Return the numbers that stand at the same place in all names, behind or before the same words.
+
+    Another one in each.
+    """
     forward = [_parts(name) for name in names]
     backward = [part[::-1] for part in forward]
     same_words = len({tuple(part[0::2]) for part in forward}) == 1
@@ -70,7 +77,7 @@ def _columns(names: Sequence[str]) -> list[_Column]:
             if len({tuple(part[0:place:2]) for part in parts}) > 1:
                 break
             digits = [part[place] for part in parts]
-            if max(map(len, digits)) > LONGEST:
+            if max(map(len, digits)) > MAX_DIGITS:
                 continue
             numbers = [int(text) for text in digits]
             if len(set(numbers)) == len(names):
@@ -81,12 +88,12 @@ def _columns(names: Sequence[str]) -> list[_Column]:
 
 
 def _parts(name: str) -> list[str]:
-    """Words and numbers in turn, words first and last."""
+    """Split a name into words and numbers in turn, words first and last."""
     return re.split(r"([0-9]+)", name)
 
 
 def _counts(column: _Column, ids: Sequence[int] | None) -> bool:
-    """Whether they ascend, as they come or by their ids, or are close to each other."""
+    """Return whether they ascend, as they come or by their ids, or are close to each other."""
     numbers = column.numbers
     if _ascends(numbers) or (
         ids is not None and _ascends([number for _, number in sorted(zip(ids, numbers, strict=True))])
@@ -94,7 +101,7 @@ def _counts(column: _Column, ids: Sequence[int] | None) -> bool:
         return True
     ordered = sorted(numbers)
     gaps = [after - before for before, after in pairwise(ordered)]
-    return not column.starts_over and ordered[-1] - ordered[0] <= DENSEST_GAP * len(numbers) * min(gaps)
+    return not column.starts_over and ordered[-1] - ordered[0] <= MAX_MEAN_GAP * len(numbers) * min(gaps)
 
 
 def _ascends(numbers: Sequence[int]) -> bool:
@@ -102,7 +109,10 @@ def _ascends(numbers: Sequence[int]) -> bool:
 
 
 def _likeliest(columns: list[list[int]], ids: Sequence[int] | None) -> list[list[int]]:
-    """Of several that count: those that ascend as the pictures come, then the ids themselves, then steps of 1."""
+    """Narrow down several columns that count.
+
+    Those that ascend as the pictures come, then the ids themselves, then steps of 1.
+    """
     for test in (
         _ascends,
         lambda column: ids is not None and len({number - id_ for number, id_ in zip(column, ids, strict=True)}) == 1,
@@ -116,6 +126,6 @@ def _likeliest(columns: list[list[int]], ids: Sequence[int] | None) -> list[list
 
 
 def _twice(names: Sequence[str]) -> bool:
-    """Whether the last numbers of the names repeat, as those of two clips in one folder do."""
-    last = [numbers[-1] for name in names if (numbers := NUMBER.findall(name))]
+    """Return whether the last numbers of the names repeat, as those of two clips in one folder do."""
+    last = [numbers[-1] for name in names if (numbers := DIGITS.findall(name))]
     return len(set(last)) != len(last)

@@ -12,16 +12,16 @@ import numpy as np
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, json_memory, refuse_large
 from racctl.io.poses.frame_names import numbered_names
-from racctl.io.poses.landmarks import Landmarks, Note, check_range, scale_of
-from racctl.io.poses.layouts import BODY_18, BODY_25, BODY_25B, COCO, Layout, shows_bones, told_by_bones
-from racctl.io.poses.people import follow, stack
+from racctl.io.poses.landmarks import ImportedLandmarks, Note, check_range, scale_of
+from racctl.io.poses.layouts import BODY_18, BODY_25, BODY_25B, COCO_LAYOUT, Layout, shows_bones, told_by_bones
+from racctl.io.poses.people import follow_people, stack_people
 from racctl.io.sniff import sniff
 from racctl.io.spool import open_input
 from racctl.skeleton.topology import COCO17
 
 OPENPOSE_LAYOUTS = {75: (BODY_25, BODY_25B), 54: (BODY_18,)}  # numbers per person -> what they may be
-PARTIAL_VIEW = 1.35  # bones of people that are not seen whole take more of what is seen
-BYTES_PER_NUMBER = 64  # of the array and of what is made of it
+PARTIAL_VIEW_SLACK = 1.35  # bones of people that are not seen whole take more of what is seen
+JSON_NUMBER_BYTES = 64  # of the array and of what is made of it
 
 FRAME_KEYS = ("frame_id", "frame_number", "frame_index", "frame")  # of an image, in the ways exporters write it
 
@@ -29,7 +29,10 @@ People = list[np.ndarray]  # of one frame, each (V, 3): x, y, score
 
 
 def load_json(file: IO[bytes], where: str) -> Any:
-    """Parse a JSON document from a stranger; DataError when it is none, or too large or too deep to be a pose."""
+    """Parse a JSON document from a stranger.
+
+    Raises DataError when it is none, or too large or too deep to be a pose.
+    """
     size = file_size(file)
     refuse_large(size, where)
     raw = file.read(size)
@@ -44,7 +47,7 @@ def load_json(file: IO[bytes], where: str) -> Any:
 
 
 def _numbers(values: object, where: str) -> np.ndarray:
-    """A flat list of numbers as (N,) float64; null and NaN are NaN, anything else is a DataError."""
+    """Return a flat list of numbers as (N,) float64; null and NaN are NaN, anything else is a DataError."""
     if not isinstance(values, list) or not {type(value) for value in values} <= {int, float, type(None)}:
         raise DataError(f"'{where}' has keypoints that are not a flat list of numbers")
     try:
@@ -56,9 +59,9 @@ def _numbers(values: object, where: str) -> np.ndarray:
 
 
 def _known(person: np.ndarray) -> np.ndarray:
-    """(V, 3) with NaN for the joints that were not found: score 0, or a missing number."""
-    found = np.isfinite(person).all(-1) & (np.nan_to_num(person[:, 2]) > 0)
-    return np.where(found[:, None], person, np.nan)
+    """Return (V, 3) with NaN for the joints that were not found: score 0, or a missing number."""
+    detected = np.isfinite(person).all(-1) & (np.nan_to_num(person[:, 2]) > 0)
+    return np.where(detected[:, None], person, np.nan)
 
 
 def _landmarks(
@@ -68,14 +71,14 @@ def _landmarks(
     source: str,
     note: Note,
     size: tuple[int, int] | None = None,
-) -> Landmarks:
-    """Landmarks from people by frame number; `ids` names them where the file does, else they are followed."""
+) -> ImportedLandmarks:
+    """Make landmarks of people by frame number; `ids` names them where the file does, else they are followed."""
     name, topology = layout[0], layout[1].topology
     numbers = sorted(frames)
     people = [frames[number] for number in numbers]
     places = [[person[:, :2] for person in group] for group in people]
-    tracks = follow(places, source) if ids is None else [ids[number] for number in numbers]
-    plane, score, track = stack(people, tracks, len(topology), source, note)
+    tracks = follow_people(places, source) if ids is None else [ids[number] for number in numbers]
+    plane, score, track = stack_people(people, tracks, len(topology), source, note)
     scale = scale_of(plane)
     if scale == "normalized" and (plane < 0).any() and name == "openpose":
         plane = (plane + 1) / 2  # its '--keypoint_scale 4' is -1..1
@@ -83,17 +86,23 @@ def _landmarks(
     xyz = np.where(np.isnan(plane).any(-1, keepdims=True), np.nan, xyz)
     who = {"people": "as named" if ids is not None else "followed by distance"} if len(track) > 1 else {}
     who |= {"layout": "BODY_25B"} if layout[1] is BODY_25B else {}
-    return Landmarks(name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=who, size=size)
+    return ImportedLandmarks(
+        name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=who, size=size
+    )
 
 
-def read_openpose_folder(folder: str, note: Note, wanted: str | None = None) -> Landmarks:
-    """Landmarks from a folder of OpenPose JSON files, one per frame, numbered by the number that counts in their names
-    (by their order where those have none). Files that are not JSON are left alone."""
+def read_openpose_folder(folder: str, note: Note, layout_name: str | None = None) -> ImportedLandmarks:
+    """Read landmarks from a folder of OpenPose JSON files, one per frame.
+
+    They are numbered by the number that counts in their names, by their order where those have none.
+
+    Files that are not JSON are left alone.
+    """
     paths = [path for path in sorted(Path(folder).iterdir()) if not path.name.startswith(".") and _is_json(path)]
     if not paths:
         raise DataError(f"'{folder}' holds no OpenPose JSON files (one per frame, from '--write_json')")
     numbers = numbered_names([path.stem for path in paths], folder) or list(range(len(paths)))
-    return _openpose(zip(numbers, map(str, paths), map(_load, paths), strict=True), folder, note, wanted)
+    return _openpose(zip(numbers, map(str, paths), map(_load, paths), strict=True), folder, note, layout_name)
 
 
 def _is_json(path: Path) -> bool:
@@ -108,15 +117,17 @@ def _load(path: Path) -> Any:
         return load_json(file, str(path))
 
 
-def read_openpose(document: Any, source: str, note: Note, wanted: str | None = None) -> Landmarks:
-    """Landmarks from one OpenPose document: a clip of one frame. wanted: "openpose" or "openpose25b", or None: told by
-    the bones."""
-    return _openpose([(0, source, document)], source, note, wanted)
+def read_openpose(document: Any, source: str, note: Note, layout_name: str | None = None) -> ImportedLandmarks:
+    """Read one OpenPose document: a clip of one frame.
+
+    layout_name: "openpose" or "openpose25b"; None to tell by the bones.
+    """
+    return _openpose([(0, source, document)], source, note, layout_name)
 
 
 def _openpose(
-    documents: Iterable[tuple[int, str, Any]], source: str, note: Note, wanted: str | None
-) -> Landmarks:  # fmt: skip
+    documents: Iterable[tuple[int, str, Any]], source: str, note: Note, layout_name: str | None
+) -> ImportedLandmarks:
     frames: dict[int, People] = {}
     ids: dict[int, list[int]] = {}
     lengths: set[int] = set()
@@ -131,28 +142,31 @@ def _openpose(
         if len(lengths) > 1 or not lengths <= set(OPENPOSE_LAYOUTS):
             counts = " and ".join(str(length) for length in sorted(lengths))
             raise DataError(f"'{where}' has {counts} numbers per person; expected 75 (BODY_25) or 54 (COCO) throughout")
-        held += sum(BYTES_PER_NUMBER * len(values) for values, _ in flat)
+        held += sum(JSON_NUMBER_BYTES * len(values) for values, _ in flat)
         refuse_large(held, source)
         frames[number] = [_known(values.reshape(-1, 3)) for values, _ in flat]
         ids[number] = [name for _, name in flat]
     named = any(ids.values()) and all(name >= 0 for names in ids.values() for name in names)
-    layout = _openpose_layout(frames, lengths, source, wanted)
+    layout = _openpose_layout(frames, lengths, source, layout_name)
     frames = {number: [layout.arranged(person) for person in people] for number, people in frames.items()}
     return _landmarks(("openpose", layout), frames, ids if named else None, source, note)
 
 
-def _openpose_layout(frames: dict[int, People], lengths: set[int], source: str, wanted: str | None) -> Layout:
-    """Which joints these are: what '--from' says, or by the bones. A clip of nobody is BODY_25."""
+def _openpose_layout(frames: dict[int, People], lengths: set[int], source: str, layout_name: str | None) -> Layout:
+    """Return which joints these are: what '--from' says, or by the bones.
+
+    A clip of nobody is BODY_25.
+    """
     layouts = OPENPOSE_LAYOUTS[lengths.pop()] if lengths else (BODY_25,)
     people = np.array([person for group in frames.values() for person in group])
-    if wanted is not None:
-        named = [layout for layout in layouts if layout.name == wanted]
+    if layout_name is not None:
+        named = [layout for layout in layouts if layout.name == layout_name]
         if not named and len(people):
-            raise DataError(f"'{source}' has {people.shape[1]} joints, '--from {wanted}' has 25")
+            raise DataError(f"'{source}' has {people.shape[1]} joints, '--from {layout_name}' has 25")
         return named[0] if named else layouts[0]
     if not len(people) or (len(layouts) == 1 and not shows_bones(people, layouts)):
         return layouts[0]
-    layout = told_by_bones(people, layouts, PARTIAL_VIEW)
+    layout = told_by_bones(people, layouts, PARTIAL_VIEW_SLACK)
     if layout is None:
         ways = " or ".join(f"'--from {layout.name}'" for layout in layouts)
         raise DataError(
@@ -167,7 +181,7 @@ def _body(person: dict[str, Any]) -> object:
 
 
 def _person_id(person: dict[str, Any]) -> int:
-    """OpenPose's person_id, [-1] where it did not track; -1 for anything that is not an id."""
+    """Return OpenPose's person_id, [-1] where it did not track; -1 for anything that is not an id."""
     value = person.get("person_id", -1)
     value = value[0] if isinstance(value, list) and value else value
     return value if type(value) is int and 0 <= value < 1 << 31 else -1
@@ -179,35 +193,39 @@ def _one_clip(numbers: list[Any], where: str) -> list[Any]:
     return numbers
 
 
-def read_coco(document: Any, source: str, note: Note, wanted: str | None = None) -> Landmarks:
-    """Landmarks from COCO keypoint JSON: an object with `annotations` (and `images`, `categories`) or a list of
-    results. Joints go by the category's keypoint names where it has them; without names 17 must have the bones of
-    COCO's, unless `wanted` is "coco". v of 0, 1, 2 is score 0, 0.5, 1."""
+def read_coco(document: Any, source: str, note: Note, layout_name: str | None = None) -> ImportedLandmarks:
+    """Read landmarks from COCO keypoint JSON.
+
+    An object with `annotations` (and `images`, `categories`) or a list of results.
+
+    Joints go by the category's keypoint names where it has them; without names 17 must have the bones of COCO's, unless
+    `layout_name` is "coco". v of 0, 1, 2 is score 0, 0.5, 1.
+    """
     document = {"annotations": document} if isinstance(document, list) else document
-    found = [entry for entry in _objects(document, "annotations", source) if "keypoints" in entry]
-    if not found:
+    annotations = [entry for entry in _objects(document, "annotations", source) if "keypoints" in entry]
+    if not annotations:
         raise DataError(f"'{source}' has no annotations with 'keypoints'")
     names = _coco_columns(_objects(document, "categories", source), source)
-    people = [_coco_person(entry["keypoints"], names or list(COCO17.joints), source) for entry in found]
-    refuse_large(BYTES_PER_NUMBER * 3 * len(COCO17) * len(people), source)
-    if names is None and wanted is None:
+    people = [_coco_person(entry["keypoints"], names or list(COCO17.joints), source) for entry in annotations]
+    refuse_large(JSON_NUMBER_BYTES * 3 * len(COCO17) * len(people), source)
+    if names is None and layout_name is None:
         _check_bones(np.array([_known(person) for person in people]), source)
     third = np.concatenate([person[:, 2] for person in people])
     third = third[np.isfinite(third)]
     if np.isin(third, (0, 1, 2)).all() and ((third == 2).any() or "images" in document):
         people = [person * [1, 1, 0.5] for person in people]
     images = _objects(document, "images", source)
-    number = _coco_frames(images, found, source)
+    number = _coco_frames(images, annotations, source)
     frames: dict[int, People] = {n: [] for n in number.values()}
     ids: dict[int, list[int]] = {n: [] for n in number.values()}
-    for entry, person in zip(found, people, strict=True):
+    for entry, person in zip(annotations, people, strict=True):
         frame = number.get(_image_id(entry.get("image_id"), source))
         if frame is None:
             raise DataError(f"'{source}' annotates the image {entry.get('image_id')!r}, which is not in its 'images'")
         frames[frame].append(_known(person))
         ids[frame].append(_person_id({"person_id": entry.get("track_id")}))
     named = all(name >= 0 for names in ids.values() for name in names)
-    return _landmarks(("coco", COCO), frames, ids if named else None, source, note, _coco_size(images))
+    return _landmarks(("coco", COCO_LAYOUT), frames, ids if named else None, source, note, _coco_size(images))
 
 
 def _objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
@@ -218,8 +236,8 @@ def _objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
 
 
 def _check_bones(people: np.ndarray, source: str) -> None:
-    """DataError unless (N, 17, 3) are put together like COCO's joints, or too few are known to tell."""
-    if shows_bones(people, (COCO,)) and told_by_bones(people, (COCO,), PARTIAL_VIEW) is None:
+    """Raise DataError unless (N, 17, 3) are put together like COCO's joints, or too few are known to tell."""
+    if shows_bones(people, (COCO_LAYOUT,)) and told_by_bones(people, (COCO_LAYOUT,), PARTIAL_VIEW_SLACK) is None:
         raise DataError(
             f"'{source}' has 17 keypoints without names, and their bones are not those of COCO's; if they are, use "
             "'--from coco'"
@@ -227,7 +245,7 @@ def _check_bones(people: np.ndarray, source: str) -> None:
 
 
 def _coco_columns(categories: list[dict[str, Any]], where: str) -> list[str] | None:
-    """The keypoint names in the file's order: those of its first category that lists them, None without."""
+    """Return the keypoint names in the file's order: those of its first category that lists them, None without."""
     for category in categories:
         names = category.get("keypoints")
         if isinstance(names, list) and names:
@@ -255,10 +273,13 @@ def _image_id(value: object, where: str) -> int | str:
     raise DataError(f"'{where}' has an annotation whose 'image_id' is {value!r}; expected a number or a name")
 
 
-def _coco_frames(images: list[dict[str, Any]], found: list[dict[str, Any]], where: str) -> dict[int | str, int]:
-    """Image id -> frame number: what the file calls so, else the number that counts in the file names, else the id."""
+def _coco_frames(images: list[dict[str, Any]], annotations: list[dict[str, Any]], where: str) -> dict[int | str, int]:
+    """Map image ids to frame numbers.
+
+    What the file calls so, else the number that counts in the file names, else the id.
+    """
     if not images:
-        ids = list(dict.fromkeys(_image_id(entry.get("image_id"), where) for entry in found))
+        ids = list(dict.fromkeys(_image_id(entry.get("image_id"), where) for entry in annotations))
         return dict(zip(ids, _numbered(ids, None, where), strict=True))
     ids = _one_clip([_image_id(image.get("id"), where) for image in images], where)
     _check_one_video(images, where)
@@ -273,8 +294,11 @@ def _coco_frames(images: list[dict[str, Any]], found: list[dict[str, Any]], wher
 
 
 def _check_one_video(images: list[dict[str, Any]], where: str) -> None:
-    """DataError for pictures of several videos, by their ids or by the folders that they lie in, which one clip with
-    frame numbers that go on would hide."""
+    """Raise DataError for pictures of several videos.
+
+    They are told apart by their ids or by the folders that they lie in; one clip with frame numbers that go on would
+    hide it.
+    """
     videos = {value for image in images if isinstance(value := image.get("video_id"), int | str)}
     names = [name for image in images if isinstance(name := image.get("file_name"), str)]
     folders = {str(Path(name.replace("\\", "/")).parent) for name in names}
@@ -285,7 +309,10 @@ def _check_one_video(images: list[dict[str, Any]], where: str) -> None:
 
 
 def _numbered(values: list[Any], ids: list[Any] | None, where: str) -> list[int]:
-    """Numbers as they are; names by the number that counts in them, or without one by their ids, else as they come."""
+    """Return the frame number of each value.
+
+    Names by the number that counts in them, or without one by their ids, else as they come.
+    """
     if all(type(value) is int for value in values):
         if not all(0 <= value < 1 << 53 for value in values):
             raise DataError(f"'{where}' has image numbers below 0 or beyond 2^53")
@@ -298,7 +325,7 @@ def _numbered(values: list[Any], ids: list[Any] | None, where: str) -> list[int]
 
 
 def _coco_size(images: list[dict[str, Any]]) -> tuple[int, int] | None:
-    """(width, height) where all pictures have the same."""
+    """Return (width, height) where all pictures have the same."""
     sizes = [(image.get("width"), image.get("height")) for image in images]
     for width, height in sizes[:1]:
         if type(width) is int and type(height) is int and min(width, height) > 0 and sizes == sizes[:1] * len(sizes):

@@ -24,10 +24,10 @@ from learning import Run, Teacher, quickest, weights_of
 from studio import Producers, Shelf, Studio, read_or_make_bodies, stocked
 
 from racctl import __version__
-from racctl.data.class_names import BACKGROUND
+from racctl.contracts import BACKGROUND
 from racctl.recognisers.inputs import Look
 from racctl.synth.movements import exercises
-from racctl.synth.protocol import CLASSES, SLOW, _sessions
+from racctl.synth.protocol import PROTOCOL_CLASSES, SLOW, _sessions
 
 BEGAN = time.monotonic()
 TEMPI = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -128,7 +128,7 @@ def protocol_orders(scale: Scale, seed: int) -> tuple[list, list[str], Look]:
     for place, (split, tempo, test, count) in enumerate([*sets, ("train", SLOW, False, scale.train)]):
         plans, _ = _sessions(count, scale.seconds, (seed, place), tempo, test, (304, 400), 30.0)
         orders += [scenes.Order(str(k), split, plan, 1, scale.seconds, False, False) for k, plan in enumerate(plans)]
-    return sampled_first(orders), list(CLASSES), Look(scale.side, 30.0, 16, 8, "person")
+    return sampled_first(orders), list(PROTOCOL_CLASSES), Look(scale.side, 30.0, 16, 8, "person")
 
 
 def sampled_first(orders: list) -> list:

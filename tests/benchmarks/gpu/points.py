@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from racctl.synth.raster import NEAR
+from racctl.synth.raster import MIN_DEPTH
 
 FINE = 2  # pixels drawn for each one of the result, along each side
 DEEP = 1 << 16  # steps of depth in a metre
@@ -110,7 +110,7 @@ def _draw(scene: Scene, rows: slice, side: int) -> tuple[Tensor, Tensor]:
     room, inside = _background(scene, rows, fine)
     dark = _shadows(scene, rows, fine) * room[:, 2]
     behind = room[:, 0] * (1 - SHADOW * dark).clamp(min=0) ** scene.curve
-    deep = ((room[:, 1].clamp(NEAR, FAR) * DEEP).to(torch.int32) << 11).flatten(1)
+    deep = ((room[:, 1].clamp(MIN_DEPTH, FAR) * DEEP).to(torch.int32) << 11).flatten(1)
     total, mask = torch.zeros_like(behind), None
     for number in range(scene.exposures):
         offset = (number - scene.exposures // 2) / scene.exposures * scene.shutter
@@ -175,13 +175,13 @@ def _seen(scene: Scene, points: Tensor) -> Tensor:
 
 def _pixels(scene: Scene, rows: slice, points: Tensor, fine: int) -> tuple[Tensor, Tensor]:
     """Place (F, P) of camera points (F, P, 3) in the flattened pictures of all frames, and which are in them."""
-    z = points[..., 2].clamp(min=NEAR)
+    z = points[..., 2].clamp(min=MIN_DEPTH)
     x = points[..., 0] / z * scene.focal + scene.size[0] / 2
     y = points[..., 1] / z * scene.focal + scene.size[1] / 2
     left, top, right, bottom = scene.boxes[rows].T[:, :, None]
     column = ((x - left) / (right - left) * fine).floor().to(torch.int64)
     row = ((y - top) / (bottom - top) * fine).floor().to(torch.int64)
-    seen = (column >= 0) & (column < fine) & (row >= 0) & (row < fine) & (points[..., 2] > NEAR)
+    seen = (column >= 0) & (column < fine) & (row >= 0) & (row < fine) & (points[..., 2] > MIN_DEPTH)
     frame = torch.arange(len(x), device=x.device)[:, None]
     return torch.where(seen, (frame * fine + row) * fine + column, len(x) * fine * fine), seen
 
@@ -196,7 +196,7 @@ def _put(keys: Tensor, scene: Scene, rows: slice, corners: Tensor, cloud, gray: 
     facing = facing.abs() if both else facing.clamp(min=0)
     shade = scene.ambient * (0.825 + 0.175 * (normal @ scene.turn[:, 2])) + scene.strength * facing
     value = (gray * shade * scene.gain).clamp(0, 1) ** scene.curve
-    depth = (points[..., 2].clamp(NEAR, FAR) * DEEP).to(torch.int32)
+    depth = (points[..., 2].clamp(MIN_DEPTH, FAR) * DEEP).to(torch.int32)
     key = (depth << 11) | ((value * 255 + 0.5).to(torch.int32) << 3) | bits
     place, _ = _pixels(scene, rows, points, fine)
     keys.scatter_reduce_(0, place.flatten(), key.flatten(), "amin")

@@ -82,7 +82,7 @@ def scene(order: Order, bodies: list[Body]) -> dict:
     rows = _rows(len(played.world), order, rng)
     frame = _framing(played, rows, rng) if order.hard else (0.0, 0.0, *map(float, played.view.size))
     people = [_cloud(played, body, plan, rows, order.hard, rng)]
-    if plan.other and plan.other_bout:
+    if plan.bystander and plan.bystander_bout:
         people.append(_other(plan, played, bodies, rows, order.hard, rng))
     curve = 0.8 * plan.picture.gamma
     room = _room(played, plan, body, curve, order.hard, rng)
@@ -225,8 +225,8 @@ def _other(plan: Plan, played: Played, bodies: list[Body], rows: np.ndarray, har
     """Somebody else, idle, behind or beside the person."""
     from racctl.synth.clip import _second_person
 
-    actor = _second_person(plan, plan.other, plan.other_bout, played, bodies[int(rng.integers(len(bodies)))])
-    return _clothed(actor.body, plan.other, actor.placed.turns, actor.placed.places, rows, hard, rng)
+    actor = _second_person(plan, plan.bystander, plan.bystander_bout, played, bodies[int(rng.integers(len(bodies)))])
+    return _clothed(actor.body, plan.bystander, actor.placed.turns, actor.placed.places, rows, hard, rng)
 
 
 def _held(played: Played, body: Body, rows: np.ndarray) -> dict | None:
