@@ -22,7 +22,7 @@ from racctl.encoders.encode_clip import encode_clip
 from racctl.encoders.pair import load_encoders
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
-from racctl.estimators.clip import open_pose
+from racctl.estimators.open_clip import open_pose
 from racctl.io.checkpoint import write_model
 from racctl.io.npz import pose_bytes
 from racctl.io.poses.formats import load_pose
@@ -176,7 +176,11 @@ def test_refusals(untrained, tmp_path):
     for words, code, said in (
         (["--model", "nothing"], 2, "invalid value 'nothing' for '--model'"),
         (["--model", pose], 1, "p.npz"),
-        ([*model, "--alternating", "pair"], 2, "'--model d2stx' has no option '--alternating'; it belongs to combined, periodicity"),
+        (
+            [*model, "--alternating", "pair"],
+            2,
+            "'--model d2stx' has no option '--alternating'; it belongs to combined, periodicity",
+        ),
         (["--shots", 1], 2, "options of '--model d2stx'"),
         ([*model, "--exemplar", "3"], 2, "'--exemplar 3' is not START-STOP"),
         ([*model, "--exemplar", "3-2"], 2, "'--exemplar' is START-STOP"),

@@ -23,8 +23,8 @@ video       weights      synth
 models
 io
 skeleton
-contracts   windows      device
-errors      progress     density   kinds
+contracts   windows      device    kinds
+errors      progress     density
 """
 LEVEL = {name: -k for k, row in enumerate(ROWS.split("\n")) for name in row.split()}
 CLI_MAY = {"cli", "io", "errors", "progress", "kinds"}

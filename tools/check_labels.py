@@ -57,7 +57,7 @@ def check_labels(
     from racctl.cli.streams import emit_table, table_format
 
     table_format(output, form)
-    from racctl.cli.clips import refuse_with
+    from racctl.cli.clip_plan import refuse_with
     from racctl.cli.targets import refuse_overwriting
     from racctl.data.check import check_labels, known_bad_table
 

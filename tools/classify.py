@@ -97,7 +97,7 @@ def classify(
     """
     from racctl.cli.batch import cores, report_failures, run_clips
     from racctl.cli.choices import refuse_typed
-    from racctl.cli.clips import any_video, plan_clips
+    from racctl.cli.clip_plan import any_video, plan_clips
     from racctl.cli.streams import emit_table
 
     labelled = LabelledSet(dataset, split, videos or None, masks or None, poses or None, cache)
@@ -159,7 +159,7 @@ def _refuse_idle_options(
 ) -> None:
     """Raise UsageError for an option on the command line that has no effect beside the others."""
     from racctl.cli.choices import refuse_typed
-    from racctl.cli.clips import refuse_with
+    from racctl.cli.clip_plan import refuse_with
 
     if windows and whole:
         raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")

@@ -133,7 +133,7 @@ def count(
     """
     from racctl.cli.batch import cores, report_failures, run_clips
     from racctl.cli.choices import refuse_typed
-    from racctl.cli.clips import plan_clips
+    from racctl.cli.clip_plan import plan_clips
     from racctl.cli.streams import emit_table
 
     plan = plan_clips(

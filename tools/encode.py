@@ -96,7 +96,7 @@ def encode(
     Example: racctl encode clip.mp4 -o clip.features.npz
     """
     from racctl.cli.batch import cores, lanes, report_failures, run_clips
-    from racctl.cli.clips import any_video, plan_clips, refuse_with
+    from racctl.cli.clip_plan import any_video, plan_clips, refuse_with
     from racctl.cli.console import note
     from racctl.cli.streams import emit
 

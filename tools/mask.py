@@ -88,7 +88,7 @@ def mask(
     Example: racctl mask squats.mp4 -o squats.mask.npz
     """
     from racctl.cli.batch import report_failures, run_clips
-    from racctl.cli.clips import plan_clips
+    from racctl.cli.clip_plan import plan_clips
     from racctl.cli.console import note
     from racctl.cli.streams import emit
 

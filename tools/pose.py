@@ -34,7 +34,7 @@ def pose(
     Example: racctl pose squats.mp4 -o squats.pose.npz
     """
     from racctl.cli.batch import report_failures, run_clips
-    from racctl.cli.clips import plan_clips
+    from racctl.cli.clip_plan import plan_clips
     from racctl.cli.streams import emit
 
     plan = plan_clips(videos, output, ".pose.npz", models=[model])

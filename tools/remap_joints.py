@@ -53,7 +53,7 @@ def remap_joints(
     """
     from racctl.cli import console
     from racctl.cli.batch import report_failures, run_batch
-    from racctl.cli.clips import check_sources
+    from racctl.cli.clip_plan import check_sources
     from racctl.cli.streams import emit
     from racctl.cli.targets import npz_targets, refuse_overwriting
 

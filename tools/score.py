@@ -109,7 +109,7 @@ def score(
 
     Example: racctl score --truth test.csv counts.parquet
     """
-    from racctl.cli.clips import check_there
+    from racctl.cli.clip_plan import check_there
     from racctl.cli.streams import emit_table, table_format
 
     table_format(output, form)  # a wrong format is said before the work

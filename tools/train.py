@@ -226,7 +226,7 @@ def train(
     from pathlib import Path
 
     from racctl.cli.batch import cores
-    from racctl.cli.clips import check_there
+    from racctl.cli.clip_plan import check_there
     from racctl.cli.console import note, progress
     from racctl.cli.targets import refuse_overwriting
     from racctl.errors import UsageError

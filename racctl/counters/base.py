@@ -9,7 +9,7 @@ from racctl.kinds import Kind
 if TYPE_CHECKING:
     from racctl.contracts import Meta
     from racctl.counters.result import Count
-    from racctl.estimators.clip import Clip
+    from racctl.estimators.open_clip import Clip
 
 COUNTERS = Kind(
     "counter",

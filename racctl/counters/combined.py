@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from racctl.contracts import Meta, Pose
     from racctl.counters.recurrence import Repetitions
     from racctl.counters.result import Count
-    from racctl.estimators.clip import Clip
+    from racctl.estimators.open_clip import Clip
 
 # Chosen on the project's development sequences (racctl/weights/d2stx.md), not yet cross-validated.
 MIN_EXPLAINED_SHARE = 0.5  # of the motion; below it the count is averaged with the second counter's

@@ -19,8 +19,8 @@ from racctl.contracts import Meta, Pose, step, with_step
 from racctl.counters.base import Counter, open_counter
 from racctl.counters.result import Count, counts_table, reps_table
 from racctl.errors import DataError, UsageError
-from racctl.estimators.clip import Clip, open_clip, open_pose
 from racctl.estimators.on_demand import Estimates, Estimators, estimator_lanes
+from racctl.estimators.open_clip import Clip, open_clip, open_pose
 from racctl.io.npz import pose_bytes
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from racctl.contracts import Meta
     from racctl.counters.result import Count
     from racctl.counters.trained_counter import TrainedCounter
-    from racctl.estimators.clip import Clip
+    from racctl.estimators.open_clip import Clip
 
 MAX_EXEMPLARS = 8
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from racctl.contracts import Meta, Pose
     from racctl.counters.recurrence import Repetitions
     from racctl.counters.result import Count
-    from racctl.estimators.clip import Clip
+    from racctl.estimators.open_clip import Clip
 
 
 @dataclass(frozen=True)

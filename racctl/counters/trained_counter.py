@@ -21,7 +21,7 @@ from racctl.encoders.encode_clip import MASK_SIZE, cut_out, encode_clip, looks_a
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
-from racctl.estimators.clip import Clip, of_person
+from racctl.estimators.open_clip import Clip, of_person
 from racctl.io.up_to_date import constants_digest
 from racctl.skeleton import normalise
 

@@ -20,8 +20,8 @@ from racctl.encoders.base import Files, Options, SetOptions
 from racctl.encoders.encode_clip import MASK_SIZE, Part, encode_clip, is_encoded, looks_at_masks
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.errors import DataError, UsageError
-from racctl.estimators.clip import Clip, open_clip
 from racctl.estimators.on_demand import Estimates, Estimators
+from racctl.estimators.open_clip import Clip, open_clip
 from racctl.io.escounts import encoder_names, import_tokens, token_file, write_tokens
 from racctl.io.npz import write_features
 from racctl.io.output import make_folder, write_file

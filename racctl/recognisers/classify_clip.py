@@ -19,8 +19,8 @@ from racctl.data.class_names import BACKGROUND
 from racctl.data.labelled import read_labelled
 from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
-from racctl.estimators.clip import Clip, open_clip
 from racctl.estimators.on_demand import Estimates, Estimators
+from racctl.estimators.open_clip import Clip, open_clip
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.spool import clip_name

@@ -26,7 +26,7 @@ from racctl.counters.base import COUNTERS, open_counter
 from racctl.counters.count_clip import CountOptions, count_clip
 from racctl.counters.plot import plot_counts
 from racctl.counters.result import Count, counts_table
-from racctl.estimators.clip import open_pose
+from racctl.estimators.open_clip import open_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import write_table
 from racctl.io.poses.formats import load_pose

@@ -29,7 +29,7 @@ from racctl.counters.reader import DensityReader
 from racctl.encoders.base import Options as EncodeOptions
 from racctl.encoders.encode_clip import encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
-from racctl.estimators.clip import open_pose
+from racctl.estimators.open_clip import open_pose
 from racctl.io.npz import read_features, read_pose
 from racctl.io.poses.formats import load_pose
 from racctl.models.d2stx import parameters

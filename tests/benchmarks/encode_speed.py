@@ -22,9 +22,10 @@ from racctl.encoders.base import Options
 from racctl.encoders.encode_clip import Reading, _prepare, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.silhouette import SILHOUETTE
-from racctl.estimators.clip import Clip, open_clip
 from racctl.estimators.on_demand import Estimates, Estimators
-from racctl.video.decode import frames
+from racctl.estimators.open_clip import Clip, open_clip
+from racctl.video.losses import Losses
+from racctl.video.span import Span
 
 
 def plain(clip: Clip, encoders: Encoders, options: Options) -> np.ndarray:
@@ -56,7 +57,7 @@ def measured(path: Path, name: str, seconds: float, compiled: bool) -> None:
             theirs = plain(clip, encoders, options)
             took.append((middle - began, time.process_time() - middle))
         decoding = time.process_time()
-        count = sum(1 for _ in frames(file, path.name, stop=seconds))
+        count = sum(1 for _ in clip.frames(Losses()))
         decoding = time.process_time() - decoding
     fast, slow = took[-1]
     apart = np.abs(np.asarray(ours, np.float32) - theirs).max() / np.abs(theirs).max()
