@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 
-from racctl.estimators.mask import Options, PackedMasks, mask_lanes, mask_source
+from racctl.estimators.mask import MaskOptions, PackedMasks, mask_lanes, mask_source
 
 
 def estimate(path, jobs=1, **asked) -> PackedMasks:
-    options = Options(**asked).check()
+    options = MaskOptions(**asked).check()
     with mask_lanes(options, 1, jobs) as (workers,):
         return mask_source(str(path), workers, options=options)
 

@@ -18,7 +18,7 @@ from racctl.errors import DataError
 from racctl.io.checkpoint import digest, model_meta, read_model, write_model
 from racctl.io.parquet import read_table
 from racctl.models.catalog import as_dict, built, configured
-from racctl.recognisers.classify_clip import Classification, Options, labels_table
+from racctl.recognisers.classify_clip import Classification, ClassifyOptions, labels_table
 from racctl.recognisers.inputs import Look, Streams
 from racctl.recognisers.timeline import clip_label, segments, smoothed
 from racctl.windows import resampled
@@ -178,11 +178,11 @@ def test_slow_clips_are_smoothed_over_the_same_time(fps):
     probs = one_hot([1] * 6 + [2] + [1] * (len(rows_of) - 7))
     found = Classification("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
     for unit in ("segment", "window", "clip"):
-        table = labels_table([found], Options(unit=unit)).to_pylist()
+        table = labels_table([found], ClassifyOptions(unit=unit)).to_pylist()
         assert all(row["stop"] > row["start"] and row["stop_s"] > row["start_s"] for row in table)
         assert unit == "window" or table[-1]["stop"] == len(frame)
-    assert len(labels_table([found], Options()).to_pylist()) == 1
-    assert len(labels_table([found], Options(smooth=0)).to_pylist()) == 3
+    assert len(labels_table([found], ClassifyOptions()).to_pylist()) == 1
+    assert len(labels_table([found], ClassifyOptions(smooth=0)).to_pylist()) == 3
 
 
 def test_nobody_in_the_picture(model, tmp_path):

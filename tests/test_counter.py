@@ -15,9 +15,17 @@ from poses import swinging_pose
 
 from racctl.counters import reader
 from racctl.counters.base import open_counter
-from racctl.counters.reader import CHUNK, SHARED, DensityReader, TokenDensities, chunks, clearest, exemplars
+from racctl.counters.reader import (
+    CHUNK_TOKENS,
+    SHARED_TOKENS,
+    DensityReader,
+    TokenDensities,
+    chunks,
+    clearest,
+    exemplars,
+)
 from racctl.density import density, repetitions
-from racctl.encoders.base import Options
+from racctl.encoders.base import EncodeOptions
 from racctl.encoders.encode_clip import encode_clip
 from racctl.encoders.pair import load_encoders
 from racctl.encoders.tokens import Tokens
@@ -66,14 +74,14 @@ def test_what_is_below_zero_is_nothing_and_a_count_may_be_given():
     assert repetitions(curve, edges, 3) == pytest.approx(np.array([[2, 3.33], [3.33, 4.67], [4.67, 6]]), abs=0.01)
 
 
-@pytest.mark.parametrize("n", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 1000, 5000])
+@pytest.mark.parametrize("n", [1, CHUNK_TOKENS - 1, CHUNK_TOKENS, CHUNK_TOKENS + 1, 2 * CHUNK_TOKENS, 1000, 5000])
 def test_chunks_cover_every_token_once_and_away_from_their_ends(n):
     found = chunks(n)
     assert np.concatenate([np.arange(kept.start, kept.stop) for _, kept in found]).tolist() == list(range(n))
     for part, kept in found:
-        assert part.start <= kept.start < kept.stop <= part.stop and part.stop - part.start <= CHUNK
-        assert part.start in (0, kept.start) or kept.start - part.start >= SHARED // 2
-        assert part.stop == n or part.stop - kept.stop >= SHARED // 2 - 1
+        assert part.start <= kept.start < kept.stop <= part.stop and part.stop - part.start <= CHUNK_TOKENS
+        assert part.start in (0, kept.start) or kept.start - part.start >= SHARED_TOKENS // 2
+        assert part.stop == n or part.stop - kept.stop >= SHARED_TOKENS // 2 - 1
 
 
 def test_exemplars_are_the_tokens_of_their_seconds():
@@ -95,7 +103,7 @@ def test_the_interval_holds_what_each_part_says():
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
     """Files of untrained counters on the encoders that ship, by their branches."""
-    encoders, folder = load_encoders(Options(), CPU), tmp_path_factory.mktemp("counters")
+    encoders, folder = load_encoders(EncodeOptions(), CPU), tmp_path_factory.mktemp("counters")
     of_pose = {"encoder": "ctrgcn", "weights": encoders.pose.record, "look": None, "topology": "d2stx25"}
     of_video = {"encoder": "silhouette", "weights": encoders.video.record, "look": encoders.video.look.header(),
                 "topology": None}  # fmt: skip
@@ -225,10 +233,10 @@ def test_the_seams_of_a_long_clip_do_not_change_its_count(a_set, monkeypatch):
         features = encode_clip(clip, trained.encoders, trained.options)
     tokens = trained.reader.tokens(features, "many")
     counts = []
-    for shared in (SHARED, SHARED - 20, SHARED + 13, SHARED + 29):  # other seams
-        monkeypatch.setattr(reader, "SHARED", shared)
+    for shared in (SHARED_TOKENS, SHARED_TOKENS - 20, SHARED_TOKENS + 13, SHARED_TOKENS + 29):  # other seams
+        monkeypatch.setattr(reader, "SHARED_TOKENS", shared)
         counts.append(trained.reader.densities(tokens).final.sum())
-    assert len(tokens) > 2 * CHUNK
+    assert len(tokens) > 2 * CHUNK_TOKENS
     assert np.ptp(counts) < 0.5 and abs(counts[0] - 60) < 6
 
 

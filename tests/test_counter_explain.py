@@ -12,8 +12,8 @@ from PIL import Image
 
 from racctl.contracts import Pose
 from racctl.counters.attribution import (
+    ATTRIBUTION_DPI,
     COLUMN,
-    DPI,
     Attribution,
     attribute,
     check_explain_count,
@@ -162,7 +162,7 @@ def test_pictures_of_a_clip(tmp_path, film, config):
     found = dataclasses.replace(attribute(network(config), *streams()), density=made_up().density)
     written = explain_count(found, tokens(), standing(), film, tmp_path, "a $x$", most=4)
     assert [path.name for path in written] == ["a $x$-weights.png", "a $x$-joints.png", "a $x$-places.png"]
-    wide, high = (COLUMN * 4 + 1.1) * DPI, (COLUMN * 3 + 0.9) * DPI
+    wide, high = (COLUMN * 4 + 1.1) * ATTRIBUTION_DPI, (COLUMN * 3 + 0.9) * ATTRIBUTION_DPI
     assert np.abs(np.subtract(pixels(written[1]).shape[:2], (high, wide))).max() <= 1
     assert all(coloured(path) > 1000 for path in written)
 
@@ -179,9 +179,11 @@ def test_another_weight_gives_another_size(tmp_path):
     sizes = {}
     for heavy in (None, D2STX25.index("left_knee"), D2STX25.index("right_hand")):
         (_, picture, _) = explain_count(made_up(heavy=heavy), tokens(), standing(), None, tmp_path, f"a{heavy}", most=2)
-        below = pixels(picture)[int((COLUMN + 0.6) * DPI) :][: int(COLUMN * DPI)]  # the row "after fusion"
+        below = pixels(picture)[int((COLUMN + 0.6) * ATTRIBUTION_DPI) :][
+            : int(COLUMN * ATTRIBUTION_DPI)
+        ]  # the row "after fusion"
         red = (below[..., 0] > 120) & (below[..., 1] < 60) & (below[..., 2] < 80)
-        red[:, int(2 * COLUMN * DPI) :] = False  # without the scale of colours
+        red[:, int(2 * COLUMN * ATTRIBUTION_DPI) :] = False  # without the scale of colours
         sizes[heavy] = (red.sum(), np.argwhere(red).mean(0) if red.any() else None)
     (even, _), (knee, at_knee), (hand, at_hand) = sizes.values()
     assert even == 0 and knee > 200 and hand == pytest.approx(knee, rel=0.2)

@@ -11,8 +11,8 @@ from clips import bouncing, plain, write_clip
 from commands import one_line, racctl
 
 from racctl.contracts import Features, Mask, Pose
-from racctl.encoders.base import Options
-from racctl.encoders.ctrgcn import SHOWN, centred, metres, pose_encoder
+from racctl.encoders.base import EncodeOptions, Files
+from racctl.encoders.ctrgcn import FRAMES_SHOWN, centred, metres, pose_encoder
 from racctl.encoders.encode_clip import Part, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.errors import DataError, UsageError
@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def encoded(pose: Pose, encoders: Encoders, options: Options, part: Part | None = None) -> Features:
+def encoded(pose: Pose, encoders: Encoders, options: EncodeOptions, part: Part | None = None) -> Features:
     with open_pose(pose) as clip:
         return encode_clip(clip, encoders, options, part)
 
@@ -142,27 +142,27 @@ def test_the_tokens_are_those_of_each_window_alone():
     """Batches, shared frames and the thread that decodes change nothing."""
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     pose = a_pose()
-    found = encoded(pose, encoders, Options(batch=1, rate=0))
+    found = encoded(pose, encoders, EncodeOptions(batch=1, rate=0))
     seen = encoders.pose.seen(pose)
     for k, start in enumerate(range(0, FRAMES, 16)):
-        rows = np.minimum(np.arange(start, start + SHOWN), FRAMES - 1)
+        rows = np.minimum(np.arange(start, start + FRAMES_SHOWN), FRAMES - 1)
         alone = encoders.pose(seen[rows][None])[0].numpy()
         assert np.allclose(found.pose[k], alone, atol=2e-2, rtol=1e-2)
 
 
 def test_at_half_the_rate_joints_are_as_those_of_one_who_moves_twice_as_fast():
-    encoders, slow, fast = load_encoders(Options("none"), CPU), a_pose(), a_pose(apart=1 / 60)
+    encoders, slow, fast = load_encoders(EncodeOptions("none"), CPU), a_pose(), a_pose(apart=1 / 60)
     assert np.array_equal(encoders.pose.seen(slow, rate=15.0), encoders.pose.seen(fast))
     assert np.array_equal(encoders.pose.seen(slow, rate=30.0), encoders.pose.seen(slow))
     assert not np.array_equal(encoders.pose.seen(slow, rate=15.0), encoders.pose.seen(slow))
-    half = encoded(slow, encoders, Options("none", rate=15.0, window=16, stride=8))
-    whole = encoded(fast, encoders, Options("none", rate=30.0, window=16, stride=8))
+    half = encoded(slow, encoders, EncodeOptions("none", rate=15.0, window=16, stride=8))
+    whole = encoded(fast, encoders, EncodeOptions("none", rate=30.0, window=16, stride=8))
     assert half.pose.shape == whole.pose.shape and np.abs(half.pose - whole.pose).max() < 1e-3
 
 
 def test_a_clip_of_one_frame_is_one_window():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
-    found = encoded(a_pose(1), encoders, Options())
+    found = encoded(a_pose(1), encoders, EncodeOptions())
     assert found.pose.shape == (1, 256, 16, 25, 1) and (found.start[0], found.stop[0]) == (0, 1)
     target = io.BytesIO()
     write_features(target, found)
@@ -173,17 +173,17 @@ def test_values_that_are_not_finite_name_the_clip():
     encoder = pose_encoder("ctrgcn", random=True)
     encoder.network.l10.gcn1.bn.weight.data[0] = float("nan")
     with pytest.raises(DataError, match="clip 'sick': the pose encoder gives values that are not finite"):
-        encoded(a_pose(), Encoders(None, encoder), Options())
+        encoded(a_pose(), Encoders(None, encoder), EncodeOptions())
     encoder.network.l10.gcn1.bn.weight.data[0] = 1e9
     with pytest.raises(DataError, match="beyond float16"):
-        encoded(a_pose(), Encoders(None, encoder), Options())
+        encoded(a_pose(), Encoders(None, encoder), EncodeOptions())
 
 
 def test_repetitions_outside_the_clip_are_refused():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     for cycles in ([[80, 120]], [[5, 5]], [[-3, 9]], np.zeros((0, 2))):
         with pytest.raises(DataError, match="clip 'x' has"):
-            encoded(a_pose(), encoders, Options(), Part(np.array(cycles)))
+            encoded(a_pose(), encoders, EncodeOptions(), Part(np.array(cycles)))
 
 
 def released(path, people: int = 2, base: int = 16) -> CTRGCN:
@@ -200,7 +200,7 @@ def test_a_released_checkpoint_for_two_people_encodes_one(tmp_path):
     encoder = pose_encoder("ctrgcn", str(tmp_path / "ntu.pt"))
     assert (encoder.topology, encoder.channels) == ("ntu25", 64)
     assert encoder.record["licence"].startswith("CC BY-NC")
-    pose = a_pose(SHOWN)
+    pose = a_pose(FRAMES_SHOWN)
     seen = encoder.seen(pose)[None]
     tokens = encoder(seen)
     both = torch.from_numpy(np.stack([seen, np.zeros_like(seen)], -1))
@@ -238,21 +238,50 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path, damage, message):
         pose_encoder("ctrgcn", str(path))
 
 
-def test_names_that_are_none_are_refused():
-    for options in (
-        Options(encoder="vgg", pose_encoder="none"), Options(encoder="none", pose_encoder="gcn"),
-        Options(encoder="swin3d_t", pose_encoder="none"), Options(encoder="swin3d_t", preset="none", random=True),
-    ):  # fmt: skip
-        with pytest.raises(UsageError):
-            load_encoders(options, CPU)
-    for options in (
-        Options(stride=0), Options(window=1), Options(rate=-1), Options(encoder="none", pose_encoder="none"),
-        Options(preset="escounts"), Options(encoder="none", mask="x"), Options(pose_encoder="none", pose="x"),
-        Options(random=True, weights="x"), Options(encoder="swin3d_t", mask="x"), Options(compiled=True),
-        Options(mask="x", mask_model="selfie"), Options(pose="x", pose_model="lite"),
-    ):  # fmt: skip
-        with pytest.raises(UsageError):
-            options.check()
+UNKNOWN = (
+    {"encoder": "vgg", "pose_encoder": "none"},
+    {"encoder": "none", "pose_encoder": "gcn"},
+    {"encoder": "swin3d_t", "pose_encoder": "none"},
+    {"encoder": "swin3d_t", "preset": "none", "random": True},
+)
+INVALID = (
+    {"stride": 0},
+    {"window": 1},
+    {"rate": -1},
+    {"encoder": "none", "pose_encoder": "none"},
+    {"preset": "escounts"},
+    {"random": True, "weights": "x"},
+    {"compiled": True},
+)
+IDLE = (
+    ({"encoder": "none"}, {"mask": "x"}),
+    ({"pose_encoder": "none"}, {"pose": "x"}),
+    ({"encoder": "swin3d_t"}, {"mask": "x"}),
+)
+
+
+@pytest.mark.parametrize("options", UNKNOWN, ids=str)
+def test_names_that_no_encoder_has_are_refused(options):
+    with pytest.raises(UsageError):
+        load_encoders(EncodeOptions(**options), CPU)
+
+
+@pytest.mark.parametrize("options", INVALID, ids=str)
+def test_options_that_no_encoder_takes_are_refused(options):
+    with pytest.raises(UsageError):
+        EncodeOptions(**options).check()
+
+
+@pytest.mark.parametrize(("options", "files"), IDLE, ids=str)
+def test_files_that_no_encoder_looks_at_are_refused(options, files):
+    with pytest.raises(UsageError):
+        EncodeOptions(**options).refuse_idle_files(Files(**files))
+
+
+@pytest.mark.parametrize("kind", ["mask", "pose"])
+def test_a_model_beside_its_estimate_is_refused(folder, kind):
+    words = [f"--{kind}", folder / f"clip.{kind}.npz", f"--{kind}-model", "selfie" if kind == "mask" else "lite"]
+    assert f"'--{kind}-model'" in one_line(racctl("encode", folder / "clip.mp4", *words), 2)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from masks import estimate, written
 
 from racctl.contracts import Mask
 from racctl.errors import DataError, UsageError
-from racctl.estimators.mask import Options, mask_lanes, quality_line, save_mask
+from racctl.estimators.mask import MaskOptions, mask_lanes, quality_line, save_mask
 from racctl.estimators.silhouettes import mask_model, nearest, pack, unpack
 from racctl.info import describe
 from racctl.io.npz import read_arrays, read_mask, write_frames, write_mask, write_npz
@@ -238,7 +238,7 @@ def test_info_tells_what_a_mask_is(tmp_path, film):
 def test_what_cannot_be_is_one_line(monkeypatch, tmp_path, asked, message):
     monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match=message):
-        Options(**asked).check()
+        MaskOptions(**asked).check()
 
 
 def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path):
@@ -285,7 +285,7 @@ def test_many_clips_a_bad_one_and_resume(tmp_path):
 
 
 def test_a_saved_mask_is_made_anew_with_other_options(tmp_path, clip):
-    options, other = (Options(stop=0.2, hold=n).check() for n in (0, 1))
+    options, other = (MaskOptions(stop=0.2, hold=n).check() for n in (0, 1))
     with mask_lanes(options, 1, 1) as (workers,):
         first = save_mask(str(clip), workers, folder=tmp_path, options=options)
         target = tmp_path / "bounce.mask.npz"

@@ -16,7 +16,7 @@ from masks import estimate, written
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators import selfie, yolo
-from racctl.estimators.mask import Options, follow, hold
+from racctl.estimators.mask import MaskOptions, follow, hold
 from racctl.estimators.silhouettes import MaskModel, Silhouettes, mask_model, nearest, pack, unpack
 
 TFLITE = Path(os.environ.get("RACCTL_TEST_DATA", ""), "weights", "yolov8n-seg_int8.tflite")
@@ -226,7 +226,7 @@ def test_a_model_of_ultralytics_runs_offline(monkeypatch, tmp_path):
     people = unpack(cell[()])
     assert people.shape == (8, 56, 84) and people.any()
     with pytest.raises(UsageError, match="'--threshold' has no effect on Ultralytics"):
-        Options(model=str(path), threshold=0.4).check()
+        MaskOptions(model=str(path), threshold=0.4).check()
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
     with pytest.raises(DataError, match="is not a model that ultralytics loads"):
         Silhouettes(mask_model(str(tmp_path / "bad.pt"), download=False), None, 0.5)

@@ -131,7 +131,7 @@ def test_the_library_refuses_a_video_that_nothing_looks_at():
 
 
 ACCEPTED = {  # what the library takes, which the command line must let through
-    ("mask", "--model"): [*silhouettes.KINDS, "selfie", *yolo.WEIGHTS],
+    ("mask", "--model"): [*silhouettes.MASK_MODEL_KINDS, "selfie", *yolo.WEIGHTS],
     ("mask", "--person"): PERSONS,
     ("mask", "--size"): ["full", "112x112"],
     ("pose", "--model"): BUNDLES,
@@ -141,7 +141,7 @@ ACCEPTED = {  # what the library takes, which the command line must let through
     ("encode", "--layout"): LAYOUTS,
     ("encode", "--dataset"): DATASETS,
     ("encode", "--split"): [name for names in SPLIT_SPELLINGS.values() for name in names],
-    ("encode", "--mask-model"): [*silhouettes.KINDS, "selfie"],
+    ("encode", "--mask-model"): [*silhouettes.MASK_MODEL_KINDS, "selfie"],
     ("train", "--model"): MODELS,
     ("train", "--objective"): OBJECTIVES,
     ("train", "--crop"): CROPS,

@@ -120,7 +120,7 @@ def test_cuts_cover_the_clip_and_do_not_depend_on_workers():
         assert begins[0] == 0
         assert begins == sorted(set(begins))
         longest = max(np.diff([*begins, total]))
-        assert longest <= 2 * workers.CHUNK
+        assert longest <= 2 * workers.CHUNK_FRAMES
 
 
 def test_a_machine_without_graphics_libraries():

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from racctl.recognisers.classify_clip import Classification, Options, labels_table
+from racctl.recognisers.classify_clip import Classification, ClassifyOptions, labels_table
 from racctl.recognisers.inputs import Look, Streams
 from racctl.windows import resampled
 
@@ -23,7 +23,7 @@ def test_segments_meet_and_never_overlap(fps, smooth):
     windows = look.windows.rows(look.windows.starts(len(rows)), len(rows))
     probs = rng.dirichlet(np.full(3, 0.3), len(windows)).astype(np.float32)
     clip = Classification("a", look, probs, windows, streams, ["x", "y", "z"], {"steps": []})
-    segments = labels_table([clip], Options(smooth=smooth)).to_pylist()
+    segments = labels_table([clip], ClassifyOptions(smooth=smooth)).to_pylist()
     assert len(segments) > 3
     for row, following in pairwise(segments):
         assert row["start"] < row["stop"] == following["start"], (row, following)

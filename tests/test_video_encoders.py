@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import kinetics as video
-from racctl.encoders.kinetics import NETWORKS, VideoEncoder, load, read_tensors, video_encoder
+from racctl.encoders.kinetics import NETWORKS, VideoEncoder, load_tensors, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -323,7 +323,7 @@ def test_one_set_of_weights_in_every_wrapping(tmp_path, wrapped):
         torch.save({"state_dict": tensors}, path, _use_new_zipfile_serialization=False)
     else:
         torch.save(tensors if wrapped == "plain" else {"cfg": "text", wrapped: tensors}, path)
-    load(other, path)
+    load_tensors(other, path)
     assert digest(other.state_dict()) == digest(tensors)
 
 
@@ -341,7 +341,7 @@ def test_weights_that_do_not_fit_are_one_line_with_the_first_key(tmp_path, chang
     change(tensors)
     torch.save(tensors, tmp_path / "w.pth")
     with pytest.raises(DataError, match=message) as caught:
-        load(tiny(), tmp_path / "w.pth")
+        load_tensors(tiny(), tmp_path / "w.pth")
     assert "\n" not in str(caught.value)
 
 

@@ -116,7 +116,7 @@ def classify(
     from racctl.video.span import Span
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = classify_clip.Options(unit, smooth, Span(start, stop), video, pose, bool(explain)).check()
+    options = classify_clip.ClassifyOptions(unit, smooth, Span(start, stop), video, pose, bool(explain)).check()
     set_threads(threads or cores())
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")

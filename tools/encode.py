@@ -37,7 +37,7 @@ import typer
 
 from racctl.cli.options import Device, Jobs, OutputMany, PoseModel, Sources, Start, Stop, Threads
 from racctl.cli.settings import with_settings
-from racctl.encoders.base import Files, Options, SetOptions
+from racctl.encoders.base import EncodeOptions, Files, SetOptions
 from racctl.errors import UsageError
 
 OF_ALL = "'--dataset' stands for all its clips"
@@ -68,7 +68,7 @@ Layout = Annotated[
 ]
 
 
-@with_settings(options=Options, published=SetOptions)
+@with_settings(options=EncodeOptions, published=SetOptions)
 def encode(
     context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
@@ -117,7 +117,7 @@ def encode(
     )
     options = options.for_layout(layout).check()
     options.refuse_idle_files(brought)
-    _refuse_idle_options(context, options, published, reps, plan.may_show_video, video)
+    _refuse_idle_options(context, options, published, reps, plan.may_show_video, brought)
     from racctl.device import pick_device, set_threads
     from racctl.encoders.encode_set import Run, find_jobs, saver
     from racctl.encoders.pair import load_encoders
@@ -141,7 +141,12 @@ def encode(
 
 
 def _refuse_idle_options(
-    context: typer.Context, options: Options, published: SetOptions, reps: str, may_show_video: bool, video: str
+    context: typer.Context,
+    options: EncodeOptions,
+    published: SetOptions,
+    reps: str,
+    may_show_video: bool,
+    brought: Files,
 ) -> None:
     """Raise UsageError for an option on the command line that has no effect beside the others."""
     from racctl.cli.choices import refuse_typed
@@ -155,5 +160,7 @@ def _refuse_idle_options(
     refuse_typed(context, encoder not in ("none", "silhouette"), ["--mask-model"], f"'{encoder}' looks at no mask")
     refuse_typed(context, options.pose_encoder == "none", ["--pose-model"], "there is no pose encoder")
     estimated = published.dataset or may_show_video
-    refuse_typed(context, not (estimated or video), ["--mask-model"], "the input is no video")
+    refuse_typed(context, brought.mask, ["--mask-model"], "'--mask' is there already")
+    refuse_typed(context, brought.pose, ["--pose-model"], "'--pose' is there already")
+    refuse_typed(context, not (estimated or brought.video), ["--mask-model"], "the input is no video")
     refuse_typed(context, not estimated, ["--pose-model"], "the input is no video")

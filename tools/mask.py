@@ -93,12 +93,12 @@ def mask(
     from racctl.cli.streams import emit
 
     plan = plan_clips(videos, output, ".mask.npz", one_clip={"--overlay": overlay}, models=[model], writes=[overlay])
-    from racctl.estimators.mask import Options, mask_lanes, mask_source, quality_line, save_mask
+    from racctl.estimators.mask import MaskOptions, mask_lanes, mask_source, quality_line, save_mask
     from racctl.video.overlay import check_target
 
     if overlay:
         check_target(overlay, plan.sources[0])
-    options = Options(model, size, person, hold, threshold, start, stop, stride, download).check()
+    options = MaskOptions(model, size, person, hold, threshold, start, stop, stride, download).check()
     if plan.folder:
         work = partial(save_mask, folder=plan.folder, options=options)
     else:

@@ -79,7 +79,7 @@ def run_batch(
     for lane in range(width):
         free.put(lane)
 
-    def one(source: str) -> str | None:
+    def attempt(source: str) -> str | None:
         lane = free.get()
         try:
             work(source, lane, silent)
@@ -100,7 +100,7 @@ def run_batch(
 
     failures: Failures = []
     with ThreadPoolExecutor(width) as pool, console.progress(label, "clips") as report:
-        futures = {pool.submit(one, source): source for source in sources}
+        futures = {pool.submit(attempt, source): source for source in sources}
         try:
             for done, future in enumerate(as_completed(futures), 1):
                 if reason := future.result():

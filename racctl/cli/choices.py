@@ -12,12 +12,12 @@ from racctl.errors import UsageError
 
 def typed_options(context: Any) -> dict[str, Any]:
     """The options and arguments that the command line names, with their values."""
-    found = {}
+    values = {}
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
-            found[parameter.opts[0]] = context.params.get(parameter.name)
-    return found
+            values[parameter.opts[0]] = context.params.get(parameter.name)
+    return values
 
 
 def refuse_unknown_words(context: Any) -> None:
@@ -71,9 +71,9 @@ def read_range(text: str) -> tuple[float, float]:
     """ "0.5-4" as two positive numbers in order; UsageError otherwise."""
     try:
         low, _, high = text.partition("-")
-        found = float(low), float(high or low)
+        bounds = float(low), float(high or low)
     except ValueError:
-        found = (0.0, 0.0)
-    if not 0 < found[0] <= found[1] < 100:
+        bounds = (0.0, 0.0)
+    if not 0 < bounds[0] <= bounds[1] < 100:
         raise UsageError(f"'{text}' is no range; expected LOW-HIGH, for instance 0.5-4")
-    return found
+    return bounds

@@ -18,7 +18,7 @@ from racctl.io.spool import clip_name
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClipPlan:
     """What a tool reads and where it writes. folder: of one file for each clip; None for one output."""
 
     sources: list[str]
@@ -49,7 +49,7 @@ def plan_clips(
     writes: Iterable[str] = (),
     settings: Any = None,
     earlier: str = "",
-) -> Plan:
+) -> ClipPlan:
     """Return the plan of a tool that makes a table of its clips, or (format None) an npz for each.
 
     ending: of one clip's file in a directory, such as ".counts.parquet".
@@ -77,7 +77,7 @@ def plan_clips(
         check_writable(target)
     if not folder and format is not None:
         refuse_same_clips(sources)
-    return Plan(sources, folder, output, format or "")
+    return ClipPlan(sources, folder, output, format or "")
 
 
 def refuse_several(sources: list[str], folder: Path | None, options: dict[str, object]) -> None:

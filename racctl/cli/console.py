@@ -32,13 +32,13 @@ def warn(message: str) -> None:
 def print_notes() -> None:
     """Print on stderr, a line each and each once (a clip may be read several times), what the library tells of clips
     (see `racctl.progress.tell`); silent with -q."""
-    said: set[str] = set()
+    printed: set[str] = set()
 
     class _Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             message = record.getMessage()
-            if message not in said:
-                said.add(message)
+            if message not in printed:
+                printed.add(message)
                 note(f"note: {message}")
 
     logger = logging.getLogger("racctl")

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from racctl.contracts import Pose
+from racctl.counters.plot import FAINT, INK
 from racctl.density import repetitions
 from racctl.encoders.tokens import Tokens
 from racctl.errors import UsageError
@@ -38,12 +39,12 @@ from racctl.windows import at_or_before
 Box = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 Area = Callable[[int, tuple[int, ...]], Box]  # as `racctl.video.crop.Cut.box`
 
-DPI = 110
+ATTRIBUTION_DPI = 110
 COLUMN = 2.0  # inches, of a moment
 DOT = 34.0  # square points, of a joint with an even share
-LARGEST = 3.0  # even shares; joints with more are not drawn larger
-LEAST = 0.25  # even shares to either side of one, the narrowest range of colours
-AROUND, INK, FAINT = "RdYlBu_r", "#222222", "#767676"
+MAX_EVEN_SHARES = 3.0  # even shares; joints with more are not drawn larger
+MIN_COLOUR_RANGE = 0.25  # even shares to either side of one, the narrowest range of colours
+AROUND = "RdYlBu_r"
 DIM = 0.5  # of a frame's contrast that stays behind a drawing
 ROOM = 0.12  # on each side of the person, of its height or width, whichever is larger
 NUMBERED = 25  # places, up to which each has its share written in it
@@ -70,8 +71,10 @@ class Attribution:
     def joints(self) -> dict[str, dict[str, np.ndarray]]:
         """What there is of the joints, in units of the even share, by kind and then by title."""
         even = self.before.shape[1]
-        found = {"weight": {"before fusion": self.before * even, "after fusion": self.after * even}}
-        return found if self.to_joints is None else {**found, "attention": {"the video's look": self.to_joints * even}}
+        by_kind = {"weight": {"before fusion": self.before * even, "after fusion": self.after * even}}
+        return (
+            by_kind if self.to_joints is None else {**by_kind, "attention": {"the video's look": self.to_joints * even}}
+        )
 
 
 def check_explain_count(config: D2STXConfig, folder: str | Path) -> None:
@@ -95,7 +98,7 @@ def attribute(
     """Run the model, in evaluation mode, on one clip. video: (1, N, C, H, W).  pose: (1, N, C, V).  video_shots,
     pose_shots: as it takes them. UsageError for a model without pose-guided decoupled attention."""
     _refuse(network.config)
-    found, seen = _watched(network, video, pose, video_shots, pose_shots)
+    densities, seen = _watched(network, video, pose, video_shots, pose_shots)
     fusion, branch = network.fusion, network.branches["pose"]
     fused, *others = seen["temporal"][0]
     h, w = seen["fusion"][0][1].shape[2:4]
@@ -104,22 +107,22 @@ def attribute(
     return Attribution(
         weights(branch.map, seen["branch"][1][1].squeeze(3)),
         weights(lambda x: fusion.head["pose"](fusion.temporal["pose"](x, *others)), fused),
-        to_places.cpu().numpy(), to_joints, found.final[0].cpu().numpy() / SCALE,
+        to_places.cpu().numpy(), to_joints, densities.final[0].cpu().numpy() / SCALE,
     )  # fmt: skip
 
 
 @torch.no_grad()
-def _watched(network: D2STX, *given: Tensor | list[Tensor] | None) -> tuple[BranchDensities, dict[str, tuple]]:
+def _watched(network: D2STX, *streams: Tensor | list[Tensor] | None) -> tuple[BranchDensities, dict[str, tuple]]:
     """What the model says, and (inputs, output) of its parts on the way there."""
     fusion, seen = network.fusion, {}
     parts = {"branch": network.branches["pose"], "fusion": fusion, "temporal": fusion.temporal["pose"]}
-    parts |= {f"spatial.{guide}": one for guide, one in fusion.spatial.items()}
+    parts |= {f"spatial.{guide}": layer for guide, layer in fusion.spatial.items()}
     hooks = [
         part.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs, output)}))
         for name, part in parts.items()
     ]
     try:
-        video, pose, video_shots, pose_shots = given
+        video, pose, video_shots, pose_shots = streams
         return network(video, pose, video_shots=video_shots, pose_shots=pose_shots), seen
     finally:
         for hook in hooks:
@@ -132,22 +135,22 @@ def weights(density: Callable[[Tensor], Tensor], features: Tensor) -> np.ndarray
     x = features.detach().requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(density(x).sum(), x)
-    found = (gradient * x.detach()).abs().sum(-1)[0]
-    total = found.sum(1, keepdim=True)
-    return torch.where(total > 0, found / total.clamp(min=1e-30), 1 / found.shape[1]).cpu().numpy()
+    size = (gradient * x.detach()).abs().sum(-1)[0]
+    total = size.sum(1, keepdim=True)
+    return torch.where(total > 0, size / total.clamp(min=1e-30), 1 / size.shape[1]).cpu().numpy()
 
 
-def join(parts: list[Attribution], kept: list[slice]) -> Attribution:
+def join(parts: list[Attribution], cores: list[slice]) -> Attribution:
     """One clip that was read in parts, of each the tokens to keep."""
     together = {}
     for name in (field.name for field in fields(Attribution)):
         rows = [getattr(part, name) for part in parts]
-        together[name] = None if rows[0] is None else np.concatenate([r[k] for r, k in zip(rows, kept, strict=True)])
+        together[name] = None if rows[0] is None else np.concatenate([r[k] for r, k in zip(rows, cores, strict=True)])
     return Attribution(**together)
 
 
 def explain_count(
-    found: Attribution, tokens: Tokens, pose: Pose | None, film: str | Path | None, folder: str | Path, name: str,
+    attribution: Attribution, tokens: Tokens, pose: Pose | None, film: str | Path | None, folder: str | Path, name: str,
     most: int = 6, topology: str = "d2stx25", area: Area | None = None,
 ) -> list[Path]:  # fmt: skip
     """Write into `folder` NAME-weights.png, the weights of the joints over the whole clip; NAME-places.png, the places
@@ -159,20 +162,20 @@ def explain_count(
     a pose that is not in pixels.  area: what of a frame (by number and shape) the places cover; without it they are
     drawn below the frames. UsageError for weights of another number of joints than the topology's.
     """
-    known, picked = topology_named(topology), moments(found.density, most)
-    names, part = _rows_of(known, found.before.shape[1])
+    known, picked = topology_named(topology), moments(attribution.density, most)
+    names, part = _rows_of(known, attribution.before.shape[1])
     numbers = np.floor((tokens.frame[:-1] + tokens.frame[1:]) / 2).astype(np.int64)[list(picked)]
     stills, video = _stills(film, numbers) if film else ([None] * len(numbers), None)
     titles = [_title(tokens, row, about) for row, about in picked.items()]
-    pictures = {"weights": _weights(found, names, tokens, name)}
+    pictures = {"weights": _weights(attribution, names, tokens, name)}
     if pose is not None and pose.chosen("main"):
         flat = video is None or pose.meta.get("scale", "pixels") != "pixels"
         xy = _points(pose, known, numbers, None if flat else video)
         sized = {kind: {title: some[list(picked)][:, part] for title, some in shown.items()}
-                 for kind, shown in found.joints.items()}  # fmt: skip
+                 for kind, shown in attribution.joints.items()}  # fmt: skip
         pictures["joints"] = _joints(sized, xy, known, [None] * len(xy) if flat else stills, titles, name)
     boxes = [area(n, s.shape) if area and s is not None else None for n, s in zip(numbers, stills, strict=True)]
-    pictures["places"] = _places(found.to_places[list(picked)], stills, boxes, titles, name)
+    pictures["places"] = _places(attribution.to_places[list(picked)], stills, boxes, titles, name)
     return [_write(Path(folder) / f"{name}-{kind}.png", figure) for kind, figure in pictures.items()]
 
 
@@ -185,12 +188,12 @@ def moments(density: np.ndarray, most: int) -> dict[int, str]:
         return dict.fromkeys(_spread(n, most), "")
     chosen = _spread(len(spans), max(most // 2, 1))
     phases = np.arange(max(most // len(chosen), 1)) / max(most // len(chosen), 1)
-    found = {}
+    tokens = {}
     for k in chosen:
         for phase in phases:
             row = int(np.clip(spans[k, 0] + phase * (spans[k, 1] - spans[k, 0]), 0, n - 1))
-            found.setdefault(row, f"{phase:.0%} of repetition {k + 1}")
-    return dict(sorted(found.items()))
+            tokens.setdefault(row, f"{phase:.0%} of repetition {k + 1}")
+    return dict(sorted(tokens.items()))
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -220,15 +223,15 @@ def _timeless(tokens: Tokens) -> bool:
 
 def _stills(film: str | Path, numbers: np.ndarray) -> tuple[list[np.ndarray | None], Video]:
     """Of each frame number, ascending, (H, W) uint8, upright, or None after the film's end."""
-    where, found = display_name(str(film)), []
+    where, stills = display_name(str(film)), []
     with open_input(str(film)) as file:
         video = probe(file, where)
         for frame in frames(file, where):
-            while len(found) < len(numbers) and frame.number >= numbers[len(found)]:
-                found.append(upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation))
-            if len(found) == len(numbers):
+            while len(stills) < len(numbers) and frame.number >= numbers[len(stills)]:
+                stills.append(upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation))
+            if len(stills) == len(numbers):
                 break
-    return [*found, *[None] * (len(numbers) - len(found))], video
+    return [*stills, *[None] * (len(numbers) - len(stills))], video
 
 
 def _points(pose: Pose, known: Topology, numbers: np.ndarray, video: Video | None) -> np.ndarray:
@@ -258,7 +261,9 @@ def _sheet(rows: dict[str, float], titles: list[str], name: str) -> tuple[Figure
     """Empty axes, a column for each moment and a row for each kind of drawing, of which the height over width is
     given."""
     tall = list(rows.values())
-    figure = Figure(figsize=(COLUMN * len(titles) + 1.1, COLUMN * sum(tall) + 0.9), dpi=DPI, layout="constrained")
+    figure = Figure(
+        figsize=(COLUMN * len(titles) + 1.1, COLUMN * sum(tall) + 0.9), dpi=ATTRIBUTION_DPI, layout="constrained"
+    )
     axes = figure.subplots(len(rows), len(titles), squeeze=False, height_ratios=tall)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8, color=INK)
@@ -281,7 +286,7 @@ def _behind(axis: Axes, still: np.ndarray | None, view: Box) -> None:
 
 def _around_even(shown: Iterable[np.ndarray]) -> ScalarMappable:
     """Colours of weights in units of the even share, which is in the middle."""
-    apart = max(LEAST, *(float(np.quantile(np.abs(one - 1), 0.99)) for one in shown))
+    apart = max(MIN_COLOUR_RANGE, *(float(np.quantile(np.abs(weight - 1), 0.99)) for weight in shown))
     return ScalarMappable(Normalize(max(1 - apart, 0), 1 + apart), AROUND)
 
 
@@ -294,34 +299,34 @@ def _joints(
     view, left = _view(xy, stills[0]), list(axes)
     lines = xy[:, [known.indices(edge) for edge in known.edges]]  # (K, E, 2, 2)
     for kind, shown in sized.items():
-        colours, own = _around_even(shown.values()), [left.pop(0) for _ in shown]
-        for row, weight in zip(own, shown.values(), strict=True):
+        colours, bar_axes = _around_even(shown.values()), [left.pop(0) for _ in shown]
+        for row, weight in zip(bar_axes, shown.values(), strict=True):
             for axis, still, at, line, size in zip(row, stills, xy, lines, weight, strict=True):
                 _behind(axis, still, view)
                 axis.plot(line[..., 0].T, line[..., 1].T, color=INK, linewidth=1, alpha=0.7, zorder=2)
                 order = np.argsort(-size, kind="stable")  # small ones over large ones
-                area, shade = DOT * size[order].clip(0, LARGEST) ** 2, colours.to_rgba(size[order])
+                area, shade = DOT * size[order].clip(0, MAX_EVEN_SHARES) ** 2, colours.to_rgba(size[order])
                 axis.scatter(*at[order].T, s=area, c=shade, edgecolors=INK, linewidths=0.5, zorder=3)
-        _bar(figure, colours, own, f"{kind} (1: even)")
+        _bar(figure, colours, bar_axes, f"{kind} (1: even)")
     return figure
 
 
-def _weights(found: Attribution, names: list[str], tokens: Tokens, name: str) -> Figure:
-    tall = [1.2, *[0.5 + 0.17 * len(names) for shown in found.joints.values() for _ in shown]]
-    figure = Figure(figsize=(10, sum(tall) + 0.8), dpi=DPI, layout="constrained")
+def _weights(attribution: Attribution, names: list[str], tokens: Tokens, name: str) -> Figure:
+    tall = [1.2, *[0.5 + 0.17 * len(names) for shown in attribution.joints.values() for _ in shown]]
+    figure = Figure(figsize=(10, sum(tall) + 0.8), dpi=ATTRIBUTION_DPI, layout="constrained")
     curve, *left = figure.subplots(len(tall), sharex=True, height_ratios=tall)
-    curve.stairs(found.density, tokens.time, color="#0072b2")
+    curve.stairs(attribution.density, tokens.time, color="#0072b2")
     curve.set_ylabel("repetitions\nper token", fontsize=9)
     left[-1].set_xlabel("frame" if _timeless(tokens) else "time (s)", fontsize=9)
     rows = np.arange(len(names) + 1)
-    for kind, shown in found.joints.items():
-        colours, own = _around_even(shown.values()), [left.pop(0) for _ in shown]
-        for axis, (title, some) in zip(own, shown.items(), strict=True):
+    for kind, shown in attribution.joints.items():
+        colours, bar_axes = _around_even(shown.values()), [left.pop(0) for _ in shown]
+        for axis, (title, some) in zip(bar_axes, shown.items(), strict=True):
             axis.pcolormesh(tokens.time, rows, some.T, cmap=colours.cmap, norm=colours.norm)
-            axis.set_yticks(rows[:-1] + 0.5, [one.replace("_", " ") for one in names], fontsize=7)
+            axis.set_yticks(rows[:-1] + 0.5, [joint.replace("_", " ") for joint in names], fontsize=7)
             axis.set_ylabel(title, fontsize=9)
             axis.invert_yaxis()
-        _bar(figure, colours, own, f"{kind} (1: even)")
+        _bar(figure, colours, bar_axes, f"{kind} (1: even)")
     figure.suptitle(f"{name}: weight of the joints", fontsize=10, fontweight="bold", color=INK, parse_math=False)
     return figure
 
@@ -350,13 +355,13 @@ def _places(maps: np.ndarray, stills: list, boxes: list[Box | None], titles: lis
     return figure
 
 
-def _map(axis: Axes, own: np.ndarray, box: Box, colours: ScalarMappable, alpha: float) -> None:
+def _map(axis: Axes, weights_map: np.ndarray, box: Box, colours: ScalarMappable, alpha: float) -> None:
     """Shares (H, W) in colours, and in per cents where there are few, over this box."""
     left, top, right, bottom = box
-    x, y = np.linspace(left, right, own.shape[1] + 1), np.linspace(top, bottom, own.shape[0] + 1)
-    axis.pcolormesh(x, y, own * own.size, cmap=colours.cmap, norm=colours.norm, alpha=alpha)
-    for (j, i), share in np.ndenumerate(own) if own.size <= NUMBERED else ():
-        dark = alpha == 1 and abs(colours.norm(share * own.size) - 0.5) > 0.35
+    x, y = np.linspace(left, right, weights_map.shape[1] + 1), np.linspace(top, bottom, weights_map.shape[0] + 1)
+    axis.pcolormesh(x, y, weights_map * weights_map.size, cmap=colours.cmap, norm=colours.norm, alpha=alpha)
+    for (j, i), share in np.ndenumerate(weights_map) if weights_map.size <= NUMBERED else ():
+        dark = alpha == 1 and abs(colours.norm(share * weights_map.size) - 0.5) > 0.35
         at = (x[i] + x[i + 1]) / 2, (y[j] + y[j + 1]) / 2
         axis.text(*at, f"{share:.0%}", ha="center", va="center", fontsize=8, color="white" if dark else INK)
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocat
 from racctl.errors import UsageError
 from racctl.io.output import write_file
 
-KINDS = (".png", ".svg", ".html")
+PLOT_SUFFIXES = (".png", ".svg", ".html")
 WIDTH, PANEL = 10.0, 2.7  # inches
 DPI = 144
 MOST_PANELS = 100  # in one picture; as many pixels as most viewers open
@@ -55,7 +55,7 @@ class Curve:
 def plot_kind(target: str | Path) -> str:
     """The suffix that says how to draw, in lower case; UsageError for one that is not in KINDS."""
     suffix = Path(target).suffix.lower()
-    if suffix not in KINDS:
+    if suffix not in PLOT_SUFFIXES:
         raise UsageError(f"'{target}' is no name for a plot; end it in .png, .svg or .html")
     return suffix
 
@@ -123,9 +123,9 @@ def _draw(axes: Axes, curve: Curve) -> None:
     _draw_numbers(axes, curve, end - begin)
     _draw_line(axes, curve.time, curve.signal, curve.label, LINE if curve.second is not None else INK)
     if curve.second is not None:
-        other = axes.twinx()
-        other.spines["right"].set_visible(True)
-        _draw_line(other, curve.time, curve.second, curve.second_label, SECOND)
+        twin = axes.twinx()
+        twin.spines["right"].set_visible(True)
+        _draw_line(twin, curve.time, curve.second, curve.second_label, SECOND)
 
 
 def _draw_line(axes: Axes, time: np.ndarray, signal: np.ndarray, label: str, colour: str) -> None:
@@ -174,14 +174,14 @@ def _thinned(time: np.ndarray, signal: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """A long curve by its lowest and highest value in each of POINTS / 2 parts, in their order; gaps stay."""
     if len(time) <= POINTS:
         return time, signal
-    kept = []
+    rows = []
     for part in np.array_split(np.arange(len(time)), POINTS // 2):
         values = signal[part]
         unknown = part[np.isnan(values)]
         if len(unknown) < len(part):
-            kept += [part[np.nanargmin(values)], part[np.nanargmax(values)]]
-        kept += unknown[:1].tolist()
-    index = np.unique(kept)
+            rows += [part[np.nanargmin(values)], part[np.nanargmax(values)]]
+        rows += unknown[:1].tolist()
+    index = np.unique(rows)
     return time[index], signal[index]
 
 

@@ -20,7 +20,7 @@ from racctl.scoring.count_metrics import round_half_up
 from racctl.weights import embedded
 from racctl.weights.load import load_trained
 
-CHUNK, SHARED = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
+CHUNK_TOKENS, SHARED_TOKENS = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
 BRANCHES = ("video", "pose")
 
 
@@ -39,7 +39,7 @@ class TokenDensities:
     @property
     def interval(self) -> tuple[int, int]:
         """The lowest and highest count that any part of the model would give, the whole among them."""
-        counts = round_half_up(np.array([one.sum() for one in (self.final, *self.alone.values())]))
+        counts = round_half_up(np.array([curve.sum() for curve in (self.final, *self.alone.values())]))
         return max(int(counts.min()), 0), max(int(counts.max()), 0)
 
 
@@ -75,48 +75,48 @@ class DensityReader:
     def tokens(self, features: Features, where: str) -> Tokens:
         """The tokens of a clip's features; DataError when they are not what the model was trained on."""
         branches = self.network.config.branches
-        there = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
-        if not there:
+        available = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
+        if not available:
             raise DataError(f"'{where}' lacks the {branches if branches != 'both' else 'tokens'} the counter looks at")
-        found = sequence(features, self.step, where)
-        for name, made in fed_by(features.meta, there[0] if len(there) == 1 else "both", where).items():
-            if made != self.fed.get(name):
+        tokens = sequence(features, self.step, where)
+        for name, signature in fed_by(features.meta, available[0] if len(available) == 1 else "both", where).items():
+            if signature != self.fed.get(name):
                 raise DataError(
-                    f"'{where}' is made by another {name} than the counter was trained with: {_short(made)} instead of "
-                    f"{_short(self.fed.get(name))}"
+                    f"'{where}' is made by another {name} than the counter was trained with: {_short(signature)} "
+                    f"instead of {_short(self.fed.get(name))}"
                 )
-        return Tokens(*(getattr(found, n) if n in there else None for n in BRANCHES), found.frame, found.time)
+        return Tokens(*(getattr(tokens, n) if n in available else None for n in BRANCHES), tokens.frame, tokens.time)
 
     @torch.no_grad()
     def densities(self, tokens: Tokens, shots: list[np.ndarray] | None = None) -> TokenDensities:
         """shots: of each exemplar the rows of `tokens` that show it. A long clip is read in chunks that overlap; where
         they do, each counts the more the deeper a token lies in it."""
         n = len(tokens)
-        found: dict[str, np.ndarray] = {}
+        curves: dict[str, np.ndarray] = {}
         weights = np.zeros(n)
         for part, _ in chunks(n):
             rows = np.arange(part.stop - part.start)
             deep = np.minimum(rows, rows[::-1]) + 1.0
             weights[part] += deep
             for name, curve in self._read(tokens, part, shots or []).items():
-                found.setdefault(name, np.zeros(n))[part] += deep * curve
-        found = {name: curve / weights for name, curve in found.items()}
-        return TokenDensities(found.pop("final"), found)
+                curves.setdefault(name, np.zeros(n))[part] += deep * curve
+        curves = {name: curve / weights for name, curve in curves.items()}
+        return TokenDensities(curves.pop("final"), curves)
 
     def inputs(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Tensor | list[Tensor]]:
         """What the network is called with."""
-        found: dict[str, Tensor | list[Tensor]] = {}
+        streams: dict[str, Tensor | list[Tensor]] = {}
         for name in BRANCHES:
             if (whole := getattr(tokens, name)) is not None:
-                found[name] = self._placed(whole[part])
-                found[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
-        return found
+                streams[name] = self._placed(whole[part])
+                streams[f"{name}_shots"] = [self._placed(whole[rows]) for rows in shots]
+        return streams
 
     def _read(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, np.ndarray]:
-        made = self.network(**self.inputs(tokens, part, shots))
-        curves = {"final": made.final, "video": made.video, "pose": made.pose}
-        curves |= {f"fused by {guide}": curve for guide, curve in (made.guides or {}).items()}
-        return {name: one[0].double().cpu().numpy() / SCALE for name, one in curves.items() if one is not None}
+        output = self.network(**self.inputs(tokens, part, shots))
+        curves = {"final": output.final, "video": output.video, "pose": output.pose}
+        curves |= {f"fused by {guide}": curve for guide, curve in (output.guides or {}).items()}
+        return {name: values[0].double().cpu().numpy() / SCALE for name, values in curves.items() if values is not None}
 
     def _placed(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.asarray(rows, np.float32)).to(self.device)[None]
@@ -125,28 +125,28 @@ class DensityReader:
 def chunks(n: int) -> list[tuple[slice, slice]]:
     """What is read together of n tokens, and what of it is kept: parts of `CHUNK` that share `SHARED` with the next."""
     parts = [slice(0, n)]
-    if n > CHUNK:
-        count = -(-(n - SHARED) // (CHUNK - SHARED))
-        starts = np.linspace(0, n - CHUNK, count).round().astype(int)
-        parts = [slice(start, start + CHUNK) for start in starts.tolist()]
-    seams = [0, *((one.stop + after.start) // 2 for one, after in pairwise(parts)), n]
+    if n > CHUNK_TOKENS:
+        count = -(-(n - SHARED_TOKENS) // (CHUNK_TOKENS - SHARED_TOKENS))
+        starts = np.linspace(0, n - CHUNK_TOKENS, count).round().astype(int)
+        parts = [slice(start, start + CHUNK_TOKENS) for start in starts.tolist()]
+    seams = [0, *((before.stop + after.start) // 2 for before, after in pairwise(parts)), n]
     return [(part, slice(*seam)) for part, seam in zip(parts, pairwise(seams), strict=True)]
 
 
 def exemplars(tokens: Tokens, spans: Sequence[tuple[float, float]]) -> list[np.ndarray]:
     """The tokens that show what is between start and stop, seconds; UsageError for a span outside the clip."""
-    found = []
+    shots = []
     for start, stop in spans:
         first, last = tokens.time[[0, -1]]
         if not first - 0.5 <= start < stop <= last + 0.5:
             raise UsageError(f"'--exemplar {start:g}-{stop:g}' is not within the clip, {first:.2f} to {last:.2f} s")
-        found.append(shown(np.array([start, stop]), tokens.time))
-    return found
+        shots.append(shown(np.array([start, stop]), tokens.time))
+    return shots
 
 
-def clearest(found: TokenDensities, tokens: Tokens, most: int) -> list[np.ndarray]:
+def clearest(densities: TokenDensities, tokens: Tokens, most: int) -> list[np.ndarray]:
     """The tokens that show the repetitions whose length is most usual, up to `most` of them."""
-    spans = repetitions(found.final, tokens.time, found.count)
+    spans = repetitions(densities.final, tokens.time, densities.count)
     if not len(spans):
         return []
     length = spans[:, 1] - spans[:, 0]
@@ -154,9 +154,9 @@ def clearest(found: TokenDensities, tokens: Tokens, most: int) -> list[np.ndarra
     return [shown(spans[k], tokens.time) for k in order[:most]]
 
 
-def _short(made: object) -> str:
+def _short(part: object) -> str:
     """A part of a meta document in few words."""
-    if isinstance(made, dict):
-        weights = made.get("weights") or {}
-        return f"{made.get('encoder')} {str(weights.get('sha256', ''))[:8]}".strip()
-    return str(made)
+    if isinstance(part, dict):
+        weights = part.get("weights") or {}
+        return f"{part.get('encoder')} {str(weights.get('sha256', ''))[:8]}".strip()
+    return str(part)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.signal import find_peaks
 
-from racctl.counters.signals import RATE, Motion, Pairs, View, motion, view, without_long_gaps
+from racctl.counters.signals import SAMPLE_RATE, Motion, Pairs, View, motion, view, without_long_gaps
 
 VIEWS = ((0, 1, 2), (1,))  # the whole body; its vertical axis alone
 PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move
@@ -38,7 +38,7 @@ TURNS = 0.3  # likeness to the next but one above that to the next, where left a
 LONE = 0.7  # share of all motion a single repetition must explain
 LARGE = 0.05  # body sizes; a single repetition is no twitch
 RETRACED = 0.9  # likeness of its way back to its way out
-WINDOW = 120.0  # s read together
+WINDOW_SECONDS = 120.0  # s read together
 PART = 10.0  # s; the shortest part without repetitions that is read again by itself
 
 
@@ -103,9 +103,9 @@ def cuttings(signal: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
     """(N,) -> cycles (n, 3), n > 0, in every way that `PROMINENCES` allows; big bumps only first."""
     low, high = np.percentile(signal[known], [2, 98])
     least = np.array(PROMINENCES) * (high - low) + 1e-12
-    tops, found = find_peaks(signal, prominence=least.min())
-    counts = {int(n): p for p in least[::-1] if (n := (found["prominences"] >= p).sum())}  # equal n, equal tops
-    return [bumps(signal, tops[found["prominences"] >= p]) for _, p in sorted(counts.items())]
+    tops, peaks = find_peaks(signal, prominence=least.min())
+    counts = {int(n): p for p in least[::-1] if (n := (peaks["prominences"] >= p).sum())}  # equal n, equal tops
+    return [bumps(signal, tops[peaks["prominences"] >= p]) for _, p in sorted(counts.items())]
 
 
 def shapes(paths: tuple[np.ndarray, ...], way: np.ndarray, cycles: np.ndarray) -> list[np.ndarray]:
@@ -119,11 +119,11 @@ def shapes(paths: tuple[np.ndarray, ...], way: np.ndarray, cycles: np.ndarray) -
     return [path[after - 1] * (1 - share) + path[after] * share for path in paths]
 
 
-def likeness(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(n, P, K), (m, P, K) -> (n, m): 1 equal, 0 unrelated or one far smaller; the place does not matter."""
-    one = (one - one.mean(1, keepdims=True)).reshape(len(one), -1)
-    two = (two - two.mean(1, keepdims=True)).reshape(len(two), -1)
-    return 2 * one @ two.T / ((one**2).sum(1)[:, None] + (two**2).sum(1) + 1e-12)
+    first = (first - first.mean(1, keepdims=True)).reshape(len(first), -1)
+    second = (second - second.mean(1, keepdims=True)).reshape(len(second), -1)
+    return 2 * first @ second.T / ((first**2).sum(1)[:, None] + (second**2).sum(1) + 1e-12)
 
 
 def reliability(shape: np.ndarray) -> np.ndarray:
@@ -157,57 +157,57 @@ def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None
     shape, *mirrored = shapes(view.paths, view.way, cycles)
     size = excursion(shape)
     closed = 1 - np.linalg.norm(shape[:, -1] - shape[:, 0], axis=-1) / (2 * size + 1e-12)
-    span = (cycles[:, 2] - cycles[:, 0]) / RATE
-    hidden = (view.dark[cycles[:, 2]] - view.dark[cycles[:, 0]]) / RATE / span
+    span = (cycles[:, 2] - cycles[:, 0]) / SAMPLE_RATE
+    hidden = (view.dark[cycles[:, 2]] - view.dark[cycles[:, 0]]) / SAMPLE_RATE / span
     keep = (size > SMALLEST) & (closed > CLOSED) & (hidden < HIDDEN) & (span < LONGEST)
     if keep.sum() < 2:
         return None
     weight = reliability(shape[keep])
-    pairs = np.max([likeness(shape * weight, other * weight) for other in (shape, *mirrored)], axis=0)
+    pairs = np.max([likeness(shape * weight, variant * weight) for variant in (shape, *mirrored)], axis=0)
     keep, alike = typical(pairs, keep, span)
     if keep.sum() < 2:
         return None
     way = view.way[cycles[:, 2]] - view.way[cycles[:, 0]]
     worth = np.clip(alike * closed - CHANCE, 0, 1) / (1 - CHANCE)
-    explained, kept = (worth * way)[keep].sum(), cycles[keep]
+    explained, chosen = (worth * way)[keep].sum(), cycles[keep]
     score = float(explained / view.way[-1])
-    dense = explained > DENSE * (view.way[kept[-1, 2]] - view.way[kept[0, 0]])
-    return Reading(kept, signal, score) if dense and len(kept) * score > EVIDENCE else None
+    dense = explained > DENSE * (view.way[chosen[-1, 2]] - view.way[chosen[0, 0]])
+    return Reading(chosen, signal, score) if dense and len(chosen) * score > EVIDENCE else None
 
 
 def readings(views: list[View], known: np.ndarray) -> list[Reading]:
     """Every way to cut the motion into cycles that leaves at least two alike."""
-    found = []
+    sound = []
     for seen in views:
         for signal in (*seen.signals, *-seen.signals):
-            found.extend(verify(cycles, seen, signal) for cycles in cuttings(signal, known) if len(cycles) > 1)
-    return [reading for reading in found if reading is not None]
+            sound.extend(verify(cycles, seen, signal) for cycles in cuttings(signal, known) if len(cycles) > 1)
+    return [reading for reading in sound if reading is not None]
 
 
 def lone(views: list[View], known: np.ndarray) -> list[Reading]:
     """A single repetition has nothing to look like: it must be the one big move and go back the way it came."""
-    found = []
+    sound = []
     for seen in views:
         for signal in (*seen.signals, *-seen.signals):
             cycle = next(iter(cuttings(signal, known)), np.empty((0, 3)))
-            if len(cycle) != 1 or np.ptp(cycle) > LONGEST * RATE:
+            if len(cycle) != 1 or np.ptp(cycle) > LONGEST * SAMPLE_RATE:
                 continue
             shape = shapes(seen.paths[:1], seen.way, cycle)[0]
             back = float(likeness(shape[:, : PHASES + 1], shape[:, : PHASES - 1 : -1])[0, 0])
             score = back * float(np.ptp(seen.way[cycle])) / seen.way[-1]
             whole = seen.dark[cycle[0, 2]] == seen.dark[cycle[0, 0]]
             if whole and excursion(shape)[0] > LARGE and back > RETRACED and score > LONE:
-                found.append(Reading(cycle, signal, score))
-    return found
+                sound.append(Reading(cycle, signal, score))
+    return sound
 
 
-def choose(found: list[Reading]) -> Reading:
+def choose(readings: list[Reading]) -> Reading:
     """The best score, unless half its period or the other turning point explains nearly as much with more cycles."""
-    best = max(found, key=lambda r: r.score)
-    halves = [r for r in found if r.score > SHORTER * best.score and len(r.cycles) > 1.6 * len(best.cycles)]
+    best = max(readings, key=lambda r: r.score)
+    halves = [r for r in readings if r.score > SHORTER * best.score and len(r.cycles) > 1.6 * len(best.cycles)]
     best = max(halves, key=lambda r: r.score, default=best)
     n = len(best.cycles)
-    more = [r for r in found if r.score > ONE_MORE * best.score and len(r.cycles) == n + 1]
+    more = [r for r in readings if r.score > ONE_MORE * best.score and len(r.cycles) == n + 1]
     return max(more, key=lambda r: r.score, default=best)
 
 
@@ -232,14 +232,14 @@ def cut_off(reading: Reading) -> bool:
 
 def read(motion: Motion, offset: int) -> list[Stretch]:
     """The best reading of a motion, as a list of one, or of none."""
-    if motion.known.sum() < RATE:
+    if motion.known.sum() < SAMPLE_RATE:
         return []
     views = [view(motion, axes) for axes in VIEWS]
-    found = readings(views, motion.known) or lone(views, motion.known)
-    if not found:
+    candidates = readings(views, motion.known) or lone(views, motion.known)
+    if not candidates:
         return []
-    best = choose(found)
-    rivals = [len(r.cycles) for r in found if r.score >= RIVAL * best.score]
+    best = choose(candidates)
+    rivals = [len(r.cycles) for r in candidates if r.score >= RIVAL * best.score]
     rivals.append(len(best.cycles) + cut_off(best))
     return [Stretch(offset, best, tuple(rivals), take_turns(best.cycles, views[0]))]
 
@@ -247,43 +247,43 @@ def read(motion: Motion, offset: int) -> list[Stretch]:
 def read_parts(motion: Motion, offset: int) -> list[Stretch]:
     """Read as a whole; then, by themselves, the parts where that found nothing: the camera was moved, or the exercise
     changed. Parts end at gaps and at the repetitions found."""
-    found = read(motion, offset)
+    stretches = read(motion, offset)
     free = motion.known.copy()
-    if found:
-        for start, _, stop in found[0].reading.cycles:
+    if stretches:
+        for start, _, stop in stretches[0].reading.cycles:
             free[start:stop] = False
     edges = np.flatnonzero(np.diff(free.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     for start, stop in edges:
-        if PART * RATE <= stop - start < len(free):
+        if PART * SAMPLE_RATE <= stop - start < len(free):
             part = read(motion.between(start, stop), offset + start)
-            found += [stretch for stretch in part if len(stretch.reading.cycles) > 2]
-    return found
+            stretches += [stretch for stretch in part if len(stretch.reading.cycles) > 2]
+    return stretches
 
 
 def read_long(motion: Motion) -> list[Stretch]:
     """Read in windows, so that time and memory grow with N only and the exercise may change; each window begins where
     the last repetition ended."""
-    found, start, n, window = [], 0, len(motion.time), int(WINDOW * RATE)
+    stretches, start, n, window = [], 0, len(motion.time), int(WINDOW_SECONDS * SAMPLE_RATE)
     while True:
         stop = n if n - start < 1.25 * window else start + window
         part = read_parts(motion.between(start, stop), start)
-        found += part
+        stretches += part
         if stop == n:
-            return with_cut_off(found, motion)
+            return with_cut_off(stretches, motion)
         ends = [stretch.offset + int(stretch.reading.cycles[-1, 2]) for stretch in part]
-        start = max([stop - int(LONGEST * RATE), *ends])
+        start = max([stop - int(LONGEST * SAMPLE_RATE), *ends])
 
 
-def with_cut_off(found: list[Stretch], motion: Motion) -> list[Stretch]:
+def with_cut_off(stretches: list[Stretch], motion: Motion) -> list[Stretch]:
     """The same with the repetitions that the clip begins or ends in the middle of, where their turning point is seen:
     most of them is, and people count them."""
-    if not found:
-        return found
+    if not stretches:
+        return stretches
     known = np.flatnonzero(motion.known)
-    found = sorted(found, key=lambda s: s.offset + s.reading.cycles[0, 0])
-    found[0] = _extended(found[0], motion, int(known[0]), first=True)
-    found[-1] = _extended(found[-1], motion, int(known[-1]), first=False)
-    return found
+    stretches = sorted(stretches, key=lambda s: s.offset + s.reading.cycles[0, 0])
+    stretches[0] = _extended(stretches[0], motion, int(known[0]), first=True)
+    stretches[-1] = _extended(stretches[-1], motion, int(known[-1]), first=False)
+    return stretches
 
 
 def _extended(stretch: Stretch, motion: Motion, edge: int, first: bool) -> Stretch:
@@ -310,10 +310,10 @@ def _extended(stretch: Stretch, motion: Motion, edge: int, first: bool) -> Stret
     return replace(stretch, reading=replace(stretch.reading, cycles=whole), rivals=(*stretch.rivals, len(whole)))
 
 
-def assemble(found: list[Stretch], motion: Motion, time: np.ndarray, alternating: str) -> Repetitions:
+def assemble(stretches: list[Stretch], motion: Motion, time: np.ndarray, alternating: str) -> Repetitions:
     """Stretches in samples -> repetitions in frames."""
     signal, cycles, low, high = np.full(len(motion.time), np.nan), [], 0, 0
-    for stretch in sorted(found, key=lambda s: s.offset + s.reading.cycles[0, 0]):
+    for stretch in sorted(stretches, key=lambda s: s.offset + s.reading.cycles[0, 0]):
         part, step = stretch.reading.cycles + stretch.offset, 1
         if alternating == "pair" and stretch.alternating:
             step = 2
@@ -326,9 +326,9 @@ def assemble(found: list[Stretch], motion: Motion, time: np.ndarray, alternating
     signal[~motion.known] = np.nan
     start, stop = np.searchsorted(time, motion.time[cycles[:, [0, 2]]].T)
     period = float(np.median(np.diff(motion.time[cycles[:, 1]]))) if len(cycles) > 1 else np.nan
-    weights = [len(s.reading.cycles) for s in found]
-    explained = float(np.average([s.reading.score for s in found], weights=weights)) if found else 0.0
-    turns = any(s.alternating for s in found)
+    weights = [len(s.reading.cycles) for s in stretches]
+    explained = float(np.average([s.reading.score for s in stretches], weights=weights)) if stretches else 0.0
+    turns = any(s.alternating for s in stretches)
     shown = np.interp(time, motion.time, signal)
     return Repetitions(start, stop, low, high, shown, period, explained, turns)
 

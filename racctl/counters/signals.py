@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 from racctl.contracts import Pose
 
-RATE = 20.0  # Hz; the fastest exercises repeat about 3 times a second
+SAMPLE_RATE = 20.0  # Hz; the fastest exercises repeat about 3 times a second
 SMOOTHING = 0.1  # s, standard deviation; below the quickest flank of a repetition
 LONGEST_GAP = 1.0  # s; a movement may be missed altogether in a longer gap
 DEPTH = 0.4  # weight of z, the axis a single camera guesses
@@ -50,7 +50,7 @@ def without_long_gaps(time: np.ndarray) -> np.ndarray:
 def resample(xyz: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(T, V, 3) at any times -> time (N,), pose (N, V, 3) without holes, known (N,)."""
     flat = xyz.reshape(len(time), -1).astype(np.float64)
-    even = time[0] + np.arange(int((time[-1] - time[0]) * RATE) + 1) / RATE
+    even = time[0] + np.arange(int((time[-1] - time[0]) * SAMPLE_RATE) + 1) / SAMPLE_RATE
     filled = np.zeros((len(even), flat.shape[1]))
     for column, values in zip(filled.T, flat.T, strict=True):
         seen = np.isfinite(values)
@@ -95,11 +95,11 @@ def motion(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pai
     weight = joint_weights(pose[known], np.nan_to_num(score).mean(0))
     pose = pose * np.sqrt(weight)[:, None] * [1.0, 1.0, DEPTH]
     pose = without_glitches(pose.reshape(n, -1))
-    pose = gaussian_filter1d(pose, SMOOTHING * RATE, axis=0, mode="nearest").reshape(n, v, 3)
-    other = np.arange(v)
+    pose = gaussian_filter1d(pose, SMOOTHING * SAMPLE_RATE, axis=0, mode="nearest").reshape(n, v, 3)
+    twin = np.arange(v)
     for left, right in left_right:
-        other[[left, right]] = right, left
-    swapped = pose[:, other]
+        twin[[left, right]] = right, left
+    swapped = pose[:, twin]
     return Motion(even, known, (pose, swapped * [-1.0, 1.0, 1.0], swapped))
 
 

@@ -16,7 +16,7 @@ from racctl.counters.reader import DensityReader, TokenDensities, chunks, cleare
 from racctl.counters.result import DENSITY, Count, to_indices
 from racctl.density import repetitions
 from racctl.encoders import tokens as tokens_module
-from racctl.encoders.base import NONE, Options
+from racctl.encoders.base import NONE, EncodeOptions
 from racctl.encoders.encode_clip import MASK_SIZE, cut_out, encode_clip, looks_at_masks
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.tokens import Tokens
@@ -35,7 +35,7 @@ class TrainedCounter:
         self.settings = settings
         fed = self.reader.fed
         names = {branch: fed[branch]["encoder"] if branch in fed else NONE for branch in ("video", "pose")}
-        self.options = Options(
+        self.options = EncodeOptions(
             names["video"], names["pose"], window=fed["window"], stride=self.reader.stride, rate=fed["rate"]
         )
         if settings.explain:

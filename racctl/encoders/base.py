@@ -25,7 +25,7 @@ POSE_ENCODERS = Kind("pose encoder", "racctl.pose_encoders", {"ctrgcn": "racctl.
 
 
 @dataclass(frozen=True)
-class Options:
+class EncodeOptions:
     """Which encoders, and what they are shown.
 
     encoder, pose_encoder: names, "none" for a branch that is left out.
@@ -67,13 +67,13 @@ class Options:
     seed: int = setting(0, "Set the seed of untrained weights.", "N", at_least=0)
     zeros: bool = False
 
-    def for_layout(self, layout: str) -> Options:
+    def for_layout(self, layout: str) -> EncodeOptions:
         """Return these options as a layout of the output wants them: ESCounts takes every frame, and pads with 0."""
         if layout != "escounts":
             return self
         return replace(self, zeros=True, rate=0.0 if self.rate is None else self.rate)
 
-    def check(self) -> Options:
+    def check(self) -> EncodeOptions:
         """Raise UsageError for a value that no encoder takes, or that has no effect beside another; return self."""
         if not 1 <= self.stride <= 1 << 20 or not 2 <= self.window <= 4096:
             raise UsageError(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from racctl.contracts import Meta, Pose
-from racctl.encoders.base import Options
+from racctl.encoders.base import EncodeOptions
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
@@ -27,7 +27,7 @@ from racctl.skeleton.topology import topology_named
 from racctl.weights import embedded
 from racctl.weights.load import load_trained
 
-SHOWN = 64  # frames that a window is shown in, whatever its length
+FRAMES_SHOWN = 64  # frames that a window is shown in, whatever its length
 STEP = 4  # frames for a token
 OWN, NTU = 4, 3  # channels of what the two kinds see
 NTU_LICENCE = "CC BY-NC 4.0 (the released CTR-GCN checkpoints)"
@@ -56,7 +56,7 @@ class PoseEncoder:
 
     @property
     def steps(self) -> int:
-        return SHOWN // STEP
+        return FRAMES_SHOWN // STEP
 
     def seen(self, pose: Pose, rate: float = 0.0) -> np.ndarray:
         """(T, V, C) float32 of the main person, on the pose's own clock; zeros where nobody is seen. DataError where
@@ -103,7 +103,7 @@ def centred(windows: Tensor, joint: int) -> Tensor:
     return torch.where(seen[..., None, None], windows - origin[:, None, None], windows)
 
 
-def open_ctrgcn(options: Options, device: torch.device) -> PoseEncoder:
+def open_ctrgcn(options: EncodeOptions, device: torch.device) -> PoseEncoder:
     """Return the encoder with the weights that the options name."""
     untrained = options.random and not options.pose_weights
     return pose_encoder(options.pose_encoder, options.pose_weights, untrained, device, options.seed)
@@ -122,15 +122,15 @@ def pose_encoder(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = CTRGCN(config)
-        found = PoseEncoder(name, network, {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
+        encoder = PoseEncoder(name, network, {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
     else:
         path = Path(weights) if weights else embedded(name)
         if path is None:
             raise UsageError(f"no weights of '{name}' are embedded; name a file, or '--random-weights' to try it out")
-        found = _loaded(name, path)
-    found.network.eval().requires_grad_(False)
+        encoder = _loaded(name, path)
+    encoder.network.eval().requires_grad_(False)
     device = device or torch.device("cpu")
-    return replace(found, network=found.network.to(device), device=device)
+    return replace(encoder, network=encoder.network.to(device), device=device)
 
 
 def _loaded(name: str, path: Path) -> PoseEncoder:

@@ -25,8 +25,8 @@ from racctl import windows as windows_module
 from racctl.contracts import Features, Mask, Meta, Pose, step
 from racctl.encoders import ctrgcn as pose_tokens
 from racctl.encoders import silhouette
-from racctl.encoders.base import Options
-from racctl.encoders.ctrgcn import SHOWN, STEP, PoseEncoder
+from racctl.encoders.base import EncodeOptions
+from racctl.encoders.ctrgcn import FRAMES_SHOWN, STEP, PoseEncoder
 from racctl.encoders.kinetics import VideoEncoder
 from racctl.encoders.pair import Encoders
 from racctl.encoders.silhouette import SILHOUETTE, Cutter
@@ -48,7 +48,7 @@ from racctl.video.sampling import TickClock, WindowSampling, batched, cut_window
 from racctl.video.span import no_frame, refuse_cut_short
 from racctl.windows import FRAME_RATE, at_or_before, frame_duration, frame_step, tell_gaps
 
-LARGEST = 65504.0  # of float16
+MAX_FLOAT16 = 65504.0  # of float16
 MASK_SIZE = 256  # pixels of the masks that silhouettes are cut_windows out by
 
 
@@ -69,7 +69,7 @@ class Part:
 
 
 @dataclass
-class Reading:
+class ClipReading:
     """A clip as its encoders read it: with its pose and masks, checked against the video.
 
     losses: what of the video could not be decoded, once it was read.
@@ -77,7 +77,7 @@ class Reading:
 
     clip: Clip
     encoders: Encoders
-    options: Options
+    options: EncodeOptions
     part: Part = field(default_factory=Part)
     losses: Losses = field(default_factory=Losses)
 
@@ -111,7 +111,7 @@ class Reading:
         pictures = self.clip.shows_picture and self.encoders.video
         return self.clip.video.frames if pictures else len(self.clip.pose.frame)
 
-    def check(self) -> Reading:
+    def check(self) -> ClipReading:
         """Raise DataError for a video that is cut_windows short, or a pose or masks that were made of another one."""
         if not self.clip.shows_picture:
             return self
@@ -156,7 +156,7 @@ def looks_at_masks(encoders: Encoders) -> bool:
     return bool(encoders.video) and encoders.video.look.kind == SILHOUETTE
 
 
-def encode_step(clip: Clip, encoders: Encoders, options: Options, part: Part) -> Meta:
+def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Part) -> Meta:
     """Return the provenance entry of the features that these encoders make of a clip."""
     models = clip.estimators.estimates
     pose_digest = clip.digest if clip.kind == "pose" else file_digest(clip.pose_path)
@@ -186,13 +186,13 @@ def encode_step(clip: Clip, encoders: Encoders, options: Options, part: Part) ->
     return {**entry, "constants": constants, "weights": weights}
 
 
-def encode_clip(clip: Clip, encoders: Encoders, options: Options, part: Part | None = None) -> Features:
+def encode_clip(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Part | None = None) -> Features:
     """Return the tokens of every window of a clip, or of every repetition in `part`.
 
     The arrays are memory maps of temporary files. Raises DataError, naming the clip, when it has no frame in the part
     asked for, a repetition lies outside it, mask or pose cover another part, or the tokens are not finite.
     """
-    reading = Reading(clip, encoders, options, part or Part()).check()
+    reading = ClipReading(clip, encoders, options, part or Part()).check()
     source = reading.frames()
     first = next(source, None)
     if first is None:
@@ -219,7 +219,7 @@ def encode_clip(clip: Clip, encoders: Encoders, options: Options, part: Part | N
     return _features(reading, tokens, clock, spans, rate)
 
 
-def _refuse_other_parts(reading: Reading, clock: TickClock) -> None:
+def _refuse_other_parts(reading: ClipReading, clock: TickClock) -> None:
     covered = np.array([clock.frame[0], clock.frame[-1]])
     for estimate in (reading.mask, reading.pose) if reading.clip.shows_picture else ():
         if estimate is not None:
@@ -227,7 +227,7 @@ def _refuse_other_parts(reading: Reading, clock: TickClock) -> None:
 
 
 def _features(
-    reading: Reading, tokens: dict[str, np.ndarray], clock: TickClock, spans: np.ndarray, rate: float
+    reading: ClipReading, tokens: dict[str, np.ndarray], clock: TickClock, spans: np.ndarray, rate: float
 ) -> Features:
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
     stop, stop_s = np.minimum(stop, reading.end[0]), np.minimum(stop_s, reading.end[1])
@@ -238,14 +238,14 @@ def _features(
     return features.check(reading.where)
 
 
-def _no_frame(reading: Reading) -> str:
+def _no_frame(reading: ClipReading) -> str:
     clip = reading.clip
     if clip.video_file is None or not reading.encoders.video:
         return f"'{reading.where}' has no frame in the part asked for"
     return no_frame(clip.video_file, clip.video, reading.losses, reading.where)
 
 
-def _within(reading: Reading, first: int) -> np.ndarray:
+def _within(reading: ClipReading, first: int) -> np.ndarray:
     """(R, 2) ticks of the clip's repetitions, by their beginning; DataError for one that lies outside."""
     cycles = reading.part.cycles[np.argsort(reading.part.cycles[:, 0], kind="stable")] - first
     if not len(cycles):
@@ -261,7 +261,7 @@ def _within(reading: Reading, first: int) -> np.ndarray:
     return cycles
 
 
-def _refuse_beyond(reading: Reading, cycles: np.ndarray | None, clock: TickClock) -> None:
+def _refuse_beyond(reading: ClipReading, cycles: np.ndarray | None, clock: TickClock) -> None:
     """DataError when a repetition ends after the last frame that there was."""
     if cycles is not None and cycles[:, 1].max() > len(clock.frame):
         raise DataError(
@@ -275,7 +275,7 @@ def _with_report(ticks: Iterator[Frame], expected: int, report: Report) -> Itera
         report(frame.number, expected)
 
 
-def _spans(options: Options, total: int, cycles: np.ndarray | None) -> np.ndarray:
+def _spans(options: EncodeOptions, total: int, cycles: np.ndarray | None) -> np.ndarray:
     """(S, 2) ticks of the windows."""
     if cycles is not None:
         return cycles
@@ -284,7 +284,7 @@ def _spans(options: Options, total: int, cycles: np.ndarray | None) -> np.ndarra
 
 
 def _encode_video(
-    reading: Reading, encoder: VideoEncoder, shots: WindowSampling, frames: Iterator[Frame], clock: TickClock
+    reading: ClipReading, encoder: VideoEncoder, shots: WindowSampling, frames: Iterator[Frame], clock: TickClock
 ) -> np.ndarray:
     """(S, C, T', h, w) float16. Decoding goes on while the network computes."""
     options = reading.options
@@ -308,7 +308,7 @@ def cut_out(clip: Clip) -> PersonCrop:
     return PersonCrop.of(clip.mask.mask, clip.mask.frame, clip.video)
 
 
-def _prepare(reading: Reading, encoder: VideoEncoder) -> Callable[[Frame], np.ndarray]:
+def _prepare(reading: ClipReading, encoder: VideoEncoder) -> Callable[[Frame], np.ndarray]:
     """Return what makes a frame's picture of this encoder's kind."""
     if reading.mask is not None:
         return Cutter(reading.mask.mask, reading.mask.frame, reading.clip.video, encoder.look.side)
@@ -317,7 +317,7 @@ def _prepare(reading: Reading, encoder: VideoEncoder) -> Callable[[Frame], np.nd
 
 
 def _encode_pose(
-    reading: Reading, encoder: PoseEncoder, rate: float, spans: np.ndarray, clock: TickClock
+    reading: ClipReading, encoder: PoseEncoder, rate: float, spans: np.ndarray, clock: TickClock
 ) -> np.ndarray:
     """(S, C, T', V, 1) float16."""
     pose, options = reading.clip.pose, reading.options
@@ -325,7 +325,7 @@ def _encode_pose(
     frame = np.array(clock.frame)
     with ArraySpool() as spool:
         for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
-            ticks = np.linspace(part[:, 0], part[:, 1], SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
+            ticks = np.linspace(part[:, 0], part[:, 1], FRAMES_SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
             joints = joints_shown[at_or_before(pose.frame, frame[ticks.clip(0, len(frame) - 1)])]
             if options.zeros:
                 joints[ticks >= len(frame)] = 0
@@ -338,12 +338,12 @@ def _halved(tokens: torch.Tensor, clip: str, branch: str) -> np.ndarray:
     largest = tokens.abs().max()
     if not torch.isfinite(largest):
         raise DataError(f"clip '{clip}': the {branch} encoder gives values that are not finite; check its weights")
-    if largest > LARGEST:
+    if largest > MAX_FLOAT16:
         raise DataError(f"clip '{clip}': the {branch} encoder gives values up to {largest:.3g}, beyond float16")
     return tokens.cpu().to(torch.float16).numpy()
 
 
-def _about(encoders: Encoders, options: Options, rate: float, exemplars: bool) -> Meta:
+def _about(encoders: Encoders, options: EncodeOptions, rate: float, exemplars: bool) -> Meta:
     """The part of the meta document that says what the tokens are."""
     about: Meta = {"span": "repetitions" if exemplars else "windows", "rate": rate}
     if not exemplars:
@@ -353,14 +353,14 @@ def _about(encoders: Encoders, options: Options, rate: float, exemplars: bool) -
                           "sampled": video.frames}  # fmt: skip
     if (pose := encoders.pose) is not None:
         about["pose"] = {"encoder": pose.name, "weights": pose.record, "topology": pose.topology,
-                         "sampled": SHOWN}  # fmt: skip
-    for name, steps in (("video", video.steps if video else 0), ("pose", SHOWN // STEP)):
+                         "sampled": FRAMES_SHOWN}  # fmt: skip
+    for name, steps in (("video", video.steps if video else 0), ("pose", FRAMES_SHOWN // STEP)):
         if name in about and not exemplars:
             about[name]["frames_per_token"] = options.window / steps
     return about
 
 
-def is_encoded(clip: Clip, target: Path, encoders: Encoders, options: Options, part: Part) -> bool:
+def is_encoded(clip: Clip, target: Path, encoders: Encoders, options: EncodeOptions, part: Part) -> bool:
     """Whether `target` holds features made of the same bytes the same way; never of stdin, which can be read once."""
     meta = recorded_meta(target)
     if clip.source == "-" or not meta.get("steps"):

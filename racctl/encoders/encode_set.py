@@ -16,7 +16,7 @@ from racctl.data.published import DATASETS, Published
 from racctl.data.segments import files_in
 from racctl.data.truth import read_truth
 from racctl.device import pick_device
-from racctl.encoders.base import Files, Options, SetOptions
+from racctl.encoders.base import EncodeOptions, Files, SetOptions
 from racctl.encoders.encode_clip import MASK_SIZE, Part, encode_clip, is_encoded, looks_at_masks
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.errors import DataError, UsageError
@@ -58,7 +58,9 @@ def find_jobs(
     return {job.clip: job for job in jobs}, failures
 
 
-def saver(folder: Path | None, layout: str, dataset: str) -> Callable[[Job, Clip, Encoders, Options], None] | None:
+def saver(
+    folder: Path | None, layout: str, dataset: str
+) -> Callable[[Job, Clip, Encoders, EncodeOptions], None] | None:
     """Return what writes a clip's files into a folder in this layout; None without a folder."""
     if folder is None:
         return None
@@ -125,7 +127,7 @@ def encode(
     options: those of `racctl.encoders.base.Options`, such as encoder="none"; the other arguments are the command's.
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    settings = Options(**options).check()
+    settings = EncodeOptions(**options).check()
     job = Job(clip_name(str(source)), str(source))
     files = Files(str(video), str(mask), str(pose))
     run = Run({job.clip: job}, load_encoders(settings, pick_device(device)), settings, files, Span(start, stop))
@@ -142,10 +144,10 @@ class Run:
 
     jobs: dict[str, Job]
     encoders: Encoders
-    options: Options
+    options: EncodeOptions
     files: Files
     span: Span
-    save: Callable[[Job, Clip, Encoders, Options], None] | None = None
+    save: Callable[[Job, Clip, Encoders, EncodeOptions], None] | None = None
 
     def estimates(self, mask_model: str, pose_model: str) -> Estimates:
         """Return what has to be estimated of the clips."""
@@ -183,7 +185,7 @@ class Run:
         )
 
 
-def _encode(clip: Clip, job: Job, encoders: Encoders, options: Options) -> Features:
+def _encode(clip: Clip, job: Job, encoders: Encoders, options: EncodeOptions) -> Features:
     if clip.kind == "tokens":
         return _imported(clip, job, options)
     if encoders.video and not clip.shows_picture:
@@ -191,12 +193,12 @@ def _encode(clip: Clip, job: Job, encoders: Encoders, options: Options) -> Featu
     return encode_clip(clip, encoders, options, job.part)
 
 
-def _imported(clip: Clip, job: Job, options: Options) -> Features:
+def _imported(clip: Clip, job: Job, options: EncodeOptions) -> Features:
     """Import token files in the layout of ESCounts and D2-STX: the input, and `--pose` for the other branch."""
     if job.part.cycles is not None:
         raise UsageError(f"'{clip.where}' has_bytes tokens already; leave out '--reps'")
-    typed = replace(options, window=Options.window, stride=Options.stride)
-    idle = [entry.name for entry in fields(Options) if getattr(typed, entry.name) != entry.default]
+    typed = replace(options, window=EncodeOptions.window, stride=EncodeOptions.stride)
+    idle = [entry.name for entry in fields(EncodeOptions) if getattr(typed, entry.name) != entry.default]
     idle += [name for name in ("start", "stop") if getattr(clip.span, name) is not None]
     if idle := idle + [
         name for name in ("mask", "video") if getattr(clip, f"{name}_{'path' if name == 'mask' else 'name'}")
@@ -227,7 +229,7 @@ def _files(folder: Path, kind: str) -> dict[str, Path]:
     return files_in(folder, FILES[kind], kind)
 
 
-def save_features(folder: Path, job: Job, clip: Clip, encoders: Encoders, options: Options) -> None:
+def save_features(folder: Path, job: Job, clip: Clip, encoders: Encoders, options: EncodeOptions) -> None:
     """Write FOLDER/<clip>.features.npz (exemplars: <clip>.exemplars.npz) unless it is there and up to date."""
     target = folder / f"{job.clip}.{'features' if job.part.cycles is None else 'exemplars'}.npz"
     if clip.kind != "tokens" and is_encoded(clip, target, encoders, options, job.part):
@@ -245,7 +247,7 @@ def _holds(target: Path, features: Features) -> bool:
     return has_bytes(target, data.getvalue())
 
 
-def save_tokens(folder: Path, dataset: str, job: Job, clip: Clip, encoders: Encoders, options: Options) -> None:
+def save_tokens(folder: Path, dataset: str, job: Job, clip: Clip, encoders: Encoders, options: EncodeOptions) -> None:
     """Write the token files of ESCounts' layout unless they are there and up to date."""
     names = {
         branch: encoder.name for branch, encoder in (("video", encoders.video), ("pose", encoders.pose)) if encoder

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
-from racctl.encoders.base import Options
+from racctl.encoders.base import EncodeOptions
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -34,7 +34,7 @@ WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # keys th
 COUNTER = "num_batches_tracked"  # of batch normalisation: not used here, and older checkpoints lack it
 
 
-class Look(Protocol):
+class EncoderLook(Protocol):
     """What a `VideoEncoder` needs of its preprocessing. kind: "rgb" where frames are prepared by `VideoLook`."""
 
     kind: str
@@ -98,8 +98,8 @@ def _sampled(image: np.ndarray, size: tuple[int, int], top: int, left: int, side
     """The cut of `side` pixels at top, left of the image as resized to `size`: each pixel from its four neighbours,
     without a low-pass before (torch.nn.functional.interpolate, bilinear), and none computed that is cut off."""
     (above, below, down), (before, after, along) = (
-        _neighbours(length, wanted, first, side)
-        for length, wanted, first in zip(image.shape[:2], size, (top, left), strict=True)
+        _neighbours(length, side, first, side)
+        for length, side, first in zip(image.shape[:2], size, (top, left), strict=True)
     )
     down, along = down[:, None, None], along[:, None]
     upper = image[above[:, None], before] * (1 - along) + image[above[:, None], after] * along
@@ -107,9 +107,9 @@ def _sampled(image: np.ndarray, size: tuple[int, int], top: int, left: int, side
     return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
 
 
-def _neighbours(length: int, wanted: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbours(length: int, size: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For `count` of `wanted` places from `first` on: the two of `length` pixels about each, and the second's share."""
-    at = np.clip((np.arange(first, first + count) + 0.5) * length / wanted - 0.5, 0, length - 1)
+    at = np.clip((np.arange(first, first + count) + 0.5) * length / size - 0.5, 0, length - 1)
     lower = at.astype(int)
     return lower, np.minimum(lower + 1, length - 1), (at - lower).astype(np.float32)
 
@@ -122,7 +122,7 @@ class VideoEncoder:
     """
 
     def __init__(
-        self, name: str, look: Look, network: nn.Module, shape: tuple[int, int, int, int], record: Meta,
+        self, name: str, look: EncoderLook, network: nn.Module, shape: tuple[int, int, int, int], record: Meta,
         device: torch.device | str = "cpu", compiled: bool = False,
     ) -> None:  # fmt: skip
         """network: takes what `look.normalise` gives to (S, C, T', h, w).  compiled: translate it first, which takes
@@ -217,9 +217,9 @@ _PYSLOWFAST = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 _HARA = (114.7748 / 255, 107.7354 / 255, 99.4750 / 255), (1 / 255, 1 / 255, 1 / 255)  # on 0 to 255, no deviation
 
 
-def _presets(name: str, own: VideoLook) -> dict[str, VideoLook]:
+def _presets(name: str, look: VideoLook) -> dict[str, VideoLook]:
     """The look that the weights were trained with, and that of ESCounts and D2-STX, the same for all encoders."""
-    return {name: own, "escounts": VideoLook((224,), 224, *_IMAGENET, own.frames)}
+    return {name: look, "escounts": VideoLook((224,), 224, *_IMAGENET, look.frames)}
 
 
 # torchvision: "The pre-trained models provided in this library may have their own licenses or terms and conditions
@@ -252,7 +252,7 @@ NETWORKS = {
 }  # fmt: skip
 
 
-def open_kinetics(options: Options, device: torch.device) -> VideoEncoder:
+def open_kinetics(options: EncodeOptions, device: torch.device) -> VideoEncoder:
     """Return the encoder that `options.encoder` names."""
     fetch_weights = options.download and not options.weights and not options.random
     return video_encoder(
@@ -295,7 +295,7 @@ def video_encoder(
     if path is None:
         record = {"name": name, "random": True, "seed": seed}
     else:
-        load(network, path, facts.beside)
+        load_tensors(network, path, facts.beside)
         licence = "unstated" if weights else facts.licence
         record = {"name": path.name, "sha256": digest(network.state_dict()), "licence": licence}
     look = facts.presets[preset]
@@ -315,21 +315,21 @@ def _published(name: str, facts: Facts, download: bool) -> Path:
     return fetch(bundle)
 
 
-def load(network: nn.Module, path: Path, beside: tuple[str, ...] = ()) -> None:
+def load_tensors(network: nn.Module, path: Path, beside: tuple[str, ...] = ()) -> None:
     """Put the tensors of a file into a network, all of them and no others but those whose names start with one of
     `beside`. DataError names the first that is missing, is too many or has another shape."""
-    given = {key: value for key, value in read_tensors(path).items() if not key.startswith(beside)}
-    wanted = network.state_dict()
-    for key, tensor in wanted.items():
-        if key not in given and not key.endswith(COUNTER):
-            raise DataError(f"'{path}' lacks '{key}', one of the {len(wanted)} tensors that this encoder needs")
-        if key in given and given[key].shape != tensor.shape:
-            shapes = " instead of ".join("x".join(map(str, t.shape)) or "one number" for t in (given[key], tensor))
+    tensors = {key: value for key, value in read_tensors(path).items() if not key.startswith(beside)}
+    expected = network.state_dict()
+    for key, tensor in expected.items():
+        if key not in tensors and not key.endswith(COUNTER):
+            raise DataError(f"'{path}' lacks '{key}', one of the {len(expected)} tensors that this encoder needs")
+        if key in tensors and tensors[key].shape != tensor.shape:
+            shapes = " instead of ".join("x".join(map(str, t.shape)) or "one number" for t in (tensors[key], tensor))
             raise DataError(f"'{path}' does not fit this encoder: '{key}' is {shapes}")
-    for key in given:
-        if key not in wanted:
+    for key in tensors:
+        if key not in expected:
             raise DataError(f"'{path}' holds '{key}', which this encoder does not have")
-    network.load_state_dict(wanted | given)
+    network.load_state_dict(expected | tensors)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

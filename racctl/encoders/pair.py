@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS, Options
+from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS, EncodeOptions
 from racctl.encoders.ctrgcn import PoseEncoder
 from racctl.encoders.kinetics import VideoEncoder
 
@@ -18,7 +18,7 @@ class Encoders:
     video: VideoEncoder | None
     pose: PoseEncoder | None
 
-    def rate(self, options: Options) -> float:
+    def rate(self, options: EncodeOptions) -> float:
         """Ticks per second of the windows, 0 for every frame."""
         if options.rate is not None:
             return options.rate
@@ -30,7 +30,7 @@ class Encoders:
         return [f"weights '{entry['name']}': {entry['licence']}" for entry in records if entry["licence"] != "MIT"]
 
 
-def load_encoders(options: Options, device: torch.device) -> Encoders:
+def load_encoders(options: EncodeOptions, device: torch.device) -> Encoders:
     """Return the two networks that the options name.
 
     Raises UsageError for a name that is none, and where there are no weights or two sources of them; DataError for

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
-from racctl.encoders.base import Options
+from racctl.encoders.base import EncodeOptions
 from racctl.encoders.kinetics import VideoEncoder
 from racctl.errors import UsageError
 from racctl.io.npz import Frames
@@ -26,7 +26,7 @@ from racctl.windows import at_or_before
 
 SILHOUETTE = "silhouette"
 SIDE = 112  # pixels
-RATE = 30.0  # frames per second that it was trained at
+TRAINED_RATE = 30.0  # frames per second
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SilhouetteLook:
 
     side: int = SIDE
     frames: int = SAMPLED
-    rate: float = RATE
+    rate: float = TRAINED_RATE
     kind: str = SILHOUETTE
 
     def header(self) -> Meta:
@@ -79,7 +79,7 @@ class _Tokens(nn.Module):
         return self.network.tokens(clips)
 
 
-def open_silhouette(options: Options, device: torch.device) -> VideoEncoder:
+def open_silhouette(options: EncodeOptions, device: torch.device) -> VideoEncoder:
     """Return the encoder with the weights that the options name."""
     return silhouette_encoder(options.weights, options.random, device, options.seed)
 

@@ -33,13 +33,13 @@ def fed_by(meta: Meta, branches: str, where: str) -> Meta:
     """Of a features file's meta document, what has to be the same for one model to be fed with several.
 
     branches: "both", "video" or "pose". DataError when a branch is not there."""
-    kept = {key: meta.get(key) for key in ("window", "rate")}
+    signature = {key: meta.get(key) for key in ("window", "rate")}
     for name in ("video", "pose"):
         if branches in (name, "both"):
             if name not in meta:
                 raise DataError(f"'{where}' lacks the {name}, which the counter looks at")
-            kept[name] = {key: meta[name].get(key) for key in ("encoder", "weights", "look", "topology")}
-    return kept
+            signature[name] = {key: meta[name].get(key) for key in ("encoder", "weights", "look", "topology")}
+    return signature
 
 
 def shown(span: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -60,31 +60,31 @@ def sequence(features: Features, step: int, where: str = "the features") -> Toke
     if not 0 < stride <= window or ticks < 1 or len(features.start) != -(-ticks // stride):
         raise DataError(f"'{where}' has windows that leave gaps, or are not as many as it says")
     count = -(-ticks // step)
-    found = {}
+    branches = {}
     for branch in ("video", "pose"):
         tokens = getattr(features, branch)
         if tokens is not None:
-            found[branch] = _branch(tokens, window, stride, ticks, step, f"{branch} of '{where}'")[:count]
+            branches[branch] = _branch(tokens, window, stride, ticks, step, f"{branch} of '{where}'")[:count]
     known = np.append(np.arange(len(features.start)) * stride, ticks)
     edges = np.minimum(np.arange(count + 1) * step, ticks)
     frame = np.interp(edges, known, np.append(features.start, features.stop.max()))
     time = frame if features.start_s is None else \
         np.interp(edges, known, np.append(features.start_s, features.stop_s.max()))  # fmt: skip
-    pose = found.get("pose")
-    return Tokens(found.get("video"), None if pose is None else pose[..., 0], frame, time)
+    pose = branches.get("pose")
+    return Tokens(branches.get("video"), None if pose is None else pose[..., 0], frame, time)
 
 
 def _branch(tokens: np.ndarray, window: int, stride: int, ticks: int, step: int, where: str) -> np.ndarray:
     """(N', C, ...) of (S, C, T', ...), `step` ticks each; N' may be one more than the clip needs."""
-    each, rest = divmod(window, tokens.shape[2])
-    if rest or stride % each or (step % each and each % step):
+    each, remainder = divmod(window, tokens.shape[2])
+    if remainder or stride % each or (step % each and each % step):
         raise DataError(f"the {where}: tokens of {window / tokens.shape[2]:g} ticks fit neither stride nor {step}")
     middle = (np.arange(-(-ticks // each)) + 0.5) * each
     best = np.rint((middle - window / 2) / stride).astype(np.int64).clip(0, len(tokens) - 1)
     place = ((middle - best * stride) // each).astype(np.int64).clip(0, tokens.shape[2] - 1)
-    found = np.asarray(tokens)[best, :, place]
+    sequence = np.asarray(tokens)[best, :, place]
     if each < step:
         group = step // each
-        found = np.concatenate([found, np.repeat(found[-1:], -len(found) % group, 0)])
-        return found.reshape(-1, group, *found.shape[1:]).mean(1, dtype=np.float32).astype(np.float16)
-    return np.repeat(found, each // step, 0)
+        sequence = np.concatenate([sequence, np.repeat(sequence[-1:], -len(sequence) % group, 0)])
+        return sequence.reshape(-1, group, *sequence.shape[1:]).mean(1, dtype=np.float32).astype(np.float16)
+    return np.repeat(sequence, each // step, 0)

@@ -19,8 +19,8 @@ from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch, weights_record
 from racctl.skeleton.topology import TOPOLOGIES
 
-JOINTS = len(TOPOLOGIES["blazepose33"].joints)
-LICENCE = "Apache-2.0"
+BLAZEPOSE_JOINTS = len(TOPOLOGIES["blazepose33"].joints)
+BLAZEPOSE_LICENCE = "Apache-2.0"
 
 Landmarks = tuple[np.ndarray, np.ndarray, np.ndarray]  # xyz (M, 33, 3) px, world (M, 33, 3) m, score (M, 33)
 
@@ -51,9 +51,9 @@ class BlazePose:
         for an unknown model."""
         prepare_import()
         model = model_file(model, download=False)
-        own = model == "full" and people == 1 and wheel_has_full()
+        in_wheel = model == "full" and people == 1 and wheel_has_full()
         try:
-            self._backend = _Wheel(outline) if own else _Task(model, people, outline)
+            self._backend = _Wheel(outline) if in_wheel else _Task(model, people, outline)
         except ImportError as error:
             raise DataError(
                 f"mediapipe cannot be imported ({error}); pip install --force-reinstall mediapipe"
@@ -176,8 +176,8 @@ def _missing(model: str) -> str:
 
 def _stack(image: list, world: list, people: int, shape: tuple[int, ...]) -> Landmarks:
     height, width = shape[:2]
-    xyz = np.full((people, JOINTS, 3), np.nan, np.float32)
-    metres, score = xyz.copy(), np.zeros((people, JOINTS), np.float32)
+    xyz = np.full((people, BLAZEPOSE_JOINTS, 3), np.nan, np.float32)
+    metres, score = xyz.copy(), np.zeros((people, BLAZEPOSE_JOINTS), np.float32)
     for m, (marks, points) in enumerate(zip(image, world, strict=True)):
         xyz[m] = [(p.x * width, p.y * height, p.z * width) for p in marks]
         metres[m] = [(p.x, p.y, p.z) for p in points]
@@ -204,6 +204,6 @@ def model_file(model: str, download: bool) -> str:
 def model_record(model: str) -> dict[str, str]:
     """Name, sha256 and licence of the weights, for provenance. model: what `model_file` returned."""
     path = _wheel_model() if model == "full" else Path(model)
-    record = weights_record(path, LICENCE)
+    record = weights_record(path, BLAZEPOSE_LICENCE)
     known = any(bundle.sha256 == record["sha256"] for bundle in BUNDLES.values()) or model == "full"
     return record if known else {**record, "licence": "unknown"}

@@ -37,7 +37,7 @@ SIZES = (8, 8192)  # pixels of a side, least and most
 
 
 @dataclass(frozen=True)
-class Options:
+class MaskOptions:
     """What is asked for. model: a name or a file.  size: "full" or WIDTHxHEIGHT.  person: whose mask, of several.
     hold: missed frames in a row that keep the mask before them.  threshold: probability from which a pixel is the
     person's.  start, stop: seconds.  download: whether the model may be fetched."""
@@ -52,7 +52,7 @@ class Options:
     stride: int = 1
     download: bool = False
 
-    def check(self) -> Options:
+    def check(self) -> MaskOptions:
         """UsageError unless everything is sound and the model is here or may be fetched; returns self."""
         check_part(self.start, self.stop)
         self.pixels  # noqa: B018 (refuses what is no size)
@@ -138,11 +138,11 @@ class PackedMasks:
 
 
 @contextmanager
-def mask_lanes(options: Options, lanes: int, each: int) -> Iterator[list[Workers]]:
+def mask_lanes(options: MaskOptions, lanes: int, each: int) -> Iterator[list[Workers]]:
     """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
     with ExitStack() as stack:
-        made = (mask_workers(options.weights, options.pixels, options.threshold, each) for _ in range(lanes))
-        yield [stack.enter_context(workers) for workers in made]
+        pools = (mask_workers(options.weights, options.pixels, options.threshold, each) for _ in range(lanes))
+        yield [stack.enter_context(workers) for workers in pools]
 
 
 def estimate_mask(source: str | Path, model: str = "blazepose", *, jobs: int = 1, **options: Any) -> Mask:
@@ -151,13 +151,13 @@ def estimate_mask(source: str | Path, model: str = "blazepose", *, jobs: int = 1
     options: those of `Options`, such as size="full". Raises `racctl.errors.RacctlError` with one line that says what is
     wrong.
     """
-    chosen = Options(model, **options).check()
+    chosen = MaskOptions(model, **options).check()
     with mask_lanes(chosen, 1, jobs) as (workers,):
         return mask_source(str(source), workers, options=chosen).unpacked()
 
 
 def mask_source(
-    source: str, workers: Workers, report: Report = silent, *, options: Options, overlay: str = ""
+    source: str, workers: Workers, report: Report = silent, *, options: MaskOptions, overlay: str = ""
 ) -> PackedMasks:
     """Run `masks_of_video` on a path, or "-" for stdin. overlay: an MP4 to write with the mask drawn in."""
     if overlay:
@@ -169,7 +169,7 @@ def mask_source(
         return masks
 
 
-def save_mask(source: str, workers: Workers, report: Report = silent, *, folder: Path, options: Options) -> Meta:
+def save_mask(source: str, workers: Workers, report: Report = silent, *, folder: Path, options: MaskOptions) -> Meta:
     """Write FOLDER/<clip>.mask.npz for one video unless it is there already, made of the same bytes the same way.
 
     Returns its meta document."""
@@ -183,7 +183,7 @@ def save_mask(source: str, workers: Workers, report: Report = silent, *, folder:
 
 
 def masks_of_video(
-    file: IO[bytes], name: str, options: Options, workers: Workers, report: Report = silent
+    file: IO[bytes], name: str, options: MaskOptions, workers: Workers, report: Report = silent
 ) -> PackedMasks:  # fmt: skip
     """One mask for every frame that the options ask for; workers: from `mask_lanes` with the same options.
 
@@ -195,10 +195,10 @@ def masks_of_video(
     part = part_of(file, video, entry["args"], where)
     height, width = options.pixels or (video.height, video.width)
     _refuse_too_large(part.expected, height, width, where)
-    (found,) = workers.run(part.frames, part.expected, video.rotation, report)
+    (estimated,) = workers.run(part.frames, part.expected, video.rotation, report)
     time = np.array([time for _, time in part.clock])
     person = options.person if options.weights.tells_apart else "largest"  # the only one
-    parcels, held = hold(list(follow(found, time, person)), options.hold)
+    parcels, held = hold(list(follow(estimated, time, person)), options.hold)
     filled = np.array([unpack(parcel).mean() if parcel[0][0] else 0.0 for parcel in parcels])
     if not filled.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
@@ -230,7 +230,7 @@ def _refuse_too_large(frames: int, height: int, width: int, where: str) -> None:
         )
 
 
-def follow(found: np.ndarray, time: np.ndarray, person: str) -> Iterator[Parcel]:
+def follow(parcels: np.ndarray, time: np.ndarray, person: str) -> Iterator[Parcel]:
     """Of each frame's people (T,) of parcels (K, H, W), at `time` (T,) seconds, the one asked for, as (1, H, W), or
     nobody, (0, H, W).
 
@@ -239,7 +239,7 @@ def follow(found: np.ndarray, time: np.ndarray, person: str) -> Iterator[Parcel]
     LOST seconds.
     """
     last, seen = None, -np.inf
-    for parcel, now in zip(found, time, strict=True):
+    for parcel, now in zip(parcels, time, strict=True):
         masks = unpack(parcel)
         if person == "tracked":
             last = last if now - seen <= LOST else None
@@ -275,12 +275,12 @@ def _overlapping(masks: np.ndarray, last: np.ndarray) -> int | None:
 
 def hold(parcels: list[Parcel], most: int) -> tuple[list[Parcel], int]:
     """Give up to `most` frames in a row without anybody the mask before them. Returns how many got one, too."""
-    kept, missed, held = [], 0, 0
+    filled, missed, held = [], 0, 0
     for parcel in parcels:
         missed = 0 if parcel[0][0] else missed + 1
-        if 0 < missed <= most and kept and kept[-1][0][0]:
-            kept.append(kept[-1])
+        if 0 < missed <= most and filled and filled[-1][0][0]:
+            filled.append(filled[-1])
             held += 1
         else:
-            kept.append(parcel)
-    return kept, held
+            filled.append(parcel)
+    return filled, held

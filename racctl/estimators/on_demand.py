@@ -13,7 +13,7 @@ import numpy as np
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.blazepose import model_file
-from racctl.estimators.mask import Options as MaskOptions
+from racctl.estimators.mask import MaskOptions as MaskOptions
 from racctl.estimators.mask import PackedMasks, mask_lanes, masks_of_video
 from racctl.estimators.pose import pose_lanes, pose_of_video, pose_step
 from racctl.estimators.workers import Workers

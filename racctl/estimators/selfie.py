@@ -19,7 +19,7 @@ from racctl.estimators.blazepose import BlazePose, prepare_import
 SMALL = 112  # pixels of the short side on which people are told apart
 BRIDGED = 3  # pixels there: gaps up to twice as wide are a limb cut by a bar or a strap, not another person
 SPECK = 0.02  # of the largest piece; smaller ones are nobody
-MOST = 8  # people in a picture
+MAX_SELFIE_PEOPLE = 8  # people in a picture
 
 
 class BlazePoseOutline:
@@ -35,10 +35,10 @@ class BlazePoseOutline:
     def __call__(self, rgb: np.ndarray, time: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """rgb: (H, W, 3) uint8, upright. time: seconds, ascending. rows: (h,), columns: (w,) which pixels are asked
         for. Returns (K, h, w) bool, one mask for each person, K = 0 or 1."""
-        found = self._pose.probability(rgb, time)
-        if found is None:
+        probability = self._pose.probability(rgb, time)
+        if probability is None:
             return np.zeros((0, len(rows), len(columns)), bool)
-        return (found[np.ix_(rows, columns)] > self._threshold)[None]
+        return (probability[np.ix_(rows, columns)] > self._threshold)[None]
 
 
 class Selfie:
@@ -58,8 +58,8 @@ class Selfie:
 
     def __call__(self, rgb: np.ndarray, _time: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """As `BlazePoseOutline`, with several people."""
-        found = self._segmenter.process(rgb).segmentation_mask
-        return apart(found[np.ix_(rows, columns)] > self._threshold)
+        probability = self._segmenter.process(rgb).segmentation_mask
+        return apart(probability[np.ix_(rows, columns)] > self._threshold)
 
 
 def apart(mask: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def apart(mask: np.ndarray) -> np.ndarray:
     grown = ndimage.binary_dilation(small, iterations=BRIDGED) if small.any() else small
     pieces, count = ndimage.label(grown, np.ones((3, 3)))
     sizes = np.bincount((pieces * small).ravel(), minlength=count + 1)[1:]
-    order = [k + 1 for k in np.argsort(-sizes, kind="stable")[:MOST] if sizes[k] > SPECK * sizes.max()]
+    order = [k + 1 for k in np.argsort(-sizes, kind="stable")[:MAX_SELFIE_PEOPLE] if sizes[k] > SPECK * sizes.max()]
     places = pieces.repeat(step, 0).repeat(step, 1)[: mask.shape[0], : mask.shape[1]]
     return np.array([mask & (places == k) for k in order], bool).reshape(-1, *mask.shape)
 

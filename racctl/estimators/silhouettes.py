@@ -19,7 +19,7 @@ from racctl.estimators import blazepose, selfie, yolo
 from racctl.estimators.download import fetch, weights_record
 from racctl.estimators.workers import WARM_UP, Workers
 
-KINDS = {"blazepose": "full", "blazepose-lite": "lite", "blazepose-heavy": "heavy"}
+MASK_MODEL_KINDS = {"blazepose": "full", "blazepose-lite": "lite", "blazepose-heavy": "heavy"}
 
 Size = tuple[int, int]  # height, width
 Parcel = tuple[tuple[int, ...], bytes]  # shape (K, H, W); its bits along W, deflated
@@ -42,17 +42,17 @@ class MaskModel:
         if self.kind == "blazepose":
             return blazepose.model_record(self.file)
         if self.kind == "selfie":
-            return weights_record(Path(self.file), blazepose.LICENCE)
+            return weights_record(Path(self.file), blazepose.BLAZEPOSE_LICENCE)
         # YOLO weights are Ultralytics' or were trained with its code, which its licence takes to be derived work.
-        return weights_record(Path(self.file), yolo.LICENCE)
+        return weights_record(Path(self.file), yolo.YOLO_LICENCE)
 
 
 def mask_model(name: str, download: bool) -> MaskModel:
     """The model called `name`, or the file of that path; fetched if need be and `download`.
 
     Raises UsageError when the model is unknown, or neither here nor allowed to be fetched."""
-    if name in KINDS:
-        return MaskModel("blazepose", blazepose.model_file(KINDS[name], download))
+    if name in MASK_MODEL_KINDS:
+        return MaskModel("blazepose", blazepose.model_file(MASK_MODEL_KINDS[name], download))
     if name == "selfie":
         return MaskModel("selfie", str(selfie.selfie_file()))
     if name in yolo.WEIGHTS:
@@ -62,7 +62,7 @@ def mask_model(name: str, download: bool) -> MaskModel:
         return MaskModel("ultralytics", str(bundle.cached if bundle.is_cached else fetch(bundle)))
     kind = _kind_of_file(Path(name))
     if kind is None:
-        known = ", ".join([*KINDS, "selfie", *yolo.WEIGHTS])
+        known = ", ".join([*MASK_MODEL_KINDS, "selfie", *yolo.WEIGHTS])
         raise UsageError(f"no such mask model '{name}'; expected {known}, or a .task, .tflite, .onnx or .pt file")
     return MaskModel(kind, name)
 
@@ -110,9 +110,9 @@ class Silhouettes:
         return (cell,)
 
 
-def nearest(length: int, wanted: int) -> np.ndarray:
+def nearest(length: int, size: int) -> np.ndarray:
     """(wanted,) of `length` pixels, those whose middle is nearest to the middle of each new one."""
-    return ((np.arange(wanted) + 0.5) * length / wanted).astype(int)
+    return ((np.arange(size) + 0.5) * length / size).astype(int)
 
 
 def pack(masks: np.ndarray) -> Parcel:

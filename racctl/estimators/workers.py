@@ -29,7 +29,7 @@ from racctl.progress import Report, silent
 from racctl.video.decode import Frame, upright
 
 WARM_UP = 8  # frames that the tracker sees before those of its chunk, to have settled on the person
-CHUNK = 120  # frames, about
+CHUNK_FRAMES = 120  # frames, about
 LONG_SIDE = 1280  # pixels; larger frames are reduced to this before they are estimated on
 RING_BYTES = 1 << 30  # of frames in flight, over all workers
 
@@ -39,7 +39,9 @@ Build = Callable[[], Callable[[np.ndarray, float], tuple[np.ndarray, ...]]]
 def cuts(total: int) -> list[int]:
     """First frames of the chunks of a clip of `total` frames: one, two, or a multiple of four about CHUNK long, so that
     the usual numbers of cores share them evenly."""
-    count = 1 if total < CHUNK else 2 if total < 3 * CHUNK else 4 * max(1, round(total / (4 * CHUNK)))
+    count = (
+        1 if total < CHUNK_FRAMES else 2 if total < 3 * CHUNK_FRAMES else 4 * max(1, round(total / (4 * CHUNK_FRAMES)))
+    )
     return [total * c // count for c in range(count)]
 
 
@@ -84,11 +86,11 @@ class Workers:
         finally:
             run.release()
 
-    def links(self, wanted: int) -> list[_Link]:
+    def links(self, count: int) -> list[_Link]:
         """The first `wanted` workers, started when first asked for."""
-        while len(self._links) < min(wanted, self._count):
+        while len(self._links) < min(count, self._count):
             self._links.append(_Link(self._build))
-        return self._links[:wanted]
+        return self._links[:count]
 
 
 class _Link:

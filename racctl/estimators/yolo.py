@@ -16,10 +16,10 @@ from PIL import Image
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, cache_folder
 
-LICENCE = "AGPL-3.0"
+YOLO_LICENCE = "AGPL-3.0"
 CONFIDENCE = 0.25  # from which a detection is one; Ultralytics' default
 OVERLAP = 0.7  # IoU of two boxes from which they are the same person; Ultralytics' default
-MOST = 8  # people in a picture
+MAX_YOLO_PEOPLE = 8  # people in a picture
 PERSON = 0  # COCO's first class
 COEFFICIENTS = 32
 GREY = 114  # what a picture is padded with
@@ -70,22 +70,22 @@ class LiteYolo:
         """rgb: (H, W, 3) uint8, upright. rows: (h,), columns: (w,) which pixels are asked for. Returns (K, h, w) bool,
         one mask for each person, the surest first."""
         image, scale, top, left = letterbox(rgb, self._side)
-        found, prototypes = self._run(image)
-        boxes, weights = people(found, self._side)
+        detections, prototypes = self._run(image)
+        boxes, weights = people(detections, self._side)
         y, x = (rows + 0.5) * scale + top, (columns + 0.5) * scale + left  # in pixels of the model's input
         return outlines(boxes, weights, prototypes, self._side, y, x, self._threshold)
 
     def _run(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(A, 4 + classes + 32) anchors and (32, h, w) prototypes."""
-        given = image.transpose(2, 0, 1)[None] if self._first else image[None]
-        self._net.set_tensor(self._in["index"], _quantised(given / np.float32(255), self._in))
+        batch = image.transpose(2, 0, 1)[None] if self._first else image[None]
+        self._net.set_tensor(self._in["index"], _quantised(batch / np.float32(255), self._in))
         self._net.invoke()
-        found, prototypes = (
+        detections, prototypes = (
             _plain(self._net.get_tensor(out["index"]), out)[0] for out in (self._boxes, self._prototypes)
         )
-        if found.shape[0] < found.shape[1]:
-            found = found.T
-        return found, prototypes if prototypes.shape[0] == COEFFICIENTS else prototypes.transpose(2, 0, 1)
+        if detections.shape[0] < detections.shape[1]:
+            detections = detections.T
+        return detections, prototypes if prototypes.shape[0] == COEFFICIENTS else prototypes.transpose(2, 0, 1)
 
 
 def _quantised(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
@@ -114,20 +114,20 @@ def letterbox(rgb: np.ndarray, side: tuple[int, int]) -> tuple[np.ndarray, float
     return padded, scale, top, left
 
 
-def people(found: np.ndarray, side: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def people(detections: np.ndarray, side: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The people among anchors (A, 4 + classes + 32): boxes (K, 4) x0, y0, x1, y1 in pixels of the model's input, and
     mask coefficients (K, 32), the surest first. An anchor whose box overlaps that of a surer one is dropped."""
-    score = found[:, 4 + PERSON]
-    sure = np.flatnonzero((score > CONFIDENCE) & (score >= found[:, 4:-COEFFICIENTS].max(1)))
+    score = detections[:, 4 + PERSON]
+    sure = np.flatnonzero((score > CONFIDENCE) & (score >= detections[:, 4:-COEFFICIENTS].max(1)))
     sure = sure[np.argsort(-score[sure], kind="stable")][:300]
-    centre, size = found[sure, :2], found[sure, 2:4]
+    centre, size = detections[sure, :2], detections[sure, 2:4]
     if len(sure) and size.max() <= 2:  # some exports give shares of the picture
         centre, size = centre * side[::-1], size * side[::-1]
-    boxes, kept = np.concatenate([centre - size / 2, centre + size / 2], 1), []
+    boxes, best = np.concatenate([centre - size / 2, centre + size / 2], 1), []
     for k in range(len(sure)):
-        if len(kept) < MOST and all(_iou(boxes[k], boxes[other]) < OVERLAP for other in kept):
-            kept.append(k)
-    return boxes[kept], found[sure[kept], -COEFFICIENTS:]
+        if len(best) < MAX_YOLO_PEOPLE and all(_iou(boxes[k], boxes[rival]) < OVERLAP for rival in best):
+            best.append(k)
+    return boxes[best], detections[sure[best], -COEFFICIENTS:]
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -175,15 +175,15 @@ class Ultralytics:
     def __call__(self, rgb: np.ndarray, _time: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """As `LiteYolo`."""
         try:
-            (found,) = self._model.predict(
+            (detections,) = self._model.predict(
                 np.ascontiguousarray(rgb[..., ::-1]), classes=[self._person], conf=CONFIDENCE, iou=OVERLAP,
-                max_det=MOST, retina_masks=True, verbose=False, save=False, device="cpu",
+                max_det=MAX_YOLO_PEOPLE, retina_masks=True, verbose=False, save=False, device="cpu",
             )  # fmt: skip
         except (RuntimeError, ImportError) as error:
             raise _told(error, "ultralytics failed") from None
-        if found.masks is None:
+        if detections.masks is None:
             return np.zeros((0, len(rows), len(columns)), bool)
-        return found.masks.data.cpu().numpy()[:, rows][:, :, columns] > 0
+        return detections.masks.data.cpu().numpy()[:, rows][:, :, columns] > 0
 
 
 def _ultralytics(path: str) -> Any:

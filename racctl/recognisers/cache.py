@@ -82,14 +82,14 @@ def store(
     is no clip's fault, and always a DiskFullError.
     """
     make_folder(folder)
-    kept: dict[str, StoredClip] = {}
+    stored: dict[str, StoredClip] = {}
     with ThreadPoolExecutor(threads) as pool:
         futures = {pool.submit(_stored, clip, folder, look): clip for clip in clips}
         try:
             for done, future in enumerate(as_completed(futures), 1):
                 clip = futures[future]
                 try:
-                    kept[clip.clip] = future.result()
+                    stored[clip.clip] = future.result()
                 except RacctlError as error:
                     if skipped is None or isinstance(error, DiskFullError):
                         raise
@@ -98,21 +98,21 @@ def store(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [kept[clip.clip] for clip in clips if clip.clip in kept]
+    return [stored[clip.clip] for clip in clips if clip.clip in stored]
 
 
 def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
     base = folder / f"{clip.clip}.{_key(clip, look)}"
-    pictures, rest = base.with_name(base.name + ".npy"), base.with_name(base.name + ".npz")
-    if not (pictures.is_file() and rest.is_file()):
+    pictures, arrays_file = base.with_name(base.name + ".npy"), base.with_name(base.name + ".npz")
+    if not (pictures.is_file() and arrays_file.is_file()):
         streams = _read(clip, look)
         arrays = {"frame": streams.frame, "time": streams.time, "end": np.array([streams.stop, streams.stop_s])}
         arrays |= {} if streams.joints is None else {"joints": streams.joints}
         write_file(pictures, lambda file: np.save(file, streams.packed, allow_pickle=False))
-        write_file(rest, lambda file: write_arrays(file, arrays))
+        write_file(arrays_file, lambda file: write_arrays(file, arrays))
     try:
         packed = Rows(pictures) if look.needs_picture else np.load(pictures, allow_pickle=False)
-        with np.load(rest, allow_pickle=False) as rows:
+        with np.load(arrays_file, allow_pickle=False) as rows:
             frame, time, end, joints = rows["frame"], rows["time"], rows["end"], rows.get("joints")
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"'{base}' is a damaged cache file ({str(error).lower()}); delete it") from None

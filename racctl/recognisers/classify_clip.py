@@ -43,7 +43,7 @@ CROP_MASK_SIZE = 256  # pixels of the masks that the person is cut out by
 
 
 @dataclass(frozen=True)
-class Options:
+class ClassifyOptions:
     """How to classify.
 
     unit: rows for each "segment", "window" or "clip".
@@ -59,7 +59,7 @@ class Options:
     pose: str = ""
     keep_pictures: bool = False
 
-    def check(self) -> Options:
+    def check(self) -> ClassifyOptions:
         """Raise UsageError for a value that is not valid; return self."""
         self.span.check()
         if not 0 <= self.smooth < 3600:
@@ -111,7 +111,7 @@ def classify(
     unit: rows for each "segment", "window" or "clip"; the other arguments are the command's options.
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    options = Options(unit, smooth, Span(start, stop), str(video), str(pose)).check()
+    options = ClassifyOptions(unit, smooth, Span(start, stop), str(video), str(pose)).check()
     recogniser = Recogniser(model, pick_device(device))
     with Estimators(estimates(recogniser.look, mask_model, download), jobs) as estimators:
         clip = classify_source(str(source), estimators, recogniser=recogniser, options=options)
@@ -119,7 +119,7 @@ def classify(
 
 
 def classify_source(
-    source: str, estimators: Estimators, report: Report = silent, *, recogniser: Recogniser, options: Options
+    source: str, estimators: Estimators, report: Report = silent, *, recogniser: Recogniser, options: ClassifyOptions
 ) -> Classification:
     """Classify a video, a racctl.mask/1 with its video or, where the model looks at joints alone, a racctl.pose/1.
 
@@ -130,7 +130,7 @@ def classify_source(
 
 
 def _open(
-    source: str, recogniser: Recogniser, options: Options, estimators: Estimators, report: Report
+    source: str, recogniser: Recogniser, options: ClassifyOptions, estimators: Estimators, report: Report
 ) -> AbstractContextManager[Clip]:
     return open_clip(
         source,
@@ -143,7 +143,7 @@ def _open(
     )
 
 
-def classify_clip(clip: Clip, recogniser: Recogniser, options: Options) -> Classification:
+def classify_clip(clip: Clip, recogniser: Recogniser, options: ClassifyOptions) -> Classification:
     """Classify an open clip."""
     if clip.kind == "pose" and clip.video_name:
         raise UsageError("'--video' names the clip of a mask, and the input is a pose; leave it out")
@@ -161,7 +161,7 @@ def classify_clip(clip: Clip, recogniser: Recogniser, options: Options) -> Class
     return Classification(clip.name, recogniser.look, probs, rows, streams, recogniser.classes, meta)
 
 
-def classify_step(recogniser: Recogniser, options: Options, split: str = "") -> Meta:
+def classify_step(recogniser: Recogniser, options: ClassifyOptions, split: str = "") -> Meta:
     """Return the provenance entry of labels made with these options. split: of a data set."""
     entry = step(
         "classify",
@@ -178,7 +178,7 @@ def classify_step(recogniser: Recogniser, options: Options, split: str = "") -> 
 
 
 def classify_set(
-    labelled: LabelledSet, recogniser: Recogniser, options: Options, threads: int, report: Report = silent
+    labelled: LabelledSet, recogniser: Recogniser, options: ClassifyOptions, threads: int, report: Report = silent
 ) -> tuple[list[Classification], list[tuple[str, str]]]:
     """Classify a data set's clips with the masks and poses that it has; nothing is estimated.
 
@@ -224,7 +224,7 @@ def _check_pose(pose: Pose, recogniser: Recogniser) -> None:
         refuse_scaled(pose)
 
 
-def labels_table(clips: list[Classification], options: Options) -> pa.Table:
+def labels_table(clips: list[Classification], options: ClassifyOptions) -> pa.Table:
     """racctl.labels/1 of these clips: segments, windows or one row each, as the options say."""
     rows = [row for clip in clips for row in ROWS[options.unit](clip, options)]
     metas = {clip.clip: {"steps": clip.meta["steps"]} for clip in clips}
@@ -244,7 +244,7 @@ def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndar
     }  # fmt: skip
 
 
-def _segments(clip: Classification, options: Options) -> list[dict[str, Any]]:
+def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
     smooth = smoothed(clip.probs, round(options.smooth * clip.look.rate / clip.look.stride))
     middle = clip.rows[:, clip.rows.shape[1] // 2]
     spans = segments(clip.probs, smooth, middle, len(clip.streams.frame))
@@ -255,14 +255,14 @@ def _segments(clip: Classification, options: Options) -> list[dict[str, Any]]:
     return [row for row in rows if row["stop"] > row["start"]]
 
 
-def _windows(clip: Classification, options: Options) -> list[dict[str, Any]]:  # noqa: ARG001
+def _windows(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:  # noqa: ARG001
     return [
         _row(clip, int(rows[0]), int(rows[-1]) + 1, int(probs.argmax()), probs)
         for rows, probs in zip(clip.rows, clip.probs, strict=True)
     ]
 
 
-def _whole(clip: Classification, options: Options) -> list[dict[str, Any]]:  # noqa: ARG001
+def _whole(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:  # noqa: ARG001
     null = clip.classes.index(BACKGROUND) if BACKGROUND in clip.classes else None
     return [_row(clip, 0, len(clip.streams.frame), *clip_label(clip.probs, null))]
 
@@ -277,7 +277,7 @@ def save_labels(
     *,
     folder: Path,
     recogniser: Recogniser,
-    options: Options,
+    options: ClassifyOptions,
 ) -> None:
     """Write FOLDER/<clip>.labels.parquet unless it is there already, made of the same bytes the same way."""
     target = folder / f"{clip_name(source)}.labels.parquet"
@@ -287,7 +287,7 @@ def save_labels(
             write_file(target, lambda out: write_table(out, labels))
 
 
-def _is_classified(target: Path, clip: Clip, recogniser: Recogniser, options: Options) -> bool:
+def _is_classified(target: Path, clip: Clip, recogniser: Recogniser, options: ClassifyOptions) -> bool:
     """Whether `target` holds the labels of these very bytes, by these options and weights; never of stdin."""
     recorded = recorded_meta(target)
     if clip.source == "-" or not recorded:

@@ -18,7 +18,7 @@ from racctl.models.mcat import MCAT
 from racctl.recognisers.classify_clip import Classification
 from racctl.recognisers.recogniser import Recogniser
 
-SHOWN = 8  # frames of a window in a picture
+MAX_FRAMES_SHOWN = 8  # frames of a window in a picture
 
 
 def check_explain(recogniser: Recogniser, folder: str) -> None:
@@ -72,12 +72,12 @@ class _Logits(nn.Module):
 def last_convolutions(model: nn.Module) -> dict[str, nn.Module]:
     """Name of the stream -> the last convolution of its frame encoder; of two that see the same, the first."""
     names = {"raw": ("picture", "picture"), "mask": ("mask", "mask")}.get(model.config.input, ("picture", "mask"))
-    found = {}
+    layers = {}
     for attribute, shown in zip(("tokens", "prior"), names, strict=True):
         part = getattr(model, attribute, None)
-        if part is not None and shown not in found:
-            found[shown] = [layer for layer in part.encoder if isinstance(layer, nn.Conv2d)][-1]
-    return found
+        if part is not None and shown not in layers:
+            layers[shown] = [layer for layer in part.encoder if isinstance(layer, nn.Conv2d)][-1]
+    return layers
 
 
 def heat(cam: Tensor, shape: tuple[int, ...]) -> np.ndarray:
@@ -105,16 +105,16 @@ def attention(model: nn.Module, gray: Tensor, mask: Tensor, joints: Tensor | Non
 def _frames(gray: Tensor, mask: Tensor, maps: dict[str, np.ndarray], title: str):
     from matplotlib.figure import Figure
 
-    ticks = np.linspace(0, gray.shape[1] - 1, min(SHOWN, gray.shape[1])).round().astype(int)
+    ticks = np.linspace(0, gray.shape[1] - 1, min(MAX_FRAMES_SHOWN, gray.shape[1])).round().astype(int)
     pictures = {"picture": gray[0].cpu().numpy(), "mask": mask[0].cpu().numpy()}
     figure = Figure(figsize=(1.6 * len(ticks), 1.7 * (1 + len(maps)) + 0.4), layout="constrained")
     axes = figure.subplots(1 + len(maps), len(ticks), squeeze=False)
     for column, t in enumerate(ticks):
         axes[0, column].imshow(pictures["picture"][t], cmap="gray", vmin=0, vmax=1)
         axes[0, column].set_title(f"t = {t}", fontsize=8)
-        for row, (name, found) in enumerate(maps.items(), 1):
+        for row, (name, heat_map) in enumerate(maps.items(), 1):
             axes[row, column].imshow(pictures[name][t], cmap="gray", vmin=0, vmax=1)
-            axes[row, column].imshow(found[t], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
+            axes[row, column].imshow(heat_map[t], cmap="inferno", alpha=0.55, vmin=0, vmax=1)
     for row, name in enumerate(["clip", *(f"Grad-CAM, {name}" for name in maps)]):
         axes[row, 0].set_ylabel(name, fontsize=8)
     for axis in axes.flat:

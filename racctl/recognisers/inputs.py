@@ -85,7 +85,7 @@ class Look:
     def files(self) -> list[str]:
         """Of "video", "mask", "pose", what it is made from."""
         needed = {"video": self.needs_picture, "mask": self.needs_mask, "pose": bool(self.topology)}
-        return [name for name, wanted in needed.items() if wanted]
+        return [name for name, is_needed in needed.items() if is_needed]
 
 
 @dataclass
@@ -145,14 +145,14 @@ def gather_joints(
 ) -> Streams:  # fmt: skip
     """The streams of a model of joints alone, on the pose's own clock; DataError when no frame is in the part."""
     begin, end = -np.inf if start is None else start, np.inf if stop is None else stop
-    kept = np.flatnonzero((pose.time >= begin) & (pose.time < end))
-    if not len(kept):
+    inside = np.flatnonzero((pose.time >= begin) & (pose.time < end))
+    if not len(inside):
         raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
-    rows = kept[resampled(pose.time[kept], look.rate)]
+    rows = inside[resampled(pose.time[inside], look.rate)]
     joints = joint_tokens(remap(pose, look.topology), look.smooth)[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
-    stop = int(pose.frame[kept[-1]]) + frame_step(pose.frame)
-    stop_s = float(pose.time[kept[-1]]) + frame_duration(pose.time, 1 / look.rate)
+    stop = int(pose.frame[inside[-1]]) + frame_step(pose.frame)
+    stop_s = float(pose.time[inside[-1]]) + frame_duration(pose.time, 1 / look.rate)
     return Streams(packed, joints, pose.frame[rows], pose.time[rows], stop, stop_s)
 
 

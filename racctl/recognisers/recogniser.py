@@ -14,7 +14,7 @@ from racctl.recognisers.inputs import Look, Streams
 from racctl.weights import embedded, names
 from racctl.weights.load import load_trained
 
-CHUNK = 64  # windows in a batch
+WINDOWS_AT_ONCE = 64  # windows in a batch
 
 
 class Recogniser:
@@ -29,7 +29,7 @@ class Recogniser:
             raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
         self.model, meta, self.record = load_trained(path, RECOGNISER_MODELS)
         self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
-        if len(self.classes) != self.model.config.classes or not all(isinstance(one, str) for one in self.classes):
+        if len(self.classes) != self.model.config.classes or not all(isinstance(name, str) for name in self.classes):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
         augmentation = meta.get("training", {}).get("augmentation", {})
         self.knows_scaled = bool(augmentation.get("minmax"))
@@ -40,10 +40,10 @@ class Recogniser:
         """(S, K) float32 of every window, and the windows' ticks (S, T)."""
         windows = self.look.windows
         rows = windows.rows(windows.starts(len(streams.packed)), len(streams.packed))
-        found = []
-        for chosen in np.array_split(rows, -(-len(rows) // CHUNK)):
-            found.append(self.model(*self.inputs(streams, chosen)).float().softmax(-1).cpu().numpy())
-        return np.concatenate(found), rows
+        batches = []
+        for chosen in np.array_split(rows, -(-len(rows) // WINDOWS_AT_ONCE)):
+            batches.append(self.model(*self.inputs(streams, chosen)).float().softmax(-1).cpu().numpy())
+        return np.concatenate(batches), rows
 
     def inputs(self, streams: Streams, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """What the model is called with for windows of these ticks (S, T)."""

@@ -37,12 +37,12 @@ def segments(probs: np.ndarray, smooth: np.ndarray, middle: np.ndarray, end: int
     """
     label = smooth.argmax(1)
     edges = [0, *(np.flatnonzero(np.diff(label)) + 1), len(label)]
-    found = []
+    spans = []
     for first, last in itertools.pairwise(edges):
         start = 0 if first == 0 else (middle[first - 1] + middle[first] + 1) // 2
         stop = end if last == len(label) else (middle[last - 1] + middle[last] + 1) // 2
-        found.append(Segment(int(start), int(stop), int(label[first]), probs[first:last].mean(0)))
-    return found
+        spans.append(Segment(int(start), int(stop), int(label[first]), probs[first:last].mean(0)))
+    return spans
 
 
 def clip_label(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:

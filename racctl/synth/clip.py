@@ -101,7 +101,7 @@ def render_clip(plan: Plan, name: str, seconds: float | None = None) -> SynthCli
             fronts.append(shot.front)
             owners.append(shot.by)
     stamps = np.round(played.timeline.time[recorded] * TICKS).astype(np.int64)
-    video = encode(frames, stamps, plan.picture.fps, plan.picture.crf)
+    video = encode_video(frames, stamps, plan.picture.fps, plan.picture.crf)
     score = visibility(played.pixels[recorded], np.stack(fronts), np.stack(owners), played.view.size)
     source = {"name": f"{name}.mp4", "sha256": hashlib.sha256(video).hexdigest()}
     pose = truth(plan, played, recorded, stamps / TICKS, score, name, source)
@@ -221,7 +221,7 @@ def rows(moves: Timeline, time: np.ndarray) -> list[RepetitionRow]:
     return repetitions
 
 
-def encode(frames: list[np.ndarray], stamps: np.ndarray, fps: float, crf: int) -> bytes:
+def encode_video(frames: list[np.ndarray], stamps: np.ndarray, fps: float, crf: int) -> bytes:
     """Encode frames as H.264 in MP4.
 
     frames: (H, W, 3) uint8 each, even sides.

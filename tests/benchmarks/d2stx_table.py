@@ -26,7 +26,7 @@ from d2stx_cost import gigaflops
 from racctl.contracts import Features, Pose
 from racctl.counters.count_clip import count as count_pose
 from racctl.counters.reader import DensityReader
-from racctl.encoders.base import Options as EncodeOptions
+from racctl.encoders.base import EncodeOptions as EncodeOptions
 from racctl.encoders.encode_clip import encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.estimators.open_clip import open_pose

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from racctl.encoders.base import Options
-from racctl.encoders.encode_clip import Reading, _prepare, encode_clip
+from racctl.encoders.base import EncodeOptions
+from racctl.encoders.encode_clip import ClipReading, _prepare, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.silhouette import SILHOUETTE
 from racctl.estimators.on_demand import Estimates, Estimators
@@ -28,9 +28,9 @@ from racctl.video.losses import Losses
 from racctl.video.span import Span
 
 
-def plain(clip: Clip, encoders: Encoders, options: Options) -> np.ndarray:
+def plain(clip: Clip, encoders: Encoders, options: EncodeOptions) -> np.ndarray:
     """(S, C, T', h, w) float16."""
-    reading = Reading(clip, encoders, options).check()
+    reading = ClipReading(clip, encoders, options).check()
     prepare = _prepare(reading, encoders.video)
     shown = [prepare(frame) for frame in reading.frames()]
     offsets = np.linspace(0, options.window, encoders.video.frames + 1)[:-1].astype(int)
@@ -44,7 +44,7 @@ def plain(clip: Clip, encoders: Encoders, options: Options) -> np.ndarray:
 
 
 def measured(path: Path, name: str, seconds: float, compiled: bool) -> None:
-    options = Options(encoder=name, pose_encoder="none", random=True, rate=0.0, compiled=compiled)
+    options = EncodeOptions(encoder=name, pose_encoder="none", random=True, rate=0.0, compiled=compiled)
     encoders = load_encoders(options, torch.device("cpu"))
     with Estimators(Estimates(256)) as lane, open_clip(str(path), span=Span(stop=seconds), estimators=lane) as clip:
         if name == SILHOUETTE:

@@ -20,7 +20,7 @@ import numpy as np
 
 from racctl.cli.batch import cores
 from racctl.contracts import Mask
-from racctl.estimators.mask import Options, mask_lanes, mask_source
+from racctl.estimators.mask import MaskOptions, mask_lanes, mask_source
 from racctl.io.npz import read_mask
 
 CLASSES = (
@@ -52,7 +52,7 @@ def overlap(mask: Mask, other: Mask) -> np.ndarray:
 
 
 def against_truth(model: str, clips: list[Path], jobs: int) -> None:
-    options, each, filled, true, frames, took = Options(model, size="full").check(), {}, [], [], 0, 0.0
+    options, each, filled, true, frames, took = MaskOptions(model, size="full").check(), {}, [], [], 0, 0.0
     with mask_lanes(options, 1, jobs) as (workers,):
         mask_source(str(clips[0]), workers, options=options)  # starts the processes
         for clip in clips:
@@ -78,7 +78,7 @@ def against_truth(model: str, clips: list[Path], jobs: int) -> None:
 
 def on_real(models: list[str], clips: list[Path], jobs: int) -> None:
     print(f"{'clip':28}" + "".join(f"{Path(model).name[:24]:>32}" for model in models))
-    runs = [Options(model).check() for model in models]
+    runs = [MaskOptions(model).check() for model in models]
     figures: dict[str, list[np.ndarray]] = {model: [] for model in models}
     for clip in clips:
         line, first = f"{clip.stem:28}", None
