@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from racctl import contracts
 from racctl.cli import docs
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,14 @@ TOOLS = docs.tools()
 @pytest.mark.parametrize("name", PAGES)
 def test_what_is_committed_is_what_the_generator_writes(name):
     assert (ROOT / name).read_text() == PAGES[name], f"{name} is stale; run 'make docs'"
+
+
+def test_the_manual_of_formats_names_every_schema_and_all_that_is_in_it():
+    page = (ROOT / "man" / "racctl-formats.5").read_text()
+    entries = dict(re.findall(r"^\.B (racctl\.\w+/1)\n(.*?)(?=^\.TP|^\.SH)", page, re.MULTILINE | re.DOTALL))
+    for schema, members in {**contracts.ARRAYS, **contracts.TABLES, "racctl.model/1": {}}.items():
+        missing = [name for name in members if not re.search(rf"\b{name}\b", entries[schema])]
+        assert not missing, f"{schema}: {missing}"
 
 
 def test_no_page_is_left_over():
