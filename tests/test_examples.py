@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import racctl
+from PIL import Image
 from poses import standing_body, swinging_pose
 
 from racctl.cli import docs
@@ -296,6 +298,19 @@ def test_every_block_of_a_page_is_of_a_kind_that_is_run(page):
     fences = re.findall(r"^ *```\w+$", page.read_text(), re.MULTILINE)
     assert len(fences) == len(blocks_of(page)), "a fence without a language, or with another indent at its end"
     assert {block.language for block in blocks_of(page)} <= {"sh", "python", "console", "toml"}
+
+
+def test_the_script_of_the_pictures_draws_counts_and_writes_both(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    monkeypatch.setattr(pictures, "DRAWING", f"--clips 1 {DRAWN} --seed 5")
+    monkeypatch.setattr(pictures, "REPETITION", 1)
+    monkeypatch.setattr(sys, "argv", ["pictures.py", str(tmp_path)])
+    pictures.main()
+    with Image.open(tmp_path / "overlay.png") as picture:
+        assert picture.size == (160, 160)
+    assert "squats" in (tmp_path / "plot.svg").read_text()
 
 
 def test_the_readme_is_short():
