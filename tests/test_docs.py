@@ -98,6 +98,11 @@ def test_the_readme_names_every_tool():
         assert re.search(rf"`racctl {tool.name}\b", readme), tool.name
 
 
+def test_the_command_of_the_readme_that_runs_the_tests_is_what_ci_runs():
+    (command,) = re.findall(r"^python3 -m venv .*pytest -q$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
 @pytest.mark.parametrize("words", [["--help"], *([tool.name, "--help"] for tool in TOOLS)], ids=" ".join)
 def test_help_shows_what_the_manual_shows_and_no_types(words, capsys):
     from racctl.cli.app import run

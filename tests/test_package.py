@@ -19,7 +19,7 @@ import pytest
 import racctl
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("racctl", "tools", "tests", "man", "completions", "docs")
+FOLDERS = ("racctl", "tools", "tests", "man", "completions", "docs", ".ci")
 DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE")
 FILES = (*DOCUMENTS, "pyproject.toml", "MANIFEST.in", "Makefile")
 CLUTTER = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info")
