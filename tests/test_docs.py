@@ -25,7 +25,7 @@ def test_what_is_committed_is_what_the_generator_writes(name):
 def test_the_manual_of_formats_names_every_schema_and_all_that_is_in_it():
     page = (ROOT / "man" / "racctl-formats.5").read_text()
     entries = dict(re.findall(r"^\.B (racctl\.\w+/1)\n(.*?)(?=^\.TP|^\.SH)", page, re.MULTILINE | re.DOTALL))
-    for schema, members in {**contracts.ARRAYS, **contracts.TABLES, "racctl.model/1": {}}.items():
+    for schema, members in {**contracts.ARRAYS, **contracts.TABLE_COLUMNS, "racctl.model/1": {}}.items():
         missing = [name for name in members if not re.search(rf"\b{name}\b", entries[schema])]
         assert not missing, f"{schema}: {missing}"
 
