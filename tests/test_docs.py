@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from racctl import contracts
 from racctl.cli import docs
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,14 @@ TOOLS = docs.tools()
 @pytest.mark.parametrize("name", PAGES)
 def test_what_is_committed_is_what_the_generator_writes(name):
     assert (ROOT / name).read_text() == PAGES[name], f"{name} is stale; run 'make docs'"
+
+
+def test_the_manual_of_formats_names_every_schema_and_all_that_is_in_it():
+    page = (ROOT / "man" / "racctl-formats.5").read_text()
+    entries = dict(re.findall(r"^\.B (racctl\.\w+/1)\n(.*?)(?=^\.TP|^\.SH)", page, re.MULTILINE | re.DOTALL))
+    for schema, members in {**contracts.ARRAYS, **contracts.TABLE_COLUMNS, "racctl.model/1": {}}.items():
+        missing = [name for name in members if not re.search(rf"\b{name}\b", entries[schema])]
+        assert not missing, f"{schema}: {missing}"
 
 
 def test_no_page_is_left_over():
@@ -87,6 +96,11 @@ def test_the_readme_names_every_tool():
     readme = (ROOT / "README.md").read_text()
     for tool in TOOLS:
         assert re.search(rf"`racctl {tool.name}\b", readme), tool.name
+
+
+def test_the_command_of_the_readme_that_runs_the_tests_is_what_ci_runs():
+    (command,) = re.findall(r"^python3 -m venv .*pytest -q$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 @pytest.mark.parametrize("words", [["--help"], *([tool.name, "--help"] for tool in TOOLS)], ids=" ".join)

@@ -1,17 +1,24 @@
-"""What the documentation tells people to type is typed here: README, the examples of `--help`, racctl-pipelines(7)."""
+"""What the documentation tells people to type is typed here: pages, examples of `--help`, racctl-pipelines(7)."""
 
 from __future__ import annotations
 
+import csv
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from commands import racctl
+from PIL import Image
 from poses import standing_body, swinging_pose
 
 from racctl.cli import docs
@@ -21,13 +28,21 @@ from racctl.skeleton.topology import TOPOLOGIES
 pytest.importorskip("anny", reason="the clips are drawn; needs racctl[synth]")
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# A comment above a block says why it is not run. One that says "not yet run" expects the block to fail: once the block
+# runs, its test fails until the comment goes.
+FENCE = re.compile(
+    r"^(?:<!-- (?P<mark>not run|not yet run): [^\n]+ -->\n)?"
+    r"(?P<pad> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=pad)```$",
+    re.MULTILINE | re.DOTALL,
+)
 DRAWN = "--classes squat --reps 2-2 --clean --size 160x160 --fps 12"
 SMALLER = (  # what only makes a run longer is made small; everything else stays as it is written
     (r"--clips \d{2,}", "--clips 3"),
+    (r"--size 640x480 --fps 30", "--size 160x160 --fps 15"),
     (r"--size 320x320", "--size 160x160 --fps 15"),
     (r"racctl train clips -o run", "racctl train clips -o another"),
-    (r"^(racctl synth (?!.*(--pose-only|--protocol|--classes)).*)$", rf"\1 {DRAWN}"),
+    (r"^(racctl synth (?!.*(--pose-only|--protocol|--classes|--list)).*)$", rf"\1 {DRAWN}"),
     (r"^(racctl synth .*--protocol)$", r"\1 --clips 1 --seconds 5 --size 64x80"),
     (r"^(racctl synth .*--classes squat,push_up.*)$", r"\1 --reps 2-2 --clean --size 160x160 --fps 12"),
     (
@@ -35,15 +50,49 @@ SMALLER = (  # what only makes a run longer is made small; everything else stays
         r"\1 --epochs 1 --size 16 --layers 1 --width 32 --train-split train",
     ),
 )
-NOT_RUN = ("pip install", "--download", "make -f")  # a network, or hours
+NOT_RUN = (
+    "pip install",
+    "--download",
+    "make ",
+    "tests/benchmarks/",
+    "pytest",
+    "clips2",
+    "poses2",
+    "counts2",
+)  # a network, or hours
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page. mark: "not run", "not yet run" or empty."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    mark: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
 
 
-def readme_commands() -> list[str]:
-    lines = [line for block in blocks(README, "sh") for line in block.replace("\\\n", " ").splitlines()]
+def blocks_of(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page."""
+    text = page.read_text()
+    return [
+        Block(page, text.count("\n", 0, m.start("text")), m["language"], textwrap.dedent(m["text"]), m["mark"] or "")
+        for m in FENCE.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+
+
+def page_commands() -> list[str]:
+    """Return the shell commands of all pages, without comments."""
+    shell = [block.text for block in BLOCKS if block.language == "sh" and not block.mark]
+    lines = [line for text in shell for line in text.replace("\\\n", " ").splitlines()]
     return [re.sub(r"\s+#.*", "", line).strip() for line in lines if not any(word in line for word in NOT_RUN)]
 
 
@@ -66,7 +115,7 @@ def is_drawing(command: str) -> bool:
     return command.startswith("racctl synth")
 
 
-EVERY = dict.fromkeys([*readme_commands(), *help_commands(), *pipeline_commands()])
+EVERY = dict.fromkeys([*page_commands(), *help_commands(), *pipeline_commands()])
 COMMANDS = sorted(EVERY, key=is_drawing, reverse=True)  # what others train on and read is drawn first
 
 
@@ -137,7 +186,7 @@ def _run(line: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_documents_have_examples():
-    assert len(readme_commands()) > 20 and len(pipeline_commands()) > 10
+    assert len(page_commands()) > 30 and len(pipeline_commands()) > 10
     assert len(help_commands()) == len(docs.tools())
 
 
@@ -160,10 +209,126 @@ def test_the_makefile_of_the_manual_runs(desk):
     assert (desk / "counts.parquet").exists()
 
 
-def test_the_python_of_the_readme_runs_and_counts_as_the_command_does(desk):
-    (code,) = blocks(README, "python")
-    assert _run("racctl pose clip.mp4 -o clip.pose.npz", desk).returncode == 0
-    done = subprocess.run([sys.executable, "-c", code], cwd=desk, capture_output=True, timeout=120, check=False)
+def python_cases() -> list:
+    """Return the Python blocks; those marked "not yet run" have to fail for as long as the mark stands."""
+    expected = pytest.mark.xfail(strict=True, reason="marked 'not yet run'; remove the mark")
+    return [
+        pytest.param(block, id=str(block), marks=[expected] if block.mark == "not yet run" else [])
+        for block in PYTHON
+        if block.mark != "not run"
+    ]
+
+
+@pytest.mark.parametrize("block", python_cases())
+def test_a_python_block_of_the_documents_runs(desk, block):
+    done = run_python(block.text, desk)
     assert done.returncode == 0, done.stderr.decode()
-    row = _run("racctl count clip.pose.npz --format csv", desk).stdout.decode().splitlines()[1]
-    assert float(done.stdout.split()[0]) == float(row.split(",")[2])
+
+
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess:
+    """Run a program as a user would, in the folder with the clips."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_the_python_of_the_readme_counts_as_the_command_does(desk):
+    (code,) = [block.text for block in PYTHON if block.page.name == "README.md"]
+    done = run_python(code, desk)
+    assert done.returncode == 0, done.stderr.decode()
+    (row,) = csv.DictReader(_run("racctl count squats.mp4 --format csv", desk).stdout.decode().splitlines())
+    numbers, *lines = done.stdout.decode().splitlines()
+    assert list(map(float, numbers.split())) == [float(row[name]) for name in ("count", "low", "high")]
+    table = _run("racctl count squats.mp4 --reps --format csv", desk).stdout.decode().splitlines()
+    expected = [f"{float(r['start_s']):.2f} to {float(r['stop_s']):.2f} s" for r in csv.DictReader(table)]
+    assert lines == expected and len(lines) == float(row["count"])
+
+
+def install(block_start: str, name: str, group: str, folder: Path) -> dict[str, str]:
+    """Save a Python block as a module, declare it as the TOML block of its group does; return the environment."""
+    (code,) = [block.text for block in PYTHON if block.text.startswith(block_start)]
+    (folder / f"{name}.py").write_text(code)
+    declared = [block.text for block in BLOCKS if block.language == "toml" and f'"{group}"' in block.text]
+    (points,) = {tuple(tomllib.loads(text)["project"]["entry-points"][group].items()) for text in declared}
+    installed = folder / f"{name}-1.dist-info"
+    installed.mkdir()
+    lines = [f"[{group}]", *(f"{point} = {target}" for point, target in points)]
+    (installed / "entry_points.txt").write_text("\n".join(lines))
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_the_counter_of_the_documents_counts_from_the_command_and_from_python(desk, tmp_path):
+    environment = install('"""A counter of squats', "hips", "racctl.counters", tmp_path)
+    done = run_tool("racctl count clip.mp4 --model hips --format csv", desk, environment)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines()[1].split(",")[2] == "2.0"
+    deep = run_tool("racctl count clip.mp4 --model hips --depth 9 --format csv", desk, environment)
+    assert deep.stdout.decode().splitlines()[1].split(",")[2] == "0.0"
+    shown = run_tool("racctl count --help", desk, environment).stdout.decode()
+    assert "|hips|" in shown and "Options of hips" in shown and "--depth TORSOS" in shown
+    refused = run_tool("racctl count clip.mp4 --model periodicity --depth 1", desk, environment)
+    assert refused.returncode == 2 and b"'--depth'" in refused.stderr and b"hips" in refused.stderr
+    code = "import racctl; print(racctl.count('clip.mp4', 'hips', depth=0.3)[0].repetitions)"
+    assert run_tool(f'{sys.executable} -c "{code}"', desk, environment).stdout == b"2\n"
+
+
+def test_the_tool_of_the_documents_becomes_a_command(desk, tmp_path):
+    environment = install('"""racctl total:', "total", "racctl.tools", tmp_path)
+    done = run_tool("racctl total counts.parquet", desk, environment)
+    expected = sum(pq.read_table(desk / "counts.parquet").column("count").to_pylist())
+    assert done.stdout.decode() == f"{expected:g} repetitions\n", done.stderr.decode()
+    assert b"Add up the counts of a table." in run_tool("racctl --help", desk, environment).stdout
+    assert run_tool("racctl total nothing.parquet", desk, environment).returncode == 1
+
+
+def run_tool(line: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Run a command line with more environment variables."""
+    return _run(" ".join([*(f"{name}='{value}'" for name, value in environment.items()), line]), folder)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, heading = target.partition("#")
+        assert "://" not in target
+        linked = (page.parent / name) if name else page
+        assert linked.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings], target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_that_a_page_names_are_there(page):
+    named = set(re.findall(r"\b(?:racctl|tests|tools|man|docs)/[\w./-]*\w", page.read_text()))
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_a_page_is_of_a_kind_that_is_run(page):
+    fences = re.findall(r"^ *```\w+$", page.read_text(), re.MULTILINE)
+    assert len(fences) == len(blocks_of(page)), "a fence without a language, or with another indent at its end"
+    assert {block.language for block in blocks_of(page)} <= {"sh", "python", "console", "toml"}
+
+
+def test_the_script_of_the_pictures_draws_counts_and_writes_both(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    monkeypatch.setattr(pictures, "DRAWING", f"--clips 1 {DRAWN} --seed 5")
+    monkeypatch.setattr(pictures, "REPETITION", 1)
+    monkeypatch.setattr(sys, "argv", ["pictures.py", str(tmp_path)])
+    pictures.main()
+    with Image.open(tmp_path / "overlay.png") as picture:
+        assert picture.size == (160, 160)
+    assert "squats" in (tmp_path / "plot.svg").read_text()
+
+
+def test_the_readme_is_short():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 150
