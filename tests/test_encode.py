@@ -173,17 +173,17 @@ def test_values_that_are_not_finite_name_the_clip():
     encoder = pose_encoder("ctrgcn", random=True)
     encoder.network.l10.gcn1.bn.weight.data[0] = float("nan")
     with pytest.raises(DataError, match="clip 'sick': the pose encoder gives values that are not finite"):
-        encoded(a_pose(), Encoders(None, encoder), EncodeOptions())
+        encoded(a_pose(clip="sick"), Encoders(None, encoder), EncodeOptions())
     encoder.network.l10.gcn1.bn.weight.data[0] = 1e9
     with pytest.raises(DataError, match="beyond float16"):
-        encoded(a_pose(), Encoders(None, encoder), EncodeOptions())
+        encoded(a_pose(clip="sick"), Encoders(None, encoder), EncodeOptions())
 
 
 def test_repetitions_outside_the_clip_are_refused():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     for cycles in ([[80, 120]], [[5, 5]], [[-3, 9]], np.zeros((0, 2))):
         with pytest.raises(DataError, match="clip 'x' has"):
-            encoded(a_pose(), encoders, EncodeOptions(), Part(np.array(cycles)))
+            encoded(a_pose(clip="x"), encoders, EncodeOptions(), Part(np.array(cycles)))
 
 
 def released(path, people: int = 2, base: int = 16) -> CTRGCN:
@@ -358,7 +358,7 @@ def test_a_command_says_what_it_cannot_do(folder, given, tmp_path):
         ),
         ([clip, "--layout", "escounts"], 2, "name a directory"),
         ([clip, "--layout", "other"], 2, "invalid value 'other' for '--layout'"),
-        ([clip, "--video", clip, "--random-weights"], 2, "the input is a video itself"),
+        ([clip, "--video", clip, "--random-weights"], 2, "is a video itself"),
         ([folder / "clip.pose.npz", "--pose", clip, "--encoder", "none"], 2, "is a pose itself"),
         ([clip, *given, "--reps", folder / "reps.parquet", "--stop", 1.5], 1, "repetitions after frame 44"),
         ([clip, *given, "--reps", folder / "other.csv"], 1, "marks no repetitions of 'clip'"),
@@ -409,7 +409,7 @@ def test_masks_and_poses_come_from_folders_by_the_clips_names(folder, given, tmp
         clip.write_bytes((folder / "clip.mp4").read_bytes())
     words = ["--mask", tmp_path / "mask", "--pose", tmp_path / "pose", "--random-weights"]
     done = racctl("encode", *clips, *words, "-o", f"{tmp_path}/out/")
-    assert done.returncode == 3 and b"has no mask of clip 'c'" in done.stderr
+    assert done.returncode == 3 and b"has no pose of clip 'c'" in done.stderr
     wanted = features(racctl("encode", folder / "clip.mp4", *given).stdout)
     for name in ("a", "b"):
         found = features((tmp_path / f"out/{name}.features.npz").read_bytes())

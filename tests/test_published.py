@@ -8,7 +8,7 @@ from test_data import mat
 from racctl.data.clips import PROBLEM_KINDS
 from racctl.data.published import DATASETS, Countix, RepCount, UCFRep
 from racctl.data.videos import files_under, find_videos, look_at
-from racctl.encoders.encode_set import set_jobs
+from racctl.encoders.encode_set import jobs_of_set
 from racctl.errors import DataError, UsageError
 
 HEADER = "type,name,count,fps,num_frames,L1,L2,L3,L4"
@@ -219,12 +219,12 @@ def test_a_video_that_is_cut_short_is_said_to_be(tmp_path):
 
 
 def test_the_usable_clips_are_what_there_is_to_encode(llsp):
-    jobs, failures = set_jobs(RepCount(llsp, "test"), exemplars=False)
+    jobs, failures = jobs_of_set(RepCount(llsp, "test"), exemplars=False)
     assert [job.clip for job in jobs] == ["whole", "odd", "short", "stu4_5"]
     assert {job.part.span for job in jobs} == {"windows"}
     assert dict(failures)["lost"] == "no video is called 'lost'"
     assert dict(failures)["empty"] == "the video has 0 bytes"
-    jobs, failures = set_jobs(RepCount(llsp, "test"), exemplars=True)
+    jobs, failures = jobs_of_set(RepCount(llsp, "test"), exemplars=True)
     assert all(len(job.part.cycles) and job.part.span == "repetitions" for job in jobs)
     assert set(dict(failures)) >= {"lost", "empty", "noise"}
 

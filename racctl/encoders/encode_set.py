@@ -54,7 +54,7 @@ def find_jobs(
     clips = _open_set(published)
     for line in clips.notes:
         tell(line)
-    jobs, failures = _set_jobs(clips, published.exemplars)
+    jobs, failures = jobs_of_set(clips, published.exemplars)
     return {job.clip: job for job in jobs}, failures
 
 
@@ -92,7 +92,7 @@ def _open_set(options: SetOptions) -> Published:
     return DATASETS[options.dataset](options.root, options.split, options.annotations, options.exclude_known_bad)
 
 
-def _set_jobs(dataset: Published, exemplars: bool) -> tuple[list[Job], list[tuple[str, str]]]:
+def jobs_of_set(dataset: Published, exemplars: bool) -> tuple[list[Job], list[tuple[str, str]]]:
     """The usable clips of a data set, each once, and the others with the reason why they are not."""
     jobs, failures = {}, []
     for clip in dataset:
