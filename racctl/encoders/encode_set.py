@@ -188,7 +188,7 @@ class Run:
 def _encode(clip: Clip, job: Job, encoders: Encoders, options: EncodeOptions) -> Features:
     if clip.kind == "tokens":
         return _imported(clip, job, options)
-    if encoders.video and not clip.shows_picture:
+    if encoders.video and not clip.shows_picture and clip.pose:  # which has to be one, to begin with
         raise UsageError(f"'{clip.where}' is a pose; name its video with '--video FILE', or use '--encoder none'")
     return encode_clip(clip, encoders, options, job.part)
 

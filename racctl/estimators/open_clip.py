@@ -218,10 +218,18 @@ def _kind_of(file: IO[bytes], where: str, reads: Collection[str]) -> str:
         return "tokens"
     if sniffed == "npz":
         schema = document(file, where).get("schema")
-        arrays = [kind for kind in reads if kind in SCHEMAS]
-        return next((kind for kind in arrays if SCHEMAS[kind] == schema), arrays[0])  # its reader says what is wrong
+        arrays = {SCHEMAS[kind]: kind for kind in reads if kind in SCHEMAS}
+        if isinstance(schema, str) and schema.startswith("racctl.") and schema.rpartition("/")[0] not in _kinds(arrays):
+            tool = "mask" if "mask" in reads else "pose"
+            raise DataError(f"'{where}' holds {schema}, expected {expected(reads)}; run 'racctl {tool}' first")
+        return arrays.get(schema) or next(iter(arrays.values()))  # whose reader says what is wrong
     hint = "; 'racctl remap-joints' reads other poses" if "pose" in reads else ""
     raise DataError(f"'{where}' is {kind_phrase(sniffed)}, expected {expected(reads)}{hint}")
+
+
+def _kinds(schemas: Collection[str]) -> set[str]:
+    """Return schemas without their versions: racctl.pose for racctl.pose/1."""
+    return {schema.rpartition("/")[0] for schema in schemas}
 
 
 def _refuse_idle_files(kind: str, where: str, video: str, pose: str, mask: str) -> None:
