@@ -23,6 +23,7 @@ gets right and wrong on real clips, is in the package (racctl/weights/joints.md)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -125,6 +126,7 @@ def classify(
         return _classify_set(labelled, recogniser, options, threads or cores(), output, format)
     if explain:
         explain_module.check_explain(recogniser, explain)
+    work: Callable[..., Any]
     if plan.folder:
         work = partial(classify_clip.save_labels, folder=plan.folder, recogniser=recogniser, options=options)
     else:

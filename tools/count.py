@@ -43,6 +43,7 @@ encoders made come from 'racctl encode', as files or through a pipe.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -157,12 +158,13 @@ def count(
     options = CountOptions(model, person, Span(start, stop, stride), video, pose_model, download).check()
     check_drawings(plot, overlay, video or plan.sources[0])
     counter = open_counter(model, settings, device, threads or cores())
+    work: Callable[..., Any]
     if plan.folder:
         work = partial(save_count, folder=plan.folder, reps=reps, counter=counter, options=options)
     else:
         work = partial(count_source, counter=counter, options=options, overlay=overlay)
     counts, failures = run_clips("counting", plan.sources, jobs, partial(open_lanes, counter, options), work)
-    rows = [row for of_clip in counts.values() for row in of_clip or ()]
+    rows: list[Any] = [row for of_clip in counts.values() for row in of_clip or ()]
     if plot and rows:
         from racctl.counters.plot import plot_counts
 

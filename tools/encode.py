@@ -135,8 +135,9 @@ def encode(
     check = any_video(job.source for job in todo.values())
     open_lanes = partial(estimator_lanes, run.estimates(mask_model, pose_model), check=check)
     results, failures = run_clips("encoding", list(todo), jobs, open_lanes, run.encode)
-    for features in results.values() if run.save is None else ():
-        emit(output, partial(write_features, features=features))
+    for features in results.values():
+        if features is not None:
+            emit(output, partial(write_features, features=features))
     report_failures([*unusable, *failures], len(todo) + len(unusable))
 
 

@@ -19,8 +19,9 @@ frames without any mask. They say when something is wrong, not that all is right
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -99,14 +100,14 @@ def mask(
     if overlay:
         check_target(overlay, plan.sources[0])
     options = MaskOptions(model, size, person, hold, threshold, start, stop, stride, download).check()
+    work: Callable[..., Any]
     if plan.folder:
         work = partial(save_mask, folder=plan.folder, options=options)
     else:
         work = partial(mask_source, options=options, overlay=overlay)
     masks, failures = run_clips("mask", plan.sources, jobs, partial(mask_lanes, options), work)
-    if plan.folder:
-        metas = masks
-    else:
+    metas: dict[str, Any] = masks
+    if not plan.folder:
         metas = {source: clip.meta for source, clip in masks.items()}
         for clip in masks.values():
             emit(output, clip.write)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,6 +44,7 @@ def pose(
     from racctl.io.npz import write_pose
 
     entry = pose_step(model_file(model, download), people, start, stop, stride)
+    work: Callable[..., Any]
     work = partial(save_pose, folder=plan.folder, entry=entry) if plan.folder else partial(pose_source, entry=entry)
     poses, failures = run_clips("pose", plan.sources, jobs, partial(pose_lanes, model, people), work)
     for pose in poses.values() if plan.folder is None else ():

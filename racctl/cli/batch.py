@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from racctl.cli import console
 from racctl.errors import DataError, DiskFullError, PartialError, RacctlError
@@ -17,7 +17,6 @@ from racctl.progress import Report, silent
 
 Failures = list[tuple[str, str]]  # (input, one-line reason)
 LaneT = TypeVar("LaneT", bound="Lane")
-Result = TypeVar("Result")
 
 
 def cores() -> int:
@@ -36,21 +35,25 @@ def run_clips(
     sources: list[str],
     jobs: int,
     open_lanes: Callable[[int, int], AbstractContextManager[list[LaneT]]],
-    work: Callable[[str, LaneT, Report], Result],
-) -> tuple[dict[str, Result], Failures]:
+    work: Callable[[str, LaneT, Report], Any],
+) -> tuple[dict[str, Any], Failures]:
     """Call work(source, lane, report) for every clip, several at a time; the loop of every tool that takes clips.
 
     open_lanes: (clips at a time, worker processes for each) -> one lane for each clip at a time.
     Returns what `work` returned, in the order of the sources, and what failed.
     """
     width, each = lanes(jobs, len(sources))
-    results: dict[str, Result] = {}
+    results: dict[str, Any] = {}
     with open_lanes(width, each) as opened:
 
         def work_in_lane(source: str, lane: int, report: Report) -> None:
             results[source] = work(source, opened[lane], report)
 
-        failures = run_batch(sources, work_in_lane, width, label, lambda: [lane.abort() for lane in opened])
+        def abort() -> None:
+            for lane in opened:
+                lane.abort()
+
+        failures = run_batch(sources, work_in_lane, width, label, abort)
     return {source: results[source] for source in sources if source in results}, failures
 
 

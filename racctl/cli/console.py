@@ -7,8 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from racctl.progress import Report, silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 QUIET = False
 
@@ -62,17 +66,21 @@ def progress(label: str, unit: str = "frames") -> Iterator[Report]:
 
 class _DelayedBar:
     def __init__(self, label: str, unit: str) -> None:
-        self.label, self.unit, self.began, self.bar, self.task = label, unit, time.monotonic(), None, None
+        self.label = label
+        self.unit = unit
+        self.began = time.monotonic()
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
 
     def update(self, done: int, total: int | None) -> None:
-        if self.bar is None:
+        if self.bar is None or self.task is None:
             if time.monotonic() - self.began < 1:
                 return
             self.bar, self.task = self._start(total)
         elapsed = max(time.monotonic() - self.began, 1e-9)
         self.bar.update(self.task, completed=done, total=total, rate=f"{done / elapsed:.1f} {self.unit}/s")
 
-    def _start(self, total: int | None) -> tuple:
+    def _start(self, total: int | None) -> tuple[Progress, TaskID]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

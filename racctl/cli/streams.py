@@ -6,6 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -83,7 +84,11 @@ def emit_table(table: pa.Table, output: str = "-", chosen: str = "", title: str 
         emit(output, lambda file: write_table(file, table))
     else:
         text = {"csv": _csv, "json": _json, "table": lambda t: _pretty(t, title)}[kind](table)
-        emit(output, lambda file: file.write(text.encode("utf-8")) and None)
+        emit(output, partial(_write_text, text=text))
+
+
+def _write_text(file: IO[bytes], text: str) -> None:
+    file.write(text.encode("utf-8"))
 
 
 def _csv(table: pa.Table) -> str:

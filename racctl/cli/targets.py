@@ -116,7 +116,8 @@ def refuse_overwriting(reads: Iterable[str], *targets: str, earlier: str = "") -
         for path in _files(source):
             if earlier and path.endswith(earlier) and path != source:
                 continue
-            if (target := existing.get(_identity(path))) is not None:
+            identity = _identity(path)
+            if identity is not None and (target := existing.get(identity)) is not None:
                 direct = not os.path.isdir(source) and _identity(source) == _identity(path)
                 where = "the input itself" if direct else f"one of the files of '{source}', which this command reads"
                 raise UsageError(f"'{target}' is {where}; write somewhere else")

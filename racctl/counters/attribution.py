@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,7 @@ def attribute(
     to_places = rearrange(seen["spatial.pose"][1][1][0].mean(1), "n (h w) -> n h w", h=h, w=w)
     to_joints = seen["spatial.video"][1][1][0].mean(1).cpu().numpy() if "spatial.video" in seen else None
     return Attribution(
-        weights(branch.map, seen["branch"][1][1].squeeze(3)),
+        weights(branch.get_submodule("map"), seen["branch"][1][1].squeeze(3)),
         weights(lambda x: fusion.head["pose"](fusion.temporal["pose"](x, *others)), fused),
         to_places.cpu().numpy(), to_joints, densities.final[0].cpu().numpy() / SCALE,
     )  # fmt: skip
@@ -142,11 +142,17 @@ def weights(density: Callable[[Tensor], Tensor], features: Tensor) -> np.ndarray
 
 def join(parts: list[Attribution], cores: list[slice]) -> Attribution:
     """One clip that was read in parts, of each the tokens to keep."""
-    together = {}
-    for name in (field.name for field in fields(Attribution)):
-        rows = [getattr(part, name) for part in parts]
-        together[name] = None if rows[0] is None else np.concatenate([r[k] for r, k in zip(rows, cores, strict=True)])
-    return Attribution(**together)
+
+    def concatenate(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name)[core] for part, core in zip(parts, cores, strict=True)])
+
+    return Attribution(
+        before=concatenate("before"),
+        after=concatenate("after"),
+        to_places=concatenate("to_places"),
+        to_joints=None if parts[0].to_joints is None else concatenate("to_joints"),
+        density=concatenate("density"),
+    )
 
 
 def explain_count(
@@ -188,7 +194,7 @@ def moments(density: np.ndarray, most: int) -> dict[int, str]:
         return dict.fromkeys(_spread(n, most), "")
     chosen = _spread(len(spans), max(most // 2, 1))
     phases = np.arange(max(most // len(chosen), 1)) / max(most // len(chosen), 1)
-    tokens = {}
+    tokens: dict[int, str] = {}
     for k in chosen:
         for phase in phases:
             row = int(np.clip(spans[k, 0] + phase * (spans[k, 1] - spans[k, 0]), 0, n - 1))
@@ -223,7 +229,8 @@ def _timeless(tokens: Tokens) -> bool:
 
 def _stills(film: str | Path, numbers: np.ndarray) -> tuple[list[np.ndarray | None], Video]:
     """Of each frame number, ascending, (H, W) uint8, upright, or None after the film's end."""
-    where, stills = display_name(str(film)), []
+    where = display_name(str(film))
+    stills: list[np.ndarray | None] = []
     with open_input(str(film)) as file:
         video = probe(file, where)
         for frame in frames(file, where):
@@ -359,9 +366,10 @@ def _map(axis: Axes, weights_map: np.ndarray, box: Box, colours: ScalarMappable,
     """Shares (H, W) in colours, and in per cents where there are few, over this box."""
     left, top, right, bottom = box
     x, y = np.linspace(left, right, weights_map.shape[1] + 1), np.linspace(top, bottom, weights_map.shape[0] + 1)
-    axis.pcolormesh(x, y, weights_map * weights_map.size, cmap=colours.cmap, norm=colours.norm, alpha=alpha)
+    axis.pcolormesh(x, y, weights_map * weights_map.size, cmap=colours.cmap, clim=colours.get_clim(), alpha=alpha)
     for (j, i), share in np.ndenumerate(weights_map) if weights_map.size <= NUMBERED else ():
-        dark = alpha == 1 and abs(colours.norm(share * weights_map.size) - 0.5) > 0.35
+        low, high = colours.get_clim()
+        dark = alpha == 1 and abs((share * weights_map.size - low) / (high - low) - 0.5) > 0.35
         at = (x[i] + x[i + 1]) / 2, (y[j] + y[j + 1]) / 2
         axis.text(*at, f"{share:.0%}", ha="center", va="center", fontsize=8, color="white" if dark else INK)
 

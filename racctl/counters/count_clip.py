@@ -137,7 +137,7 @@ def count_source(
             if len(counts) != 1:
                 raise UsageError(f"'--overlay' shows one person and {len(counts)} are counted; choose with '--person'")
             pose = _pose_of(clip)
-            write_overlay(clip.video_file, clip.video_where, Path(overlay), pose, *counts[0].frames(), report)
+            write_overlay(clip.picture, clip.video_where, Path(overlay), pose, *counts[0].frames(), report)
         return counts
 
 

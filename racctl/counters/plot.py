@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocator, NullLocator
 
 from racctl.errors import UsageError
@@ -83,8 +85,9 @@ def plot_counts(target: str | Path, curves: Sequence[Curve]) -> None:
 def _picture(curves: Sequence[Curve], kind: str, titled: bool = True) -> bytes:
     """A figure with a panel for each curve, as "png" or "svg"."""
     with _plain_style():
-        figure = Figure(figsize=(WIDTH, PANEL * len(curves)), dpi=DPI, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+        figure = Figure(
+            figsize=(WIDTH, PANEL * len(curves)), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        )
         for axes, curve in zip(figure.subplots(len(curves), squeeze=False)[:, 0], curves, strict=True):
             _draw(axes, curve)
             if titled:
@@ -146,7 +149,7 @@ def _draw_gaps(axes: Axes, curve: Curve, length: float) -> None:
         start, stop = curve.time[max(first - 1, 0)], curve.time[min(after, len(curve.time) - 1)]
         axes.axvspan(start, stop, color=GAP, alpha=0.8, linewidth=0, zorder=1)
         if stop - start > 0.1 * length:
-            where = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
+            where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
             axes.text((start + stop) / 2, 0.45, "no signal", color=INK, zorder=2, **where)
 
 
@@ -158,7 +161,7 @@ def _draw_numbers(axes: Axes, curve: Curve, length: float) -> None:
     apart = 650 / length * (float(np.median(np.diff(middles))) if len(middles) > 1 else length)  # points, about
     needed = 5.5 * len(str(len(middles))) + 3
     step = next(n for n in (1, 2, 5, 10, 20, 50, 100, 10**9) if n * apart >= needed)
-    where = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "top"}
+    where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "top"}
     for number, middle in enumerate(middles, 1):
         if number % step == 0:
             axes.text(middle, 0.975, str(number), fontsize=8, zorder=4, clip_on=True, **where)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,8 +54,10 @@ class DensityReader:
         path = Path(name) if Path(name).is_file() else embedded(name)
         if path is None:
             raise UsageError(f"no such counter '{name}'; expected periodicity, d2stx or a file of 'racctl train'")
-        self.network, meta, self.record = load_trained(path, ("d2stx",))
-        self.network: D2STX
+        network, meta, self.record = load_trained(path, ("d2stx",))
+        if not isinstance(network, D2STX):
+            raise DataError(f"'{path}' holds another network than D2-STX")
+        self.network = network
         try:
             self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
             self.fed = fed_by(meta["input"], self.network.config.branches, str(path))
@@ -85,7 +88,9 @@ class DensityReader:
                     f"'{where}' is made by another {name} than the counter was trained with: {_short(signature)} "
                     f"instead of {_short(self.fed.get(name))}"
                 )
-        return Tokens(*(getattr(tokens, n) if n in available else None for n in BRANCHES), tokens.frame, tokens.time)
+        video = tokens.video if "video" in available else None
+        pose = tokens.pose if "pose" in available else None
+        return Tokens(video, pose, tokens.frame, tokens.time)
 
     @torch.no_grad()
     def densities(self, tokens: Tokens, shots: list[np.ndarray] | None = None) -> TokenDensities:
@@ -103,9 +108,9 @@ class DensityReader:
         curves = {name: curve / weights for name, curve in curves.items()}
         return TokenDensities(curves.pop("final"), curves)
 
-    def inputs(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Tensor | list[Tensor]]:
+    def inputs(self, tokens: Tokens, part: slice, shots: list[np.ndarray]) -> dict[str, Any]:
         """What the network is called with."""
-        streams: dict[str, Tensor | list[Tensor]] = {}
+        streams: dict[str, Any] = {}
         for name in BRANCHES:
             if (whole := getattr(tokens, name)) is not None:
                 streams[name] = self._placed(whole[part])

@@ -177,7 +177,7 @@ def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None
 
 def readings(views: list[View], known: np.ndarray) -> list[Reading]:
     """Every way to cut the motion into cycles that leaves at least two alike."""
-    sound = []
+    sound: list[Reading | None] = []
     for seen in views:
         for signal in (*seen.signals, *-seen.signals):
             sound.extend(verify(cycles, seen, signal) for cycles in cuttings(signal, known) if len(cycles) > 1)
@@ -186,7 +186,7 @@ def readings(views: list[View], known: np.ndarray) -> list[Reading]:
 
 def lone(views: list[View], known: np.ndarray) -> list[Reading]:
     """A single repetition has nothing to look like: it must be the one big move and go back the way it came."""
-    sound = []
+    sound: list[Reading] = []
     for seen in views:
         for signal in (*seen.signals, *-seen.signals):
             cycle = next(iter(cuttings(signal, known)), np.empty((0, 3)))

@@ -37,7 +37,8 @@ class Motion:
     def between(self, start: int, stop: int) -> Motion:
         """The samples start..stop-1."""
         cut = slice(start, stop)
-        return Motion(self.time[cut], self.known[cut], tuple(twin[cut] for twin in self.twins))
+        plain, front, side = (twin[cut] for twin in self.twins)
+        return Motion(self.time[cut], self.known[cut], (plain, front, side))
 
 
 def without_long_gaps(time: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ MAX_COUNT = 1e12  # repetitions; nobody does as many, and their square is still 
 MAX_INDICES_AT_ONCE = 4 << 20  # resampled indices held at once; bounds the memory of a bootstrap over many clips
 
 
-def round_half_up(count: np.ndarray) -> np.ndarray:
+def round_half_up(count: np.ndarray | float) -> np.ndarray:
     """Round to whole repetitions, ties up: 8.5 -> 9.
 
     (numpy and torch round ties to even, so 8.5 -> 8 but 9.5 -> 10.)
