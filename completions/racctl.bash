@@ -13,17 +13,17 @@ _racctl() {
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
     "count --model") words="combined periodicity d2stx" ;;
-    "count --alternating") words="each pair" ;;
     "count --person") words="main all" ;;
     "count --device") words="auto cpu cuda mps" ;;
     "count --pose-model") words="full lite heavy" ;;
     "count --format") words="table parquet csv json" ;;
-    "encode --encoder") words="silhouette r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none" ;;
-    "encode --pose-encoder") words="ctrgcn none" ;;
+    "count --alternating") words="each pair" ;;
     "encode --pose-model") words="full lite heavy" ;;
     "encode --layout") words="racctl escounts" ;;
-    "encode --dataset") words="repcount countix ucfrep" ;;
     "encode --device") words="auto cpu cuda mps" ;;
+    "encode --encoder") words="silhouette r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none" ;;
+    "encode --pose-encoder") words="ctrgcn none" ;;
+    "encode --dataset") words="repcount countix ucfrep" ;;
     "info --format") words="text json" ;;
     "mask --model") words="blazepose selfie yolov8n-seg" ;;
     "mask --size") words="full" ;;
@@ -46,8 +46,8 @@ _racctl() {
         case "${COMP_WORDS[1]}" in
         check-labels) words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
-        count) words="--model --reps --alternating --person --start --stop --stride --plot --overlay --video --exemplar --shots --explain --device --threads --pose-model --download --jobs -o --output --format -q --quiet --debug --help" ;;
-        encode) words="--encoder --pose-encoder --weights --pose-weights --random-weights --preset --video --mask --pose --mask-model --pose-model --window --stride --rate --start --stop --reps --layout --dataset --root --split --annotations --exemplars --exclude-known-bad --batch --compile --download --seed --device --threads --jobs -o --output -q --quiet --debug --help" ;;
+        count) words="--model --reps --person --start --stop --stride --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
+        encode) words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
         info) words="-o --output --format -q --quiet --debug --help" ;;
         mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
         pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
