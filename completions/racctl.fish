@@ -11,7 +11,7 @@ complete -c racctl -f -n __fish_use_subcommand -a score -d 'Score predicted coun
 complete -c racctl -f -n __fish_use_subcommand -a synth -d 'Make a data set of people exercising, with exact truth: repetitions, classes, landmarks, masks, camera'
 complete -c racctl -f -n __fish_use_subcommand -a train -d 'Train an exercise recogniser, an encoder, or a repetition counter'
 complete -c racctl -n '__fish_seen_subcommand_from check-labels' -l exclude-known-bad -d 'Leave out the clips that are known to be labelled wrong.'
-complete -c racctl -n '__fish_seen_subcommand_from check-labels' -l known-bad -d 'Only list the labels that are known to be wrong, with who reported them.'
+complete -c racctl -n '__fish_seen_subcommand_from check-labels' -l known-bad -d 'Only list the labels that are known to be wrong, and name the people who reported them.'
 complete -c racctl -n '__fish_seen_subcommand_from check-labels' -s o -l output -r -d 'Write here instead of stdout (\'-\').'
 complete -c racctl -n '__fish_seen_subcommand_from check-labels' -l format -x -a 'table parquet csv json' -d 'How to write the table. Default: a table on a terminal, Parquet into a pipe or file.'
 complete -c racctl -n '__fish_seen_subcommand_from check-labels' -s q -l quiet -d 'No progress and no notes on stderr.'

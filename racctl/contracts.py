@@ -238,7 +238,7 @@ def dump_meta(meta: Meta) -> bytes:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _are_objects(values: object) -> bool:
@@ -295,9 +295,9 @@ def check_arrays(schema: str, arrays: dict[str, np.ndarray], where: str) -> dict
             raise DataError(f"'{where}' lacks the array '{name}' of {schema}")
         array = arrays[name]
         if array.dtype != np.dtype(spec.dtype):
-            raise DataError(f"'{where}': '{name}' is {array.dtype}, {schema} wants {np.dtype(spec.dtype)}")
+            raise DataError(f"'{where}': '{name}' is {array.dtype}, {schema} needs {np.dtype(spec.dtype)}")
         if array.ndim != len(spec.axes):
-            raise DataError(f"'{where}': '{name}' has shape {array.shape}, {schema} wants ({', '.join(spec.axes)})")
+            raise DataError(f"'{where}': '{name}' has shape {array.shape}, {schema} needs ({', '.join(spec.axes)})")
         for letter, size in zip(spec.axes, array.shape, strict=True):
             expected = int(letter) if letter.isdigit() else sizes.setdefault(letter, size)
             if size != expected:

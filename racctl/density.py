@@ -1,4 +1,4 @@
-"""Repetitions to density and back: a curve whose area is the count.
+"""Repetitions to density and back: a curve with the count as its area.
 
 Two targets are in use. TransRAC's, per frame: each repetition a Gaussian about its middle whose standard deviation is
 a sixth of its length. ESCounts' and D2-STX's, per token of several frames: a one at each repetition's middle token,

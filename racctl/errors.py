@@ -30,7 +30,7 @@ class DiskFullError(DataError):
 
 
 class UsageError(RacctlError):
-    """The command line (or the arguments of a library call) ask for something that makes no sense."""
+    """The command line (or the arguments of a library call) are invalid."""
 
     exit_code = 2
 

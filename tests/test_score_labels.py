@@ -168,7 +168,7 @@ def test_another_label_may_mean_background():
     table("truth", [{**r, "label": r["label"].replace("background", "standing")} for r in TRUTH])
     found = values(scored(options=LabelScoreOptions(null="Standing", resamples=0)))
     assert (found["accuracy"], found["n_classes"]) == (4 / 6, 3)
-    with pytest.raises(UsageError, match="'--null walking' is no label"):
+    with pytest.raises(UsageError, match="invalid value 'walking' for '--null'"):
         scored(options=LabelScoreOptions(null="walking"))
 
 
@@ -335,7 +335,11 @@ def test_the_tool_reads_labels_from_stdin_and_says_what_it_did(capsysbinary, mon
         (["counts", "--no-null"], 2, "'--no-null' is for labels, and the predictions are counts"),
         (["counts", "--confusion", "c.png"], 2, "'--confusion' is for labels"),
         (["counts", "--split", "test"], 2, "'--split' is for labels"),
-        (["windows", "--confusion", "c.txt"], 2, "'c.txt' is no name for a confusion matrix; end it in .png or .svg"),
+        (
+            ["windows", "--confusion", "c.txt"],
+            2,
+            "'c.txt' is not a file name for a confusion matrix; end it in .png or .svg",
+        ),
         (["windows", "--confusion", "windows"], 2, "'windows' is the input itself"),
         (["windows", "--against", "missing"], 1, "'missing' does not exist"),
         (["counts"], 1, "holds racctl.labels/1, expected counts"),

@@ -333,7 +333,7 @@ def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": "flying"}, "no such movement"), ({"split": "train"}, "cannot read the split"),
+        ({"classes": "flying"}, "no such movement"), ({"split": "train"}, "invalid value 'train' for '--split'"),
         ({"size": "97x96"}, "odd side"), ({"reps": "9-3"}, "backwards"),
         ({"errors": "some"}, "expected one of blazepose, varied"),
     ],

@@ -30,7 +30,9 @@ ExcludeKnownBad = Annotated[
 ]
 KnownBad = Annotated[
     bool,
-    typer.Option("--known-bad", help="Only list the labels that are known to be wrong, with who reported them."),
+    typer.Option(
+        "--known-bad", help="Only list the labels that are known to be wrong, and name the people who reported them."
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""racctl remap-joints: poses over the joints that the next tool wants."""
+"""racctl remap-joints: poses over the joints that the next tool needs."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _row(truth: ClipTruth, problem: Problem) -> ProblemRow:
 
 
 def _details(truth: ClipTruth, problem: Problem) -> str:
-    """Return which cycles or lines a problem is about, for somebody who wants to mend it.
+    """Return which cycles or lines a problem is about, for somebody who is going to mend it.
 
     "" where its text says all.
     """

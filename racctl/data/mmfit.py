@@ -90,7 +90,7 @@ def read_mmfit(folder: Path) -> list[LabelledClip]:
     for path in _workouts(folder):
         name = path.name
         if name not in split:
-            raise DataError(f"'{path}' is no workout of MM-Fit, which has w00 to w20")
+            raise DataError(f"'{path}' is not a workout of MM-Fit, which has w00 to w20")
         labels, pose = path / f"{name}_labels.csv", path / f"{name}_pose_2d.npy"
         if not labels.is_file():
             raise DataError(f"'{path}' lacks its labels, '{labels.name}'")

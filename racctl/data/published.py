@@ -189,7 +189,7 @@ class RepCount(Published):
 
 
 class Countix(Published):
-    """Countix, whose clips are repeating segments cut out of Kinetics videos.
+    """Countix: repeating segments cut out of Kinetics videos.
 
     A clip is in a file called `<YouTube id>_<start>_<end>`, with seconds from the start of the Kinetics clip.
 

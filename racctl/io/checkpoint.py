@@ -20,7 +20,7 @@ HEADER_KEYS = {"model": str, "config": dict, "classes": list, "input": dict}
 def write_model(target: IO[bytes], meta: Meta, tensors: dict[str, Tensor]) -> None:
     """Write weights and their header; equal input gives equal bytes.
 
-    meta: model (a name), config (what builds it), classes, input (what it wants to be fed), training, licence, steps.
+    meta: model (a name), config (what builds it), classes, input (its input requirements), training, licence, steps.
     """
     from safetensors.torch import save
 

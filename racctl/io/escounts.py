@@ -102,7 +102,7 @@ def import_tokens(files: list[tuple[IO[bytes], str]], clip: str, window: int, st
 
 
 def _foreign(branch: str, tokens: np.ndarray, window: int) -> Meta:
-    """Return what is known of tokens whose file says nothing: nothing of their encoder."""
+    """Return what is known of tokens when their file says nothing: nothing of their encoder."""
     known = {"encoder": "unknown", "weights": {"name": "unknown", "licence": "unknown"}}
     return {branch: {**known, "frames_per_token": window / tokens.shape[2]}}
 

@@ -35,7 +35,7 @@ class MaskOutline:
 
 
 def outline_mask(source: IO[bytes], meta: Meta, where: str) -> MaskOutline:
-    """Return the outline of the mask in an npz whose meta document is `meta`.
+    """Return the outline of the mask in an npz with the meta document `meta`.
 
     Raises DataError for what `read_mask` refuses.
     """
@@ -66,7 +66,7 @@ def _layout(stream: IO[bytes], meta: Meta, where: str) -> tuple[tuple[int, int, 
     """Return the shape on disk, and the width of packed masks, 0 for others."""
     shape, fortran, dtype = read_npy_header(stream)
     if dtype != np.uint8 or len(shape) != 3 or fortran or min(shape) < 0:
-        raise DataError(f"'{where}': 'mask' is {dtype} {shape}, {Mask.schema} wants uint8 (T, H, W)")
+        raise DataError(f"'{where}': 'mask' is {dtype} {shape}, {Mask.schema} needs uint8 (T, H, W)")
     width = packed_width(meta, shape, where) if "packed" in meta else 0
     refuse_large(shape[0] * shape[1] * (width or shape[2]), where, f"{shape[0]} masks")
     return (shape[0], shape[1], shape[2]), width

@@ -133,5 +133,5 @@ def _check_columns(table: pa.Table, schema: str, where: str) -> pa.Table:
             raise DataError(f"'{where}' lacks the column '{name}' of {schema}")
         expected = TYPES[kind.rstrip("?")]
         if table.schema.field(name).type != expected:
-            raise DataError(f"'{where}': column '{name}' is {table.schema.field(name).type}, {schema} wants {expected}")
+            raise DataError(f"'{where}': column '{name}' is {table.schema.field(name).type}, {schema} needs {expected}")
     return table

@@ -121,7 +121,7 @@ def _wrong_encoding(encoding: str, error: UnicodeDecodeError, place: int, where:
 
 @contextmanager
 def open_text(file: IO[bytes], where: str) -> Iterator[io.TextIOWrapper]:
-    """Return an open file as text whose line ends are as they are, decoded piece by piece; the file stays open."""
+    """Return an open file as text with its own line ends, decoded piece by piece; the file stays open."""
     encoding = checked_encoding(file, where)
     text = io.TextIOWrapper(file, encoding, newline="")
     try:

@@ -39,7 +39,7 @@ class BaselineConfig:
     tubelet: tuple[int, int] = (2, 16)  # ViViT: frames, pixels; 16x16x2 is that paper's choice (ViViT-B/16x2)
 
     def check(self) -> BaselineConfig:
-        """Raise ValueError for values that mean nothing; returns self."""
+        """Raise ValueError for invalid values; returns self."""
         if self.input not in BASELINE_INPUTS:
             raise ValueError(f"input is one of {', '.join(BASELINE_INPUTS)}")
         return self

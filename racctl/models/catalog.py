@@ -37,7 +37,7 @@ Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig | D2STXCo
 def configured(name: str, stored: dict[str, Any]) -> Config:
     """Return the config of a model from what its header holds.
 
-    Raises ValueError for values that mean nothing.
+    Raises ValueError for invalid values.
     """
     kind = MODELS[name][0]
     known = {field.name for field in fields(kind)}

@@ -29,7 +29,7 @@ class CTRGCNConfig:
     """The paper's network with base 64 and 2 people.
 
     channels: of the input, x, y and z in the paper.
-    topology: of the joints, whose edges are the graph.
+    topology: of the joints; its edges are the graph.
     density: a head that gives repetitions for each token, not in the paper.
     """
 
@@ -41,7 +41,7 @@ class CTRGCNConfig:
     density: bool = False
 
     def check(self) -> CTRGCNConfig:
-        """Raise ValueError for values that mean nothing; returns self."""
+        """Raise ValueError for invalid values; returns self."""
         if self.classes < 0 or min(self.people, self.channels) < 1 or self.base < 8 or self.base % 8:
             raise ValueError("classes, people and channels are positive and base is a multiple of 8")
         topology_named(self.topology)

@@ -32,7 +32,7 @@ class D2STXConfig:
     video, pose: channels of the tokens.
     joints: of the pose.
     grid: places that a picture is averaged to on each side before anything else, 0 for none.
-    guide: who asks: the pose, the video, or both (bidirectional).
+    guide: which branch supplies the queries: the pose, the video, or both (bidirectional).
 
     The defaults are the paper's, with Swin-T and CTR-GCN; 768 channels of the pose are those of the authors' files.
     """
@@ -56,7 +56,7 @@ class D2STXConfig:
     release: bool = False
 
     def check(self) -> D2STXConfig:
-        """Raise ValueError for values that mean nothing; returns self."""
+        """Raise ValueError for invalid values; returns self."""
         for name, known in (
             ("branches", D2STX_BRANCHES),
             ("guide", GUIDES),

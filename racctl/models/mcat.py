@@ -39,7 +39,7 @@ class MCATConfig:
     joints: int = 25  # with pose: how many, (x, y, z, score) each
 
     def check(self) -> MCATConfig:
-        """Raise ValueError for a combination that means nothing; returns self."""
+        """Raise ValueError for an invalid combination; returns self."""
         if self.input not in MCAT_INPUTS or self.fusion not in MCAT_FUSIONS:
             raise ValueError(f"input is one of {', '.join(MCAT_INPUTS)} and fusion one of {', '.join(MCAT_FUSIONS)}")
         if self.fusion == "none" and self.input == "both":

@@ -35,7 +35,7 @@ class SilhouetteConfig:
     density: bool = False
 
     def check(self) -> SilhouetteConfig:
-        """Raise ValueError for values that mean nothing; returns self."""
+        """Raise ValueError for invalid values; returns self."""
         if self.classes < 0 or self.channels < 1 or self.base < 8 or self.base % 8:
             raise ValueError("classes and channels are positive and base is a multiple of 8")
         return self

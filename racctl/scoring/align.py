@@ -52,7 +52,7 @@ def with_null(
     if null == BACKGROUND:
         return truth, predicted
     if null not in {label for clip in truth for label in clip.labels} | {*predicted.classes, *predicted.label}:
-        raise UsageError(f"'--null {null}' is no label of the truth or of the predictions")
+        raise UsageError(f"invalid value '{null}' for '--null'; expected a label of the truth or of the predictions")
 
     def named(label: str) -> str:
         return BACKGROUND if label == null else label

@@ -34,7 +34,7 @@ def confusion_kind(target: str) -> str:
     """
     suffix = Path(target).suffix.lower()
     if suffix not in CONFUSION_SUFFIXES:
-        raise UsageError(f"'{target}' is no name for a confusion matrix; end it in .png or .svg")
+        raise UsageError(f"'{target}' is not a file name for a confusion matrix; end it in .png or .svg")
     return suffix
 
 

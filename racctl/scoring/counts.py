@@ -110,7 +110,7 @@ def check_streams(truth: str, sources: list[str], against: str) -> None:
 
 
 def refuse_options(kind: str, options: dict[str, object]) -> None:
-    """Raise UsageError for an option that means nothing for predictions of this kind."""
+    """Raise UsageError for an option that does not apply to predictions of this kind."""
     for option, setting in options.items():
         if setting:
             other_kind = "labels" if kind == "counts" else "counts"

@@ -192,7 +192,7 @@ def _count(items: Items) -> int:
 def _classes(items: Items, drawn: Resampled | None) -> list[ScoreRow]:
     """Return rows for each class in the truth.
 
-    No interval for a class that one clip alone has, whose recall resampling clips cannot vary.
+    A class that one clip alone has gets no interval, because resampling clips cannot vary its recall.
     """
     values = per_class(items)
     rows = []

@@ -82,10 +82,10 @@ def read_request(
         if name not in (INVENTED, BACKGROUND):
             movement_named(name)
     if not names or len(set(names)) != len(names):
-        raise UsageError(f"'--classes {classes}' names no movement, or one twice")
+        raise UsageError(f"invalid value '{classes}' for '--classes'; expected movements, each once")
     errors = errors or ("blazepose" if pose_only else "none")
     if errors not in ERRORS:
-        raise UsageError(f"'--errors {errors}' means nothing; expected one of {', '.join(ERRORS)}")
+        raise UsageError(f"invalid value '{errors}' for '--errors'; expected one of {', '.join(ERRORS)}")
     pixels = _pair(size, "x", "--size", "320x240", 32, 4096) if size else None
     if pixels and (pixels[0] % 2 or pixels[1] % 2):
         raise UsageError(f"'--size {size}' has an odd side; H.264 needs even ones")
@@ -110,7 +110,7 @@ def parse_split(text: str) -> dict[str, float]:
         except ValueError:
             share = -1.0
         if not sign or not name.strip().isidentifier() or not 0 < share < 1e9 or name.strip() in shares:
-            raise UsageError(f"cannot read the split '{text}'; expected something like 'train=0.7,val=0.1,test=0.2'")
+            raise UsageError(f"invalid value '{text}' for '--split'; expected something like 'train=0.7,val=0.1,test=0.2'")
         shares[name.strip()] = share
     total = sum(shares.values())
     return {name: share / total for name, share in shares.items()}
@@ -121,7 +121,7 @@ def _pair(text: str, sign: str, option: str, example: str, least: int, most: int
     if len(parts) == 1 and sign == "-":
         parts *= 2
     if len(parts) != 2 or not all(part.strip().isdecimal() and least <= int(part) <= most for part in parts):
-        raise UsageError(f"cannot read '{option} {text}'; expected something like '{example}', each {least} to {most}")
+        raise UsageError(f"invalid value '{text}' for '{option}'; expected something like '{example}', each {least} to {most}")
     return int(parts[0]), int(parts[1])
 
 

@@ -90,7 +90,7 @@ def _kind(contact: str) -> str:
 
 
 def _point(body: Body, name: str) -> int:
-    """Return the bone at whose head a contact lies."""
+    """Return the bone that begins at a contact."""
     side, kind = name.split("_")
     return body.bones.joint[f"{side}_{CONTACT_SEGMENTS[kind]}"]
 

@@ -71,7 +71,7 @@ HAIRS = (
 
 @dataclass(frozen=True)
 class Person:
-    """Who.
+    """What the person looks like.
 
     phenotype: anny's values.
     sleeve: how far down the arm the shirt goes (0 shoulder, 1 elbow, 2 wrist);

@@ -17,9 +17,8 @@ import av
 from racctl.video.index import Index
 from racctl.video.opening import open_container, second_reader
 
-MAX_IGNORED_GAP = (
-    1.0  # s that a header may announce beyond the end, if the structure does not tell that the file is cut
-)
+# S that a header may announce beyond the end, if the structure does not tell that the file is cut
+MAX_IGNORED_GAP = 1.0
 MAX_IGNORED_GAP_SHARE = 0.05  # the same, of the announced length
 # Pictures that an announced duration must be beyond the end, to be spoken of: of a file that breaks off, of one that
 # does not tell, and of a whole one. Sound is announced with the padding of its last packet.
@@ -232,7 +231,7 @@ def _avi(file: IO[bytes], size: int) -> bool | None:
 
 
 def _flv(file: IO[bytes], size: int) -> bool | None:
-    """Judge by the last tag, whose size stands behind it."""
+    """Judge by the last tag; its size stands behind it."""
     length = int.from_bytes(_read(file, size - 4, 4), "big")
     begin = size - 4 - length
     if begin < 9 or length < 11:

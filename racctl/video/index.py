@@ -258,7 +258,7 @@ def _index(
 
 
 def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Leap, ...]:
-    """Return where sorted times leap in a stream whose pictures follow each other steadily.
+    """Return where sorted times leap in a stream of pictures that follow each other steadily.
 
     A camera that leaves out pictures as it likes is not one.
 

@@ -27,7 +27,7 @@ SOUND_AHEAD = 1.0  # s that sound is written ahead of the picture
 def check_target(target: str | Path, name: str = "") -> None:
     """Raise UsageError unless `target` ends in .mp4 and is another file than the clip `name`."""
     if Path(target).suffix.lower() != ".mp4":
-        raise UsageError(f"'{target}' is no name for an overlay, which is an MP4; end it in .mp4")
+        raise UsageError(f"'{target}' is not a file name for an overlay, which is an MP4; end it in .mp4")
     with contextlib.suppress(OSError):
         if os.path.samefile(target, name):
             raise UsageError(f"'{target}' is the clip itself; give the overlay another name")

@@ -47,7 +47,7 @@ ARRAY_NUMBER_BYTES = 48  # of the array and of what is made of it
 
 
 def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note: Note) -> ImportedLandmarks:
-    """Read landmarks from a plain npy or npz (`kind`), whose `layout` is a key of LAYOUTS_BY_NAME.
+    """Read landmarks from a plain npy or npz (`kind`); `layout` is a key of LAYOUTS_BY_NAME.
 
     layout None: told by the bones.
 
@@ -149,7 +149,7 @@ def _with_people(array: np.ndarray, flat: dict[int, tuple[int, int]], source: st
 
 
 def _in_order(people: np.ndarray, source: str, note: Note) -> np.ndarray:
-    """Return (T, M, V, C) of an array whose first two axes may be (M, T).
+    """Return (T, M, V, C) of an array that may be (M, T, V, C).
 
     Along the frames joints hardly move, from one person to the next they do.
 

@@ -131,7 +131,7 @@ def joint_named(name: str) -> str | int | None:
 
 
 def without_header(cells: list[str], source: str) -> Columns:
-    """Return the columns of a file whose first line is numbers already.
+    """Return the columns of a file that begins with numbers.
 
     X, y, z or x, y, z, visibility of all 33 joints.
     """

@@ -85,7 +85,7 @@ def read_csv(file: IO[bytes], source: str, note: Note) -> ImportedLandmarks:
 
 
 def _check_bones(xyz: np.ndarray, source: str) -> None:
-    """Raise DataError for columns without names whose joints are not put together like BlazePose's."""
+    """Raise DataError for columns without names unless their joints are put together like BlazePose's."""
     people = xyz.reshape(-1, *xyz.shape[2:])
     fits = told_by_bones(people, (POSERAC_LAYOUT,)) is not None and not is_planar(people, POSERAC_LAYOUT)
     if shows_bones(people, (POSERAC_LAYOUT,)) and not fits:
@@ -250,7 +250,7 @@ def _seconds(
 
 
 def _unit(clock: np.ndarray, name: str, source: str) -> float:
-    """Return the seconds per unit of a column whose name does not say.
+    """Return the seconds per unit of a time column when its name does not say.
 
     The only one of s, ms, µs and ns in which a frame lasts as long as a video's may.
 

@@ -94,7 +94,7 @@ def picture_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
     if match is None:
-        raise UsageError(f"'{text}' is no picture size; expected WIDTHxHEIGHT in pixels, such as 640x480")
+        raise UsageError(f"invalid value '{text}' for '--size'; expected WIDTHxHEIGHT in pixels, such as 640x480")
     return int(match[1]), int(match[2])
 
 

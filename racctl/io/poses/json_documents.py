@@ -84,10 +84,10 @@ def _landmarks(
         plane = (plane + 1) / 2  # its '--keypoint_scale 4' is -1..1
     xyz = np.concatenate([plane, np.zeros((*plane.shape[:-1], 1))], -1)
     xyz = np.where(np.isnan(plane).any(-1, keepdims=True), np.nan, xyz)
-    who = {"people": "as named" if ids is not None else "followed by distance"} if len(track) > 1 else {}
-    who |= {"layout": "BODY_25B"} if layout[1] is BODY_25B else {}
+    details = {"people": "as named" if ids is not None else "followed by distance"} if len(track) > 1 else {}
+    details |= {"layout": "BODY_25B"} if layout[1] is BODY_25B else {}
     return ImportedLandmarks(
-        name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=who, size=size
+        name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=details, size=size
     )
 
 

@@ -157,7 +157,7 @@ def _clock(
 ) -> tuple[np.ndarray, Meta]:
     """Return the seconds (T,) and what the provenance says of them."""
     if fps is not None and not 0 < fps <= 10_000:
-        raise UsageError(f"'--fps {fps:g}' makes no sense; expected a number of frames per second above 0")
+        raise UsageError(f"invalid value '{fps:g}' for '--fps'; expected frames per second above 0")
     if landmarks.time is None:
         if fps is None:
             note(f"'{source}' has no timestamps; assuming {DEFAULT_FPS:g} frames per second ('--fps' says otherwise)")

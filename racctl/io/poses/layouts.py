@@ -14,9 +14,8 @@ import numpy as np
 from racctl.skeleton.topology import BLAZEPOSE33, COCO17, D2STX25, NTU25, OPENPOSE18, OPENPOSE25, Topology
 
 MIN_BONES = 4  # known in a frame for it to count, and half as many as are in the frame that shows most
-MIN_BONE_SHARE_TO_REFUSE = (
-    0.5  # of a layout's bones: who shows fewer, the legs or a side, can have any share of long bones
-)
+# Of a layout's bones: people who show fewer, the legs or a side, can have any share of long bones
+MIN_BONE_SHARE_TO_REFUSE = 0.5
 MAX_SAMPLED_POSES = 2000  # that are looked at, spread over the clip
 MIN_LENGTH_RATIO = 1.2  # times as long are the bones of the next best layout, at least
 
