@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from warm import HEAVY, Warm
+
 RACCTL = str(Path(sys.executable).with_name("racctl"))
+SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it
 
 
-def racctl(*words: object, stdin: bytes | None = b"", timeout: float = 120, **options) -> subprocess.CompletedProcess:
-    """Run one command; stdout and stderr as bytes."""
+def afresh(*words: object, stdin: bytes = b"", timeout: float = 120, **options) -> subprocess.CompletedProcess:
+    """Run one command as a shell starts it; stdout and stderr as bytes. `options` of subprocess.run."""
     command = [RACCTL, *map(str, words)]
     return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False, **options)
+
+
+def racctl(
+    *words: object, stdin: bytes = b"", timeout: float = 120, cwd: str | Path = "."
+) -> subprocess.CompletedProcess:
+    """Run one command in a process of its own that has its imports behind it: what `afresh` returns."""
+    command = [RACCTL, *map(str, words)]
+    return _warm().run("from racctl.cli.app import main; main()", command, stdin, timeout, cwd)
+
+
+@functools.cache
+def _warm() -> Warm:
+    return Warm(*HEAVY)
 
 
 def one_line(done: subprocess.CompletedProcess, code: int) -> str:
@@ -35,7 +53,6 @@ def on_a_terminal(*words: object, keys: bytes = b"", timeout: float = 60) -> tup
     """Run with stdin, stdout and stderr on a pseudo-terminal: exit code, everything that appears."""
     import pty
     import select
-    import time
 
     pid, master = pty.fork()
     if pid == 0:
@@ -56,6 +73,18 @@ def on_a_terminal(*words: object, keys: bytes = b"", timeout: float = 60) -> tup
             shown += data
     os.close(master)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
+
+
+def wait_for_frames(process: subprocess.Popen, timeout: float = 60) -> None:
+    """Return when a command that looks at a video is in the middle of it: a moment after its first frame."""
+    if not SHARED_MEMORY.is_dir():
+        time.sleep(4)
+        return
+    end = time.monotonic() + timeout
+    while not list(SHARED_MEMORY.glob(f"racctl-{process.pid}-*")):
+        assert process.poll() is None and time.monotonic() < end, "no frame was looked at"
+        time.sleep(0.02)
+    time.sleep(0.5)
 
 
 def in_process(capsys, *words: object) -> tuple[int, str]:

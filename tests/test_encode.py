@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from clips import bouncing, plain, write_clip
-from commands import one_line, racctl
+from commands import afresh, one_line, racctl
 
 from racctl.contracts import Features, Mask, Pose
 from racctl.encoders.base import EncodeOptions, Files
@@ -85,7 +85,7 @@ def test_a_video_becomes_both_branches_on_the_same_windows(folder, given):
     assert meta["video"]["frames_per_token"] == 8 and meta["pose"]["frames_per_token"] == 4
     assert meta["video"]["weights"] == {"name": "silhouette", "random": True, "seed": 0}
     assert [entry["tool"] for entry in meta["steps"]] == ["encode"]
-    assert racctl("encode", folder / "clip.mp4", *given).stdout == done.stdout  # equal input, equal bytes
+    assert afresh("encode", folder / "clip.mp4", *given).stdout == done.stdout  # equal input, equal bytes
 
 
 def test_pictures_that_are_lost_are_told_and_kept(folder, given):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import zipfile
 import numpy as np
 import pytest
 from clips import bouncing, write_clip
-from commands import RACCTL, one_line, racctl
+from commands import RACCTL, one_line, racctl, wait_for_frames
 from poses import swinging_pose
 from test_every_command import parquet, some_truth
 
@@ -215,11 +216,20 @@ main()
         assert b"racctl.counts/1" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def long_clips(tmp_path_factory):
+    """Three clips that take more than a few seconds each to look at."""
+    folder = tmp_path_factory.mktemp("long")
+    first = write_clip(folder / "a.mp4", bouncing(30, 15) * 60)
+    return [first, *(shutil.copy(first, folder / f"{name}.mp4") for name in "bc")]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_batch_ends_soon(tmp_path, number):
-    clips = [write_clip(tmp_path / f"{name}.mp4", bouncing(30, 15) * 60) for name in "abc"]
-    process = subprocess.Popen([RACCTL, "pose", *map(str, clips), "-o", f"{tmp_path}/out/"], stderr=subprocess.PIPE)
-    time.sleep(5)
+def test_an_interrupted_batch_ends_soon(long_clips, tmp_path, number):
+    process = subprocess.Popen(
+        [RACCTL, "pose", *map(str, long_clips), "-o", f"{tmp_path}/out/"], stderr=subprocess.PIPE
+    )
+    wait_for_frames(process)
     began = time.monotonic()
     process.send_signal(number)
     shown = process.communicate(timeout=30)[1]

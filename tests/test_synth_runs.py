@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import RACCTL, on_a_terminal, one_line, racctl
+from commands import RACCTL, afresh, on_a_terminal, one_line, racctl
 
 pytest.importorskip("numba", reason="the generator is the extra racctl[synth]")
 if importlib.util.find_spec("anny") is None:
@@ -46,7 +46,7 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "4")
     words = ("synth", "-q", "--out", folder, "--clips", CLIPS, "--jobs", 1, *SMALL)
-    done = racctl(*words, env={**os.environ, **settings})
+    done = afresh(*words, env={**os.environ, **settings})
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     return contents(folder)
 
@@ -84,7 +84,7 @@ def test_requests_that_make_no_sense_are_one_line(tmp_path, words, code, part):
 
 def test_the_missing_extra_is_named(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['anny'] = None\n")
-    done = racctl("synth", "--out", tmp_path / "x", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = afresh("synth", "--out", tmp_path / "x", env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert "pip install 'racctl[synth]'" in one_line(done, 1)
 
 
