@@ -27,11 +27,12 @@ def racctl(
 ) -> subprocess.CompletedProcess:
     """Run one command in a process of its own that has its imports behind it: what `afresh` returns."""
     command = [RACCTL, *map(str, words)]
-    return _warm().run("from racctl.cli.app import main; main()", command, stdin, timeout, cwd)
+    return warm_process().run("from racctl.cli.app import main; main()", command, stdin, timeout, cwd)
 
 
 @functools.cache
-def _warm() -> Warm:
+def warm_process() -> Warm:
+    """The process that `racctl` copies."""
     return Warm(*HEAVY)
 
 
