@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import functools
 
 import numpy as np
 import pytest
 from clips import bouncing, write_clip
 from poses import swinging_pose
+from warm import Warm
 
 from racctl.io.npz import pose_bytes, write_pose
 
 HEAVY = ("torch", "torchvision", "scipy", "pyarrow", "av", "mediapipe", "matplotlib", "sklearn")
 
 
+@functools.cache
+def light() -> Warm:
+    """A process that has imported nothing heavy."""
+    return Warm("numpy", "typer._adapters")
+
+
 def loaded(*words: object, before: str = "") -> tuple[int, list[str], str]:
-    """Run a command in a fresh process: exit code, which heavy packages it imported, stderr."""
+    """Run a command in a copy of a light process: exit code, which heavy packages it imported, stderr."""
     code = f"""
 import sys
 {before}
@@ -25,8 +31,7 @@ status = run({[str(word) for word in words]!r})
 names = {HEAVY!r}
 print(status, *(name for name in names if sys.modules.get(name)), file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    *said, last = done.stderr.splitlines()
+    *said, last = light().run(code, ["racctl"]).stderr.decode().splitlines()
     status, *packages = last.split()
     return int(status), packages, "\n".join(said)
 
