@@ -17,7 +17,7 @@ if importlib.util.find_spec("anny") is None:
     pytest.skip("the generator is the extra racctl[synth]", allow_module_level=True)
 
 SMALL = ("--size", "64x64", "--fps", "10", "--reps", "2", "--seed", "4", "--classes", "squat,push_up,drink")
-CLIPS = 12
+CLIPS = 6
 PROMPT = 5.0  # s; about 1.5 on an idle machine
 
 
