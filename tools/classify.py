@@ -96,7 +96,7 @@ def classify(
 
     Example: racctl classify workout.mp4
     """
-    from racctl.cli.batch import cores, report_failures, run_clips
+    from racctl.cli.batch import network_threads, report_failures, run_clips
     from racctl.cli.choices import refuse_typed
     from racctl.cli.clip_plan import any_video, plan_clips
     from racctl.cli.streams import emit_table
@@ -109,21 +109,23 @@ def classify(
     plan = plan_clips(files, output, ".labels.parquet", format, one_clip=one_clip, reads=reads, models=models)
     if dataset and plan.folder:
         raise UsageError(f"'--dataset' makes one table and '{output}' is a directory; name a file")
-    from racctl.device import pick_device, set_threads
+    from racctl.video.span import Span
+
+    span = Span(start, stop).check()
+    from racctl.device import pick_device
     from racctl.estimators.on_demand import estimator_lanes
     from racctl.recognisers import classify_clip
     from racctl.recognisers import explain as explain_module
     from racctl.recognisers.recogniser import Recogniser
-    from racctl.video.span import Span
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = classify_clip.ClassifyOptions(unit, smooth, Span(start, stop), video, pose, bool(explain)).check()
-    set_threads(threads or cores())
+    options = classify_clip.ClassifyOptions(unit, smooth, span, video, pose, bool(explain)).check()
+    set_threadsnetwork_threads(threads)
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")
     refuse_typed(context, not recogniser.look.topology, ["--pose"], f"'{model}' looks at no joints")
     if dataset:
-        return _classify_set(labelled, recogniser, options, threads or cores(), output, format)
+        return _classify_set(labelled, recogniser, options, network_threads(threads), output, format)
     if explain:
         explain_module.check_explain(recogniser, explain)
     work: Callable[..., Any]

@@ -132,7 +132,7 @@ def count(
 
     Example: racctl count squats.mp4
     """
-    from racctl.cli.batch import cores, report_failures, run_clips
+    from racctl.cli.batch import network_threads, report_failures, run_clips
     from racctl.cli.choices import refuse_typed
     from racctl.cli.clip_plan import plan_clips
     from racctl.cli.streams import emit_table
@@ -157,7 +157,7 @@ def count(
 
     options = CountOptions(model, person, Span(start, stop, stride), video, pose_model, download).check()
     check_drawings(plot, overlay, video or plan.sources[0])
-    counter = open_counter(model, settings, device, threads or cores())
+    counter = open_counter(model, settings, device, network_threads(threads))
     work: Callable[..., Any]
     if plan.folder:
         work = partial(save_count, folder=plan.folder, reps=reps, counter=counter, options=options)

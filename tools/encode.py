@@ -95,7 +95,7 @@ def encode(
 
     Example: racctl encode clip.mp4 -o clip.features.npz
     """
-    from racctl.cli.batch import cores, lanes, report_failures, run_clips
+    from racctl.cli.batch import lanes, network_threads, report_failures, run_clips
     from racctl.cli.clip_plan import any_video, plan_clips, refuse_with
     from racctl.cli.console import note
     from racctl.cli.streams import emit
@@ -118,16 +118,17 @@ def encode(
     options = options.for_layout(layout).check()
     options.refuse_idle_files(brought)
     _refuse_idle_options(context, options, published, reps, plan.may_show_video, brought)
+    from racctl.video.span import Span
+
+    span = Span(start, stop).check()
     from racctl.device import pick_device, set_threads
     from racctl.encoders.encode_set import Run, find_jobs, saver
     from racctl.encoders.pair import load_encoders
     from racctl.estimators.on_demand import estimator_lanes
     from racctl.io.npz import write_features
-    from racctl.video.span import Span
 
-    span = Span(start, stop).check()
     todo, unusable = find_jobs(published, plan.sources, video, reps)
-    set_threads((threads or cores()) // lanes(jobs, len(todo))[0])
+    set_threads(network_threads(threads) // lanes(jobs, len(todo))[0])
     encoders = load_encoders(options, pick_device(device))
     for line in encoders.notes():
         note(line)

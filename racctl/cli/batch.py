@@ -24,6 +24,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def network_threads(threads: int) -> int:
+    """Return how many threads networks use: these, or for 0 what OMP_NUM_THREADS says, else one per core."""
+    environment = os.environ.get("OMP_NUM_THREADS", "")
+    return threads or (int(environment) if environment.isdecimal() else 0) or cores()
+
+
 class Lane(Protocol):
     """What works on one clip at a time: estimators, or worker processes."""
 

@@ -31,8 +31,8 @@ from racctl.encoders.kinetics import VideoEncoder
 from racctl.encoders.pair import Encoders
 from racctl.encoders.silhouette import SILHOUETTE, Cutter
 from racctl.errors import DataError
+from racctl.estimators.coverage import refuse_other_part
 from racctl.estimators.mask import PackedMasks
-from racctl.estimators.on_demand import refuse_other_part
 from racctl.estimators.open_clip import Clip
 from racctl.io.prefetch import prefetch
 from racctl.io.spool import ArraySpool, file_digest, sha256

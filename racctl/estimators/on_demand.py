@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import IO
 
-import numpy as np
-
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.blazepose import model_file
@@ -22,9 +20,6 @@ from racctl.io.spool import clip_name, display_name, open_input
 from racctl.progress import Report, silent
 from racctl.video.decode import Video
 from racctl.video.span import Span
-from racctl.windows import frame_step
-
-SLACK = 15  # frames at either end of a clip that a mask or pose may lack
 
 
 @dataclass(frozen=True)
@@ -148,15 +143,3 @@ def refuse_other_source(part: Mask | PackedMasks | Pose, video: Video, where: st
         raise DataError(f"the {kind} given with '{where}' was made of another file of that name")
     if not len(part.frame):
         raise DataError(f"the {kind} given with '{where}' has no frame")
-
-
-def refuse_other_part(part: Mask | Pose, number: np.ndarray, where: str) -> None:
-    """DataError unless a mask or pose covers the frames `number` of a clip, but for moments at its ends."""
-    kind = "pose" if isinstance(part, Pose) else "mask"
-    slack = frame_step(part.frame) + SLACK
-    if not len(part.frame) or part.frame[0] > number[0] + slack or part.frame[-1] < number[-1] - slack:
-        covered = f"{part.frame[0]} to {part.frame[-1]}" if len(part.frame) else "none"
-        raise DataError(
-            f"the {kind} given with '{where}' covers frames {covered} of {number[0]} to {number[-1]}; is it of another "
-            "clip? '--start' and '--stop' take a part"
-        )

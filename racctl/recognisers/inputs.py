@@ -15,7 +15,7 @@ from PIL import Image
 
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
-from racctl.estimators.on_demand import refuse_other_part
+from racctl.estimators.coverage import refuse_other_part
 from racctl.progress import Report, silent
 from racctl.skeleton.normalise import joint_tokens
 from racctl.skeleton.remap import remap

@@ -110,7 +110,9 @@ def parse_split(text: str) -> dict[str, float]:
         except ValueError:
             share = -1.0
         if not sign or not name.strip().isidentifier() or not 0 < share < 1e9 or name.strip() in shares:
-            raise UsageError(f"invalid value '{text}' for '--split'; expected something like 'train=0.7,val=0.1,test=0.2'")
+            raise UsageError(
+                f"invalid value '{text}' for '--split'; expected something like 'train=0.7,val=0.1,test=0.2'"
+            )
         shares[name.strip()] = share
     total = sum(shares.values())
     return {name: share / total for name, share in shares.items()}
@@ -121,7 +123,9 @@ def _pair(text: str, sign: str, option: str, example: str, least: int, most: int
     if len(parts) == 1 and sign == "-":
         parts *= 2
     if len(parts) != 2 or not all(part.strip().isdecimal() and least <= int(part) <= most for part in parts):
-        raise UsageError(f"invalid value '{text}' for '{option}'; expected something like '{example}', each {least} to {most}")
+        raise UsageError(
+            f"invalid value '{text}' for '{option}'; expected something like '{example}', each {least} to {most}"
+        )
     return int(parts[0]), int(parts[1])
 
 
