@@ -120,7 +120,7 @@ def classify(
 
     unit = "window" if windows else "clip" if whole else "segment"
     options = classify_clip.ClassifyOptions(unit, smooth, span, video, pose, bool(explain)).check()
-    set_threadsnetwork_threads(threads)
+    set_threads(network_threads(threads))
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")
     refuse_typed(context, not recogniser.look.topology, ["--pose"], f"'{model}' looks at no joints")
