@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import one_line, racctl
 from plugins import documented, install
+
+from racctl.io.npz import read_pose
 
 
 def shown_help(tool: str, environment: dict[str, str]) -> str:
@@ -40,3 +45,31 @@ def test_an_entry_point_that_is_no_exercise_is_named(tmp_path):
     environment = install(tmp_path, "kicks", "FRONT_KICK = (1, 2)", "racctl.exercises", front_kick="FRONT_KICK")
     line = one_line(racctl("synth", "--list", env=environment), 2)
     assert "'front_kick' (kicks:FRONT_KICK) is no racctl.synth.movement.Movement" in line
+
+
+GYM_PAD = '"""A pose format:'
+
+
+def test_a_pose_format_is_one_file(tmp_path):
+    environment = install(tmp_path, "pads", documented(GYM_PAD), "racctl.pose_formats", gympad="GYM_PAD")
+    assert "|gympad" in shown_help("remap-joints", environment)
+    rows = [[100.0 + 3 * joint + frame for joint in range(34)] for frame in range(5)]
+    (tmp_path / "clip.txt").write_text("#gympad\n" + "\n".join(" ".join(map(str, row)) for row in rows))
+    command = ["remap-joints", tmp_path / "clip.txt", "--to", "coco17", "--fps", 10]
+    told = succeed(*command, environment=environment)
+    assert succeed(*command, "--from", "gympad", environment=environment) == told
+    with io.BytesIO(told) as file:
+        pose = read_pose(file, "clip")
+    assert pose.xyz.shape == (5, 1, 17, 3)
+    assert pose.xyz[2, 0, 16, :2].tolist() == [rows[2][32], rows[2][33]]
+    assert b"GYM_PAD" not in told and b'"format":"gympad"' in told.replace(b" ", b"")
+    line = one_line(racctl(*command[:2]), 1)
+    assert "expected" in line
+
+
+def test_a_pose_format_that_cannot_be_loaded_leaves_the_others(tmp_path):
+    environment = install(tmp_path, "pads", "import nothing_of_that_name", "racctl.pose_formats", gympad="GYM_PAD")
+    with open(tmp_path / "clip.npy", "wb") as file:
+        np.save(file, np.zeros((5, 33, 3)))
+    done = racctl("remap-joints", tmp_path / "clip.npy", "--fps", 10, env=environment)
+    assert done.returncode == 0 and b"'gympad' (pads:GYM_PAD) cannot be loaded" in done.stderr
