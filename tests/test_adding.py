@@ -7,10 +7,11 @@ import io
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from clips import plain, write_clip
 from commands import one_line, racctl
 from plugins import documented, install
 
-from racctl.io.npz import read_pose
+from racctl.io.npz import read_features, read_pose
 
 
 def shown_help(tool: str, environment: dict[str, str]) -> str:
@@ -73,3 +74,29 @@ def test_a_pose_format_that_cannot_be_loaded_leaves_the_others(tmp_path):
         np.save(file, np.zeros((5, 33, 3)))
     done = racctl("remap-joints", tmp_path / "clip.npy", "--fps", 10, env=environment)
     assert done.returncode == 0 and b"'gympad' (pads:GYM_PAD) cannot be loaded" in done.stderr
+
+
+GYM_APP = '"""A data set:'
+ROWS = "file,move,reps,L1,L2,L3,L4\nmonday.mp4,Squats,2,2,10,11,19\ntuesday.mp4,Push Ups,3,0,8,8,16\n"
+
+
+def test_a_data_set_is_one_file(tmp_path):
+    environment = install(tmp_path, "gym", documented(GYM_APP), "racctl.data_sets", gymapp="GymApp")
+    assert "|gymapp" in shown_help("encode", environment)
+    (tmp_path / "test.csv").write_text(ROWS)
+    checked = racctl("check-labels", tmp_path / "test.csv", "--format", "json", env=environment)
+    assert checked.returncode == 1 and b"count 3, cycles 2" in checked.stdout + checked.stderr
+    write_clip(tmp_path / "monday.mp4", plain(24))
+    words = ["--root", tmp_path, "--split", "test", "--exemplars", "--pose-encoder", "none", "--random-weights"]
+    command = ["encode", "--dataset", "gymapp", *words, "--encoder", "resnext3d_101", "--jobs", 1]
+    done = racctl(*command, "-o", tmp_path / "tokens/", env=environment)
+    assert done.returncode == 3 and b"GymApp, test: 2 clips" in done.stderr, done.stderr.decode()
+    with open(tmp_path / "tokens" / "monday.exemplars.npz", "rb") as file:
+        assert read_features(file, "monday").start.tolist() == [2, 11]
+
+
+def test_a_data_set_that_cannot_be_loaded_leaves_the_others(tmp_path):
+    environment = install(tmp_path, "gym", "import nothing_of_that_name", "racctl.data_sets", gymapp="GymApp")
+    (tmp_path / "counts.csv").write_text("clip,count\na,2\n")
+    done = racctl("check-labels", tmp_path / "counts.csv", env=environment)
+    assert done.returncode == 0 and b"'gymapp' (gym:GymApp) cannot be loaded" in done.stderr
