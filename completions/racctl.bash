@@ -29,6 +29,7 @@ _racctl() {
     "mask --size") words="full" ;;
     "mask --person") words="tracked largest central" ;;
     "pose --model") words="full lite heavy" ;;
+    "remap-joints --from") words="poserac kinect d2stx openpose openpose25b coco mediapipe" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any wide" ;;
     "synth --errors") words="none blazepose varied" ;;

@@ -132,7 +132,7 @@ complete -c racctl -n '__fish_seen_subcommand_from pose' -s q -l quiet -d 'No pr
 complete -c racctl -n '__fish_seen_subcommand_from pose' -l debug -d 'Show the traceback of an error.'
 complete -c racctl -n '__fish_seen_subcommand_from pose' -l help -d 'Show the help and exit.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l to -r -d 'd2stx25, ntu25, coco17, blazepose33, openpose25 or openpose18.'
-complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l from -r -d 'poserac, kinect, d2stx, openpose, openpose25b, coco or mediapipe, where the content leaves a choice.'
+complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l from -x -a 'poserac kinect d2stx openpose openpose25b coco mediapipe' -d 'Read an imported file as this format, where its content leaves a choice.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l fps -r -d 'Frames per second of an imported file without timestamps; default 30.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l size -r -d 'Picture size, for imported coordinates in fractions of it.'
 complete -c racctl -n '__fish_seen_subcommand_from remap-joints' -l minmax -d 'Scale to 0..1 over the body in every frame, as PoseRAC\'s poses are.'

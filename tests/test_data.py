@@ -227,7 +227,7 @@ def test_bom_blank_lines_quotes_and_windows_line_ends_are_fine(write):
         ("clip,Count,reps\na,1,2\n", "either could be the count"),
         ("clip,name,count\na,b,2\n", "either could be the clip"),
         ("clip,count\n,2\n", "has no clip name"),
-        ("clip,score\na,2\n", "has the columns 'clip', 'score'; expected a RepCount"),
+        ("clip,score\na,2\n", "has the columns 'clip', 'score'; expected a Countix, RepCount-A or UCFRep annotation"),
         ("name,count,counts,L1\na,2,2,1\n", "mean the same"),
         ("name,count,L1\na,2,1.5\n", "whole frame number"),
         ("name,count,num_frames,L1\na,2,inf,1\n", "whole frame number"),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from racctl.data.base import DATA_SETS
 from racctl.data.check import check_labels
 from racctl.data.clips import PROBLEM_KINDS
 from racctl.data.known_bad import KNOWN_BAD
-from racctl.data.published import DATASETS
 from racctl.data.truth import read_truth
 from racctl.errors import DataError
 
@@ -160,13 +160,13 @@ def test_every_table_is_read_or_refused_in_one_line():
     ],
 )  # fmt: skip
 def test_every_published_split_is_found_and_every_row_comes_back(kind, folder, split, n, excluded):
-    dataset = DATASETS[kind](ROOT / folder, split)
+    dataset = DATA_SETS.load(kind)(ROOT / folder, split)
     clips = list(dataset)
     assert len(clips) == len(dataset) == n
     assert not any(clip.usable for clip in clips)  # no videos here
     assert all(clip.problems[-1].kind == "missing video" for clip in clips)
     assert {problem.kind for clip in clips for problem in clip.problems} <= set(PROBLEM_KINDS)
-    assert len(dataset) - len(DATASETS[kind](ROOT / folder, split, exclude_known_bad=True)) == excluded
+    assert len(dataset) - len(DATA_SETS.load(kind)(ROOT / folder, split, exclude_known_bad=True)) == excluded
 
 
 @real

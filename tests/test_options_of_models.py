@@ -12,7 +12,8 @@ from racctl.cli import app
 from racctl.cli.choices import refuse_unknown_word
 from racctl.cli.streams import FORMATS
 from racctl.counters.count_clip import count
-from racctl.data.published import DATASETS, SPLIT_SPELLINGS
+from racctl.data.base import DATA_SETS
+from racctl.data.published import SPLIT_SPELLINGS
 from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS
 from racctl.encoders.encode_set import LAYOUTS
 from racctl.errors import UsageError
@@ -139,7 +140,7 @@ ACCEPTED = {  # what the library takes, which the command line must let through
     ("encode", "--encoder"): [*VIDEO_ENCODERS.names(), NONE],
     ("encode", "--pose-encoder"): [NONE, *POSE_ENCODERS.names()],
     ("encode", "--layout"): LAYOUTS,
-    ("encode", "--dataset"): DATASETS,
+    ("encode", "--dataset"): DATA_SETS.names(),
     ("encode", "--split"): [name for names in SPLIT_SPELLINGS.values() for name in names],
     ("encode", "--mask-model"): [*silhouettes.MASK_MODEL_KINDS, "selfie"],
     ("train", "--model"): MODELS,

@@ -5,8 +5,9 @@ import pytest
 from clips import plain, write_clip
 from test_data import mat
 
+from racctl.data.base import DATA_SETS
 from racctl.data.clips import PROBLEM_KINDS
-from racctl.data.published import DATASETS, Countix, RepCount, UCFRep
+from racctl.data.published import Countix, RepCount, UCFRep
 from racctl.data.videos import files_under, find_videos, look_at
 from racctl.encoders.encode_set import jobs_of_set
 from racctl.errors import DataError, UsageError
@@ -230,4 +231,4 @@ def test_the_usable_clips_are_what_there_is_to_encode(llsp):
 
 
 def test_every_data_set_has_a_name_to_ask_for_it_by():
-    assert list(DATASETS.items()) == [("repcount", RepCount), ("countix", Countix), ("ucfrep", UCFRep)]
+    assert [DATA_SETS.load(name) for name in ("repcount", "countix", "ucfrep")] == [RepCount, Countix, UCFRep]

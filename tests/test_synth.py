@@ -27,7 +27,8 @@ from racctl.synth.clip import play, render_clip
 from racctl.synth.dataset import generate, plans
 from racctl.synth.ground import HELD_AT, lowest, stand
 from racctl.synth.motion import Bout, Repetition, timeline
-from racctl.synth.movements import catalog, movement_named, sides
+from racctl.synth.movement import sides
+from racctl.synth.movements import catalog, movement_named
 from racctl.synth.noise import BLAZEPOSE_ERRORS, LOWER, estimate, group_of, varied
 from racctl.synth.plan import FRAME_RATES, PICTURE_SIZES, generator, plan_clip
 from racctl.synth.protocol import PROTOCOL_CLASSES, class_shares, divergence, protocol_jobs

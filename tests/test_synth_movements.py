@@ -7,7 +7,8 @@ import pytest
 
 from racctl.errors import DataError, UsageError
 from racctl.synth.channels import CHANNELS, INDEX, MAX_ANGLES, MIN_ANGLES, pose_vector, swap_sides
-from racctl.synth.movements import Movement, Step, catalog, exercises, movement_named, sides
+from racctl.synth.movement import Movement, Step, sides
+from racctl.synth.movements import catalog, exercises, movement_named
 from racctl.synth.styles import ARMS, arm_styles, arms_named
 
 MM_FIT = {"squat", "lunge", "bicep_curl", "sit_up", "push_up", "tricep_extension", "dumbbell_row", "jump_jack",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from racctl.cli.options import OutputMany, Sources
+from racctl.io.poses.base import POSE_FORMATS
 
 To = Annotated[
     str,
@@ -16,8 +17,8 @@ From = Annotated[
     str | None,
     typer.Option(
         "--from",
-        metavar="FORMAT",
-        help="poserac, kinect, d2stx, openpose, openpose25b, coco or mediapipe, where the content leaves a choice.",
+        metavar="|".join(POSE_FORMATS.names()),
+        help="Read an imported file as this format, where its content leaves a choice.",
     ),
 ]
 Fps = Annotated[

@@ -39,6 +39,9 @@ from typing import Annotated
 import typer
 
 from racctl.cli.options import Jobs, Seed
+from racctl.synth.base import EXERCISES
+
+ADDED = [name for name in EXERCISES.names() if name not in EXERCISES.builtin]  # by other packages
 
 Out = Annotated[
     str,
@@ -53,7 +56,12 @@ Clips = Annotated[
     ),
 ]
 Classes = Annotated[
-    str, typer.Option("--classes", metavar="A,B,...", help="Movements, 'all', 'invented', 'background'; see --list.")
+    str,
+    typer.Option(
+        "--classes",
+        metavar="|".join(["A,B,...", *ADDED]),
+        help="Movements, 'all', 'invented', 'background'; see --list.",
+    ),
 ]
 Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
 Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any|wide", help="Tempo of the movements.")]

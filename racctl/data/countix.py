@@ -17,6 +17,17 @@ from racctl.data.tables import TextTable
 from racctl.errors import DataError
 
 
+def is_seconds(table: TextTable) -> bool:
+    """Return whether a table is Countix's own, in seconds."""
+    seconds = ("kinetics_start", "kinetics_end", "repetition_start", "repetition_end")
+    return table.has("video_id", *seconds) and table.is_counted
+
+
+def is_countix_segments(table: TextTable) -> bool:
+    """Return whether a table is ESCounts' of Countix, in frames."""
+    return table.has("video_id") and table.is_counted and table.is_marked
+
+
 def read_countix_segments(table: TextTable) -> list[ClipTruth]:
     """Return the clips of ESCounts' Countix tables and of D2-STX's splits of them, repeated rows merged."""
     names = table.names("video_id")

@@ -14,16 +14,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from racctl.data.clips import ClipTruth, Problem, as_cycles, quoted
+from racctl.data.countix import is_countix_segments, is_seconds, read_countix_segments, read_seconds
 from racctl.data.known_bad import KNOWN_BAD
+from racctl.data.repcount import is_fitness, is_repcount, read_fitness, read_repcount
+from racctl.data.tables import TextTable
 from racctl.data.truth import read_truth, with_all_problems
-from racctl.data.videos import files_under, find_videos, look_at
+from racctl.data.ucfrep import MAT_MAGIC, is_ucfrep, read_folder, read_mat, read_ucfrep
 from racctl.errors import DataError, UsageError
-from racctl.video.decode import Video
+
+if TYPE_CHECKING:
+    from racctl.video.decode import Video
 
 SPLIT_SPELLINGS = {
     "train": ("train",),
@@ -65,7 +70,7 @@ class DatasetClip:
 
 
 class Published:
-    """What the three data sets share; see `RepCount`, `Countix`, `UCFRep`.
+    """What data sets share; see `RepCount`, `Countix`, `UCFRep`. A subclass says how its tables are known and read.
 
     root: the folder with the videos.
     split: "train", "val" ("valid", "validation") or "test", as published.
@@ -89,6 +94,32 @@ class Published:
     title: ClassVar[str]
     variants: ClassVar[tuple[str, ...]]  # that `ClipTruth` gives its tables
     tables: ClassVar[tuple[str, ...]]  # usual names; of several in one folder the first is taken
+    magic: ClassVar[bytes] = b""  # that its files begin with which are no tables; b"" where it has tables only
+
+    @classmethod
+    def claims(cls, table: TextTable) -> bool:
+        """Return whether a table is this data set's, by its columns."""
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, table: TextTable) -> list[ClipTruth]:
+        """Return the clips of a table that it claims, in order, repairing nothing: `ClipTruth.problems` has it."""
+        raise NotImplementedError
+
+    @classmethod
+    def read_file(cls, file: IO[bytes], where: str) -> list[ClipTruth]:
+        """Return the clips of a file that begins with `magic`."""
+        raise NotImplementedError
+
+    @classmethod
+    def claims_folder(cls, folder: str) -> bool:  # noqa: ARG003 (others look)
+        """Return whether this folder is the data set's annotation, not a table in it."""
+        return False
+
+    @classmethod
+    def read_folder(cls, folder: str) -> list[ClipTruth]:
+        """Return the clips of a folder that it claims."""
+        raise NotImplementedError
 
     def __init__(
         self,
@@ -98,6 +129,8 @@ class Published:
         exclude_known_bad: bool = False,
         encode_only: bool = True,
     ) -> None:
+        from racctl.data.videos import find_videos
+
         self.root, self.encode_only = Path(root), encode_only
         self.split = self._split(split)
         self._videos = find_videos(self.root)
@@ -119,6 +152,8 @@ class Published:
 
     def clip(self, truth: ClipTruth) -> DatasetClip:
         """Return the clip of one of `truths`, its video looked at."""
+        from racctl.data.videos import look_at
+
         paths = self._videos.of(truth.clip, SPLIT_SPELLINGS[self.split])
         video, seen = look_at(truth, paths)
         problems = (*truth.problems, *seen)
@@ -163,6 +198,8 @@ class Published:
 
     def _candidates(self, place: Path) -> list[Path]:
         """Return the table under the first of the usual names, of each folder that has one."""
+        from racctl.data.videos import files_under
+
         rank = {
             name.format(split=spelling): (k, j)
             for k, name in enumerate(self.tables)
@@ -187,6 +224,14 @@ class RepCount(Published):
     variants = ("RepCount", "RepCount with fps", "RepCount with total_frames")
     tables = ("{split}_with_fps.csv", "{split}.csv", "{split}_new.csv", "{split}_with_fps_new.csv")
 
+    @classmethod
+    def claims(cls, table: TextTable) -> bool:
+        return is_repcount(table) or is_fitness(table)
+
+    @classmethod
+    def read(cls, table: TextTable) -> list[ClipTruth]:
+        return read_repcount(table) if is_repcount(table) else read_fitness(table)
+
 
 class Countix(Published):
     """Countix: repeating segments cut out of Kinetics videos.
@@ -201,6 +246,14 @@ class Countix(Published):
     variants = ("Countix (ESCounts)", "Countix")
     tables = ("new_{split}.csv", "countix_{split}.csv", "countixav_{split}.csv", "{split}.csv")
 
+    @classmethod
+    def claims(cls, table: TextTable) -> bool:
+        return is_seconds(table) or is_countix_segments(table)
+
+    @classmethod
+    def read(cls, table: TextTable) -> list[ClipTruth]:
+        return read_seconds(table) if is_seconds(table) else read_countix_segments(table)
+
 
 class UCFRep(Published):
     """UCFRep: a segment of UCF-101's videos.
@@ -212,6 +265,27 @@ class UCFRep(Published):
     title = "UCFRep"
     variants = ("UCFRep (ESCounts)", "UCFRep (.mat)")
     tables = ("new_{split}.csv", "{split}.csv", "ucf{split}.csv")
+    magic = MAT_MAGIC
+
+    @classmethod
+    def claims(cls, table: TextTable) -> bool:
+        return is_ucfrep(table)
+
+    @classmethod
+    def read(cls, table: TextTable) -> list[ClipTruth]:
+        return read_ucfrep(table)
+
+    @classmethod
+    def read_file(cls, file: IO[bytes], where: str) -> list[ClipTruth]:
+        return [read_mat(file, where)]
+
+    @classmethod
+    def claims_folder(cls, folder: str) -> bool:  # noqa: ARG003
+        return True  # no other of the project's is a folder; what it lacks is said on reading
+
+    @classmethod
+    def read_folder(cls, folder: str) -> list[ClipTruth]:
+        return read_folder(folder)
 
     def _split(self, split: str) -> str:
         return "val" if _canonical(split) == "test" else _canonical(split)
@@ -222,12 +296,11 @@ class UCFRep(Published):
     def _candidates(self, place: Path) -> list[Path]:
         if any(place.glob("*.mat")):
             return [place]
+        from racctl.data.videos import files_under
+
         matlab = {path.parent for path in files_under(place) if path.suffix.lower() == ".mat"}
         spelled = [folder for folder in sorted(matlab) if folder.name.lower() in SPLIT_SPELLINGS[self.split]]
         return [*super()._candidates(place), *spelled]
-
-
-DATASETS: dict[str, type[Published]] = {"repcount": RepCount, "countix": Countix, "ucfrep": UCFRep}
 
 
 def _canonical(split: str) -> str:

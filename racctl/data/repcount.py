@@ -18,6 +18,17 @@ from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count
 from racctl.data.tables import TextTable
 
 
+def is_repcount(table: TextTable) -> bool:
+    """Return whether a table is RepCount's; one of Countix has YouTube's ids too, and UCFRep's says where clips end."""
+    others = table.has("video_id") or table.has("start_frame", "end_frame")
+    return table.has("name") and table.is_counted and table.is_marked and not others
+
+
+def is_fitness(table: TextTable) -> bool:
+    """Return whether a table is Countix-Fitness-pose's, which has marks and no counts."""
+    return table.has("name", "type") and table.is_marked and not table.is_counted
+
+
 def read_repcount(table: TextTable) -> list[ClipTruth]:
     """Return the clips of a RepCount-style table, one per row; a missing `type` gives no label."""
     variant = "RepCount"

@@ -35,6 +35,16 @@ class TextTable:
         """Return whether all these columns are there."""
         return all(name in self.header for name in names)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether a column says how many repetitions there are, as published tables call it."""
+        return self.has("count") or self.has("counts")
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether there are frame numbers in L1, L2, ..."""
+        return any(MARK.fullmatch(name) for name in self.header)
+
     def any_of(self, *names: str) -> str:
         """Return the one column of these that is there, "" for none.
 

@@ -7,21 +7,15 @@ from dataclasses import replace
 from typing import IO
 
 from racctl.contracts import Meta
+from racctl.data.base import data_sets
 from racctl.data.clips import ClipTruth, Problem, row_problems
-from racctl.data.countix import read_countix_segments, read_seconds
 from racctl.data.known_bad import KNOWN_BAD
 from racctl.data.plain import clips_of_table, plain_columns, read_plain
-from racctl.data.repcount import read_fitness, read_repcount
-from racctl.data.tables import MARK, TextTable, read_text
-from racctl.data.ucfrep import MAT_MAGIC, read_folder, read_mat, read_ucfrep
+from racctl.data.tables import TextTable, read_text
 from racctl.errors import DataError
 from racctl.io.parquet import read_table
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input
-
-EXPECTED_TRUTH = (
-    "a RepCount, Countix or UCFRep annotation, a table with a clip and a count column, or racctl's own Parquet"
-)
 
 
 def read_truth(source: str) -> list[ClipTruth]:
@@ -48,7 +42,7 @@ def with_all_problems(rows: list[ClipTruth]) -> list[ClipTruth]:
 def read_clips(source: str) -> tuple[list[ClipTruth], Meta]:
     """Read as `read_truth` does, with the meta document of racctl's own Parquet; {} for any other file."""
     if source != "-" and os.path.isdir(source):
-        return read_folder(source), {}
+        return _read_folder(source), {}
     with open_input(source) as file:
         return clips_in(file, display_name(source))
 
@@ -61,34 +55,39 @@ def clips_in(file: IO[bytes], where: str) -> tuple[list[ClipTruth], Meta]:
         return clips_of_table(meta, table, where), meta
     if kind == "text":
         return read_clip_table(read_text(file, where)), {}
-    if _is_mat(file):
-        return [read_mat(file, where)], {}
-    raise DataError(f"'{where}' is {kind_phrase(kind)}, expected {EXPECTED_TRUTH}")
+    for data_set in data_sets():
+        if data_set.magic and _begins_with(data_set.magic, file):
+            return data_set.read_file(file, where), {}
+    raise DataError(f"'{where}' is {kind_phrase(kind)}, expected {_expected_truth()}")
+
+
+def _expected_truth() -> str:
+    """Return what annotation files there are, for messages."""
+    *titles, last = sorted(data_set.title for data_set in data_sets())
+    return (
+        f"a {', '.join(titles)} or {last} annotation, a table with a clip and a count column, or racctl's own Parquet"
+    )
 
 
 def read_clip_table(table: TextTable) -> list[ClipTruth]:
     """Return the clips of a CSV or TSV, by the columns that it has."""
-    marked = any(MARK.fullmatch(name) for name in table.header)
-    counted = table.has("count") or table.has("counts")
-    if table.has("video_id", "kinetics_start", "kinetics_end", "repetition_start", "repetition_end") and counted:
-        return read_seconds(table)
-    if table.has("video_id") and counted and marked:
-        return read_countix_segments(table)
-    if table.has("name", "start_frame", "end_frame") and counted and marked:
-        return read_ucfrep(table)
-    if table.has("name") and counted and marked:
-        return read_repcount(table)
-    if table.has("name", "type") and marked and not counted:
-        return read_fitness(table)
+    for data_set in data_sets():
+        if data_set.claims(table):
+            return data_set.read(table)
     clip, count, _label = plain_columns(table)
     if clip and count:
         return read_plain(table)
     shown = ", ".join(f"'{name}'" for name in table.header[:6] if name) or "none"
-    raise DataError(f"'{table.where}' has the columns {shown[:200]}; expected {EXPECTED_TRUTH}")
+    raise DataError(f"'{table.where}' has the columns {shown[:200]}; expected {_expected_truth()}")
 
 
-def _is_mat(file: IO[bytes]) -> bool:
+def _read_folder(folder: str) -> list[ClipTruth]:
+    """Return the clips of a folder, of the first data set that comes as one."""
+    return next(data_set for data_set in data_sets() if data_set.claims_folder(folder)).read_folder(folder)
+
+
+def _begins_with(magic: bytes, file: IO[bytes]) -> bool:
     start = file.tell()
-    head = file.read(len(MAT_MAGIC))
+    head = file.read(len(magic))
     file.seek(start)
-    return head == MAT_MAGIC
+    return head == magic

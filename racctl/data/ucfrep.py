@@ -24,6 +24,11 @@ MAX_MAT = 64 << 10  # the published ones have less than one; deflated, this much
 CLASS = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 
 
+def is_ucfrep(table: TextTable) -> bool:
+    """Return whether a table is ESCounts' of UCFRep."""
+    return table.has("name", "start_frame", "end_frame") and table.is_counted and table.is_marked
+
+
 def read_ucfrep(table: TextTable) -> list[ClipTruth]:
     """Return the clips of ESCounts' UCFRep tables and of D2-STX's splits of them.
 

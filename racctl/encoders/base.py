@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
+from racctl.data.base import DATA_SETS
 from racctl.errors import UsageError
 from racctl.kinds import Kind, setting
 
@@ -127,7 +128,7 @@ class SetOptions:
 
     PANEL: ClassVar[str] = "Options of a data set"
 
-    dataset: str = setting("", "Encode all of a published data set.", "repcount|countix|ucfrep")
+    dataset: str = setting("", "Encode all of a published data set.", "|".join(DATA_SETS.names()))
     root: str = setting("", "Find the data set's videos, and its table, here.", "DIR")
     split: str = setting("", "Choose the split: train, val or test.", "NAME")
     annotations: str = setting("", "Read the table from FILE, if it is not under --root.", "FILE")

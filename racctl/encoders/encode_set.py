@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from racctl.contracts import Features
+from racctl.data.base import DATA_SETS
 from racctl.data.labelled import FILES
-from racctl.data.published import DATASETS, Published
 from racctl.data.segments import files_in
 from racctl.data.truth import read_truth
 from racctl.device import pick_device
@@ -29,6 +29,9 @@ from racctl.io.spool import clip_name, display_name, open_input
 from racctl.io.up_to_date import has_bytes
 from racctl.progress import Report, silent, tell
 from racctl.video.span import Span
+
+if TYPE_CHECKING:
+    from racctl.data.published import Published
 
 LAYOUTS = ("racctl", "escounts")
 
@@ -87,9 +90,8 @@ def _file_jobs(sources: list[str], video: str = "", reps: str = "") -> list[Job]
 
 def _open_set(options: SetOptions) -> Published:
     """Return the data set that the options name; UsageError for an unknown one."""
-    if options.dataset not in DATASETS:
-        raise UsageError(f"no such data set '{options.dataset}'; expected one of {', '.join(DATASETS)}")
-    return DATASETS[options.dataset](options.root, options.split, options.annotations, options.exclude_known_bad)
+    data_set = DATA_SETS.load(options.dataset)
+    return data_set(options.root, options.split, options.annotations, options.exclude_known_bad)
 
 
 def jobs_of_set(dataset: Published, exemplars: bool) -> tuple[list[Job], list[tuple[str, str]]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from racctl.contracts import BACKGROUND
 from racctl.errors import DataError, UsageError
-from racctl.synth.movements import INVENTED, catalog, exercises, movement_named
+from racctl.synth.movement import INVENTED
+from racctl.synth.movements import catalog, exercises, movement_named
 from racctl.synth.noise import ERRORS
 
 if TYPE_CHECKING:

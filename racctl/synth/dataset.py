@@ -30,7 +30,8 @@ from racctl.io.output import make_folder, write_bytes, write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.progress import Report, silent
 from racctl.skeleton.remap import remap
-from racctl.synth.movements import INVENTED, movement_named
+from racctl.synth.movement import INVENTED
+from racctl.synth.movements import movement_named
 from racctl.synth.plan import Plan, generator, plan_clip
 from racctl.synth.styles import arms_named
 

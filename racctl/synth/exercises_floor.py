@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from racctl.synth.channels import Angles
-from racctl.synth.movements import Movement, Step
+from racctl.synth.movement import Movement, Step
 
 HIGH_PLANK = {
     "pitch": 74,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from racctl.synth.movements import Movement, Step
+from racctl.synth.movement import Movement, Step
 
 ARMS_AHEAD = {"shoulder": 80, "shoulder_plane": 8, "elbow": 8, "pronation": 60}
 CROUCH = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from racctl.synth.movements import Movement, Step
+from racctl.synth.movement import Movement, Step
 
 GRIP = {"grip": 85}
 PRESS = {"shoulder_turn": 88, "pronation": 78, **GRIP}

@@ -12,7 +12,7 @@ from racctl.synth.body import Body
 from racctl.synth.bones import AT, bone_places, bone_rotations, part, reach, segment_rotations
 from racctl.synth.channels import INDEX
 from racctl.synth.kernels import skin_clip
-from racctl.synth.movements import CONTACT_GROUPS, sides
+from racctl.synth.movement import CONTACT_GROUPS, sides
 from racctl.synth.rotate import X, Y, Z, about, apply
 
 HEIGHT = {"toes": 0.03, "hand": 0.05, "elbow": 0.045, "knee": 0.06}  # m from the joint to what it rests on

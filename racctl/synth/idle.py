@@ -6,7 +6,7 @@ from typing import Any
 
 from racctl.contracts import BACKGROUND
 from racctl.synth.channels import Angles
-from racctl.synth.movements import Movement, Step
+from racctl.synth.movement import Movement, Step
 
 CUP = {"left_grip": 75}
 REACH_DOWN = {

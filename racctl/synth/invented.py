@@ -6,7 +6,7 @@ import numpy as np
 
 from racctl.contracts import BACKGROUND
 from racctl.synth.channels import AT_EASE, BODY, LIMITS, SIDES, Angles
-from racctl.synth.movements import INVENTED, Movement, Step
+from racctl.synth.movement import INVENTED, Movement, Step
 
 LYING_START = {
     "pitch": -90,

@@ -9,7 +9,8 @@ import numpy as np
 from racctl.contracts import BACKGROUND
 from racctl.synth.channels import CHANNELS, INDEX, LIMB, MAX_ANGLES, MIN_ANGLES, pose_vector, swap_sides
 from racctl.synth.ground import HELD_AT, Track
-from racctl.synth.movements import Movement, movement_named
+from racctl.synth.movement import Movement
+from racctl.synth.movements import movement_named
 from racctl.synth.styles import key_poses, sum_of
 
 # How one gets from standing to another stance, and back in the other order.

@@ -1,122 +1,37 @@
-"""What a movement is. The entries stand in `exercises_*.py` and `idle.py`; racctl-synth-movements(7) explains them."""
+"""Which movements there are: those of `exercises_*.py` and `idle.py`, and those that other packages add."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
 import numpy as np
 
 from racctl.contracts import BACKGROUND
-from racctl.errors import DataError, UsageError
-from racctl.synth.channels import Angles, pose_vector
-
-CONTACT_GROUPS = {
-    name: (f"left_{part}", f"right_{part}")
-    for name, part in {
-        "feet": "foot",
-        "toes": "toes",
-        "hands": "hand",
-        "elbows": "elbow",
-        "knees": "knee",
-        "grips": "grip",
-    }.items()
-}
-CONTACTS = {*CONTACT_GROUPS, *(contact for pair in CONTACT_GROUPS.values() for contact in pair), "body"}
-PROPS = {"dumbbells", "dumbbells_down", "barbell", "bench", "bar", "mat", "horse", "cup"}
-INVENTED, GESTURE = "invented", "gesture"  # drawn movements: a class, and what is done once and not counted
-STANCES = {"standing", "prone", "supine", "bench", "bar", "horse"}
-
-
-@dataclass(frozen=True)
-class Step:
-    """One key pose.
-
-    seconds: to get there from the pose before.
-    angles: what differs from the movement's start.
-    hold: seconds to stay.
-    touch: contacts on the way there and while holding;
-    props: what is held then. None for those of the movement.
-    """
-
-    seconds: float
-    angles: Angles = field(default_factory=dict)
-    hold: float = 0.0
-    touch: tuple[str, ...] | None = None
-    props: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Movement:
-    """An exercise, or an idle motion.
-
-    start: angles of the pose that a repetition begins and ends in, over standing at ease (see `channels`).
-    steps: the key poses of one repetition; the last one leads back to the start.
-    counts: what one repetition is, in words.
-    joints: those that do the work.
-    touch: what stays in contact, the first being what the body is placed by.
-    stance: what the body is held up by.
-    alternating: every second repetition is the mirror image.
-    level: two contacts between which the whole body is tilted until both reach the floor.
-    props: what is held, hung from or lain on.
-    repeats: False for a pose that is held, whose count is 0.
-    label: the class, the name unless given ("background" for idle motion).
-    arms: free to be held in any of the styles that `styles` lists for the stance; as written in some of the bouts.
-    """
-
-    name: str
-    start: Angles
-    steps: tuple[Step, ...]
-    counts: str
-    joints: tuple[str, ...] = ()
-    touch: tuple[str, ...] = ("feet",)
-    stance: str = "standing"
-    alternating: bool = False
-    level: tuple[str, str] | None = None
-    props: tuple[str, ...] = ()
-    repeats: bool = True
-    label: str = ""
-    arms: bool = False
-
-    def __post_init__(self) -> None:
-        touched = {*self.touch, *(name for step in self.steps for name in step.touch or ()), *(self.level or ())}
-        props = {*self.props, *(name for step in self.steps for name in step.props or ())}
-        for kind, named, known in (("contact", touched, CONTACTS), ("prop", props, PROPS)):
-            if named - known:
-                raise DataError(
-                    f"movement '{self.name}' names the {kind} '{min(named - known)}'; expected {sorted(known)}"
-                )
-        if self.stance not in STANCES or not self.steps:
-            raise DataError(f"movement '{self.name}' needs steps and one of the stances {', '.join(sorted(STANCES))}")
-        if self.arms and self.stance not in ("standing", "supine"):
-            raise DataError(f"movement '{self.name}' cannot have free arms: the stance is '{self.stance}'")
-        self.keys()
-
-    @property
-    def kind(self) -> str:
-        """The class label."""
-        return self.label or self.name
-
-    def keys(self) -> np.ndarray:
-        """Return (1 + steps, C) degrees: the start and every key pose."""
-        start = pose_vector(self.start)
-        return np.stack([start, *(pose_vector(step.angles, start) for step in self.steps)])
-
-    def seconds(self) -> float:
-        """Return how long one repetition lasts at the written tempo."""
-        return sum(step.seconds + step.hold for step in self.steps)
+from racctl.errors import UsageError
+from racctl.synth.base import EXERCISES
+from racctl.synth.invented import invent
+from racctl.synth.movement import GESTURE, INVENTED, Movement
 
 
 @cache
 def catalog() -> dict[str, Movement]:
-    """Return every movement by name."""
-    from racctl.synth.exercises_floor import FLOOR
-    from racctl.synth.exercises_standing import STANDING
-    from racctl.synth.exercises_weights import WITH_WEIGHTS
-    from racctl.synth.idle import IDLE
+    """Return every movement by name; none of the project's own is hidden by another package's.
 
-    return {movement.name: movement for movement in (*STANDING, *FLOOR, *WITH_WEIGHTS, *IDLE)}
+    Raises UsageError for another package's entry that cannot be loaded, or is no movement.
+    """
+    movements: dict[str, Movement] = {}
+    for name in EXERCISES.names():
+        entry = EXERCISES.load(name)
+        for movement in (entry,) if isinstance(entry, Movement) else entry:
+            movements.setdefault(_checked(movement, name).name, movement)
+    return movements
+
+
+def _checked(movement: object, name: str) -> Movement:
+    if not isinstance(movement, Movement):
+        raise UsageError(f"the exercise '{name}' ({EXERCISES.targets[name]}) is no racctl.synth.movement.Movement")
+    return movement
 
 
 def exercises() -> dict[str, Movement]:
@@ -132,15 +47,8 @@ def movement_named(name: str) -> Movement:
     """
     known = catalog()
     if drawn := re.fullmatch(rf"({INVENTED}|{GESTURE})_(\d+)_(\d+)", name):
-        from racctl.synth.invented import invent
-
         rng = np.random.Generator(np.random.PCG64([int(drawn[2]), int(drawn[3]), 14]))
         return invent(name, rng, counted=drawn[1] == INVENTED)
     if name not in known:
         raise UsageError(f"no such movement '{name}'; expected one of {', '.join(known)}")
     return known[name]
-
-
-def sides(contacts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return contact names with the groups spelled out: "feet" is left_foot and right_foot."""
-    return tuple(contact for name in contacts for contact in CONTACT_GROUPS.get(name, (name,)))

@@ -13,7 +13,8 @@ import numpy as np
 from racctl.contracts import BACKGROUND
 from racctl.errors import UsageError
 from racctl.synth.motion import Bout, Repetition
-from racctl.synth.movements import GESTURE, INVENTED, Movement, catalog, movement_named
+from racctl.synth.movement import GESTURE, INVENTED, Movement
+from racctl.synth.movements import catalog, movement_named
 from racctl.synth.styles import draw_arms, draw_lean, draw_reach, draw_style
 
 UnitColour = tuple[float, float, float]

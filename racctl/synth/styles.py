@@ -12,7 +12,7 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.synth.channels import BODY, CHANNELS, INDEX, SIDES, Angles, pose_vector
-from racctl.synth.movements import Movement, sides
+from racctl.synth.movement import Movement, sides
 
 ARM_CHANNELS = ("shoulder", "shoulder_plane", "shoulder_turn", "shrug", "elbow", "pronation", "wrist", "grip")
 AS_WRITTEN_SHARE = 0.35  # share of the bouts of a free-armed movement

@@ -9,9 +9,9 @@ import numpy as np
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, refuse_large
 from racctl.io.npz import read_arrays, read_npy
+from racctl.io.poses.base import Content, PoseFormat
 from racctl.io.poses.landmarks import ImportedLandmarks, Note, check_range, scale_of
 from racctl.io.poses.layouts import (
-    BODY_18,
     BODY_25,
     BODY_25B,
     COCO_LAYOUT,
@@ -32,30 +32,22 @@ LAYOUTS_BY_JOINTS = {
     33: (POSERAC_LAYOUT,),
     25: (KINECT_LAYOUT, D2STX_LAYOUT, BODY_25, BODY_25B),
 }  # joints -> what they may be
-LAYOUTS_BY_NAME = {
-    "poserac": (POSERAC_LAYOUT,),
-    "kinect": (KINECT_LAYOUT,),
-    "d2stx": (D2STX_LAYOUT,),
-    "openpose": (BODY_25, BODY_18),
-    "openpose25b": (BODY_25B,),
-    "coco": (COCO_LAYOUT,),
-}  # what '--from' can call an array
 SHAPES = "(T, 99), (T, 132), (T, 33, 3), (T, 33, 4), (T, 75), (T, 25, 3) or (T, M, 25, 3)"
 MAX_PEOPLE_IN_ARRAY = 16  # more than that on the second axis is an array of another order
 MAX_STEP_SHARE = 0.25  # of the body's extent: what joints move from frame to frame, at most; between people it is more
 ARRAY_NUMBER_BYTES = 48  # of the array and of what is made of it
 
 
-def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note: Note) -> ImportedLandmarks:
-    """Read landmarks from a plain npy or npz (`kind`); `layout` is a key of LAYOUTS_BY_NAME.
+def read_array(file: IO[bytes], kind: str, source: str, named: tuple[Layout, ...], note: Note) -> ImportedLandmarks:
+    """Read landmarks from a plain npy or npz (`kind`).
 
-    layout None: told by the bones.
+    named: what the joints may be, the one with as many joints; () to tell by the bones.
 
     A row or person of zeros only is nobody. The fourth number of a joint is its visibility, and the third of OpenPose
     and COCO its confidence. Kinect's metres are turned to y down and given again hip-centred as `world`. DataError for
     pickles, damaged files, other shapes and bones that fit no layout.
     """
-    flat = FLAT if layout is None else NAMED_FLAT
+    flat = NAMED_FLAT if named else FLAT
     array = (
         read_npy(file, file_size(file), source)
         if kind == "npy"
@@ -64,7 +56,7 @@ def read_array(file: IO[bytes], kind: str, source: str, layout: str | None, note
     people = _in_order(_with_people(array, flat, source), source, note)
     nobody = (np.nan_to_num(people[..., :3]) == 0).all((2, 3))
     people[nobody] = np.nan
-    recognised = _layout(people, source, layout, note)
+    recognised = _layout(people, source, named, note)
     if recognised in TRIPLES:
         return _triples(people, recognised, source)
     xyz, score = people[..., :3], people[..., 3] if people.shape[-1] == 4 else None
@@ -109,6 +101,7 @@ def _triples(people: np.ndarray, layout: Layout, source: str) -> ImportedLandmar
         score,
         dims=2,
         args=args,
+        is_heat_map=layout is COCO_LAYOUT,
     )
 
 
@@ -126,8 +119,10 @@ def _joints(shape: tuple[int, ...], flat: dict[int, tuple[int, int]]) -> tuple[i
     """Return (V, numbers per joint) of an array of this shape; None when it is no pose."""
     if len(shape) == 2:
         return flat.get(shape[1])
+    if len(shape) not in (3, 4):
+        return None
     per_person = (shape[-2], shape[-1])
-    return per_person if len(shape) in (3, 4) and per_person in flat.values() else None
+    return per_person if per_person in flat.values() else None
 
 
 def _with_people(array: np.ndarray, flat: dict[int, tuple[int, int]], source: str) -> np.ndarray:
@@ -194,14 +189,14 @@ def _movement(people: np.ndarray) -> float:
     return float(np.nanmedian(moved / np.maximum(extent, 1e-9)))
 
 
-def _layout(people: np.ndarray, source: str, layout: str | None, note: Note) -> Layout:
+def _layout(people: np.ndarray, source: str, named: tuple[Layout, ...], note: Note) -> Layout:
     """Return which joints these are: what '--from' says, or by the bones."""
     joints, numbers = people.shape[2:]
-    if layout is not None:
-        fitting = [named for named in LAYOUTS_BY_NAME[layout] if len(named) == joints]
+    if named:
+        fitting = [layout for layout in named if len(layout) == joints]
         if not fitting:
-            has = " or ".join(str(len(named)) for named in LAYOUTS_BY_NAME[layout])
-            raise DataError(f"'{source}' has {joints} joints, but '--from {layout}' has {has}")
+            has = " or ".join(str(len(layout)) for layout in named)
+            raise DataError(f"'{source}' has {joints} joints, but '--from {named[0].name}' has {has}")
         return fitting[0]
     layouts = LAYOUTS_BY_JOINTS[joints] if numbers == 3 or joints == 33 else LAYOUTS_BY_JOINTS[joints][:2]
     bodies = people.reshape(-1, joints, numbers)
@@ -210,14 +205,30 @@ def _layout(people: np.ndarray, source: str, layout: str | None, note: Note) -> 
         return layouts[0]
     best = told_by_bones(bodies, layouts)
     if best is None or is_planar(bodies, best):
-        ways = " or ".join(f"'--from {named.name}'" for named in layouts)
+        ways = " or ".join(f"'--from {layout.name}'" for layout in layouts)
         raise DataError(
             f"'{source}' has {joints} joints, and the bones fit no order of them that racctl knows; if you know it, "
             f"use {ways}"
         )
     if len(layouts) > 1:
-        others = ", ".join(f"'--from {named.name}'" for named in layouts if named is not best)
+        others = ", ".join(f"'--from {layout.name}'" for layout in layouts if layout is not best)
         what = "OpenPose's " + ("BODY_25B" if best is BODY_25B else "BODY_25") + " (x, y, confidence)"
         shown = what if best in TRIPLES else best.topology.name
         note(f"'{source}' read as 25 joints in the order of {shown}; if they are not, use {others}")
     return best
+
+
+def array_format(layout: Layout) -> PoseFormat:
+    """Return the format of plain arrays with this order of joints."""
+
+    def read(content: Content, name: str | None, note: Note) -> ImportedLandmarks:
+        named = (layout,) if name else ()
+        return read_array(content.opened(), content.kind, content.where, named, note)
+
+    shapes = "an npy or npz array of shape (T, 99), (T, 33, 3) or (T, 25, 3)"
+    return PoseFormat(("npy", "npz"), shapes, lambda content: True, read)
+
+
+POSERAC = array_format(POSERAC_LAYOUT)
+KINECT = array_format(KINECT_LAYOUT)
+D2STX = array_format(D2STX_LAYOUT)

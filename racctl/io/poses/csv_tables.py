@@ -18,6 +18,7 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.io.bounds import refuse_large
+from racctl.io.poses.base import Content, PoseFormat
 from racctl.io.poses.csv_columns import (
     AXIS_SCORE,
     AXIS_Y,
@@ -268,3 +269,10 @@ def _unit(clock: np.ndarray, name: str, source: str) -> float:
             "column 'timestamp_s' or 'timestamp_ms', or 'frame' if it counts frames"
         )
     return fitting[0]
+
+
+def _read_format(content: Content, _name: str | None, note: Note) -> ImportedLandmarks:
+    return read_csv(content.opened(), content.where, note)
+
+
+MEDIAPIPE = PoseFormat(("text",), "CSV of MediaPipe landmarks", lambda content: True, _read_format)

@@ -8,9 +8,9 @@
 * openpose25b: the same of BODY_25B, whose neck and middle of the hips become those of openpose25
 * coco: COCO keypoint JSON, annotations or a list of results; several people. coco17. With '--from' (T, 17, 3) and
   (T, 51) arrays of x, y, confidence
+* mediapipe: CSV of landmarks in the ways that `csv_tables` describes. blazepose33
 
 What has no name is told by the bones; where they fit nothing, or two things, it is refused and '--from' asked for.
-* mediapipe: CSV of landmarks in the ways that `pose_csv` describes. blazepose33
 """
 
 from __future__ import annotations
@@ -23,28 +23,10 @@ from typing import IO
 from racctl.contracts import Pose
 from racctl.errors import DataError, UsageError
 from racctl.io.npz import read_pose
-from racctl.io.poses.arrays import read_array
-from racctl.io.poses.csv_tables import read_csv
-from racctl.io.poses.json_documents import load_json, read_coco, read_openpose, read_openpose_folder
-from racctl.io.poses.landmarks import ImportedLandmarks, Note, to_pose
+from racctl.io.poses.base import POSE_FORMATS, Content, PoseFormat, format_named
+from racctl.io.poses.landmarks import Note, to_pose
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input, sha256
-
-# name for '--from' -> the kinds of file (see `sniff`) it comes in
-POSE_FORMATS: dict[str, tuple[str, ...]] = {
-    "poserac": ("npy", "npz"),
-    "kinect": ("npy", "npz"),
-    "d2stx": ("npy", "npz"),
-    "openpose": ("json", "folder", "npy", "npz"),
-    "openpose25b": ("json", "folder", "npy", "npz"),
-    "coco": ("json", "npy", "npz"),
-    "mediapipe": ("text",),
-}
-
-ACCEPTED = (
-    "a racctl.pose/1 npz, an npy or npz array of shape (T, 99), (T, 33, 3) or (T, 25, 3), a folder or file of OpenPose "
-    "JSON, COCO keypoint JSON, or CSV of MediaPipe landmarks"
-)
 
 
 def _silent(message: str) -> None:
@@ -61,7 +43,7 @@ def load_pose(
 ) -> Pose:
     """Return the pose in `source`: a file, "-" for stdin, or a folder.
 
-    layout: a name of POSE_FORMATS where the content leaves a choice.
+    layout: the name of a format where the content leaves a choice.
     fps: frames per second, for files without timestamps (30 if None).
     size: (width, height) in pixels, for coordinates in fractions of the picture.
     note: told what was assumed.
@@ -70,11 +52,11 @@ def load_pose(
     the step "import", format and clock; racctl's own files come back unchanged and take no options. Raises DataError
     for what cannot be recognised or is damaged, UsageError for options that do not fit.
     """
-    if layout is not None and layout not in POSE_FORMATS:
-        raise UsageError(f"no such format '{layout}'; expected one of {', '.join(POSE_FORMATS)}")
+    named = None if layout is None else format_named(layout)
     if source != "-" and Path(source).is_dir():
-        _check_layout(layout, "folder", source)
-        return to_pose(read_openpose_folder(source, note, layout), source, fps, size, note)
+        content = Content(source, "folder")
+        pose_format = _chosen(content, named, layout, note)
+        return to_pose(pose_format.read(content, layout, note), source, fps, size, note)
     with open_input(source) as file:
         name, kind = display_name(source), sniff(file)
         if kind == "npz" and _is_racctl(file):
@@ -82,7 +64,8 @@ def load_pose(
                 raise UsageError(f"'{name}' is racctl's own and takes no '--from', '--fps' or '--size'; omit them")
             return read_pose(file, name)
         digest = sha256(file)
-        landmarks = _read(file, kind, name, layout, note)
+        content = Content(name, kind, file)
+        landmarks = _chosen(content, named, layout, note).read(content, layout, note)
     landmarks.args["sha256"] = digest
     return to_pose(landmarks, source, fps, size, note)
 
@@ -98,30 +81,41 @@ def picture_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _read(file: IO[bytes], kind: str, name: str, layout: str | None, note: Note) -> ImportedLandmarks:
-    if kind not in {kind for kinds in POSE_FORMATS.values() for kind in kinds}:
-        what = "of no known kind" if kind == "unknown" else kind_phrase(kind)
-        hint = "; run 'racctl pose' first" if kind == "video" else ""
-        raise DataError(f"'{name}' is {what}; expected {ACCEPTED}{hint}")
-    _check_layout(layout, kind, name)
-    if kind in ("npy", "npz"):
-        return read_array(file, kind, name, layout, note)
-    if kind == "text":
-        return read_csv(file, name, note)
-    document = load_json(file, name)
-    dialect = "openpose" if isinstance(document, dict) and "people" in document else "coco"
-    if dialect == "coco" and not (isinstance(document, list) or "annotations" in document):
-        raise DataError(f"'{name}' is JSON without 'people', 'annotations' or a list of results; expected {ACCEPTED}")
-    if layout not in (None, dialect) and (dialect, layout) != ("openpose", "openpose25b"):
-        raise DataError(f"'{name}' is {dialect} JSON, not '--from {layout}'")
-    if dialect == "openpose":
-        return read_openpose(document, name, note, layout)
-    return read_coco(document, name, note, layout)
+def _chosen(content: Content, named: PoseFormat | None, layout: str | None, note: Note) -> PoseFormat:
+    """Return the format that the user named, or the first that claims the content."""
+    if named is not None and content.kind in named.kinds:
+        return named
+    formats = _formats(note)
+    if content.kind not in {kind for pose_format in formats for kind in pose_format.kinds}:
+        what = "of no known kind" if content.kind == "unknown" else kind_phrase(content.kind)
+        hint = "; run 'racctl pose' first" if content.kind == "video" else ""
+        raise DataError(f"'{content.where}' is {what}; expected {_accepted(formats)}{hint}")
+    if named is not None:
+        comes_as = " or ".join(named.kinds)
+        raise DataError(f"'{content.where}' is {content.kind}, but '--from {layout}' comes as {comes_as}")
+    for pose_format in formats:
+        if content.kind in pose_format.kinds and pose_format.claims(content):
+            return pose_format
+    raise DataError(f"'{content.where}' is {content.kind} of no known format; expected {_accepted(formats)}")
 
 
-def _check_layout(layout: str | None, kind: str, name: str) -> None:
-    if layout is not None and kind not in POSE_FORMATS[layout]:
-        raise DataError(f"'{name}' is {kind}, but '--from {layout}' comes as {' or '.join(POSE_FORMATS[layout])}")
+def _formats(note: Note) -> list[PoseFormat]:
+    """Return the formats, those of other packages first: the project's own claim whatever looks like an array or table.
+
+    One that cannot be loaded takes nothing from the others.
+    """
+    formats = []
+    for name in sorted(POSE_FORMATS.names(), key=lambda name: name in POSE_FORMATS.builtin):
+        try:
+            formats.append(format_named(name))
+        except UsageError as error:
+            note(str(error))
+    return formats
+
+
+def _accepted(formats: list[PoseFormat]) -> str:
+    phrases = list(dict.fromkeys(pose_format.accepts for pose_format in formats))
+    return f"a racctl.pose/1 npz, {', '.join(phrases[:-1])}, or {phrases[-1]}"
 
 
 def _is_racctl(file: IO[bytes]) -> bool:

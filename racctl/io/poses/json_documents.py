@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from racctl.errors import DataError
 from racctl.io.bounds import file_size, json_memory, refuse_large
+from racctl.io.poses.arrays import read_array
+from racctl.io.poses.base import Content, PoseFormat
 from racctl.io.poses.frame_names import numbered_names
 from racctl.io.poses.landmarks import ImportedLandmarks, Note, check_range, scale_of
 from racctl.io.poses.layouts import BODY_18, BODY_25, BODY_25B, COCO_LAYOUT, Layout, shows_bones, told_by_bones
@@ -87,7 +89,17 @@ def _landmarks(
     details = {"people": "as named" if ids is not None else "followed by distance"} if len(track) > 1 else {}
     details |= {"layout": "BODY_25B"} if layout[1] is BODY_25B else {}
     return ImportedLandmarks(
-        name, topology, xyz, scale, score, np.array(numbers), None, track, dims=2, args=details, size=size
+        name,
+        topology,
+        xyz,
+        scale,
+        score,
+        np.array(numbers),
+        track=track,
+        dims=2,
+        args=details,
+        size=size,
+        is_heat_map=layout[1] is COCO_LAYOUT,
     )
 
 
@@ -331,3 +343,52 @@ def _coco_size(images: list[dict[str, Any]]) -> tuple[int, int] | None:
         if type(width) is int and type(height) is int and min(width, height) > 0 and sizes == sizes[:1] * len(sizes):
             return width, height
     return None
+
+
+def is_openpose(content: Content) -> bool:
+    """Return whether this is a folder, or a document with people."""
+    return content.kind == "folder" or (isinstance(content.document, dict) and "people" in content.document)
+
+
+def is_coco(content: Content) -> bool:
+    """Return whether this is a list of results, or a document with annotations."""
+    document = content.document
+    return isinstance(document, list) or (isinstance(document, dict) and "annotations" in document)
+
+
+def _refuse_other_json(content: Content, name: str | None, claims: Callable[[Content], bool], other: str) -> None:
+    if not claims(content):
+        raise DataError(f"'{content.where}' is {other} JSON, not '--from {name}'")
+
+
+def openpose_format(layouts: tuple[Layout, ...]) -> PoseFormat:
+    """Return the format of OpenPose's documents and arrays, of a body with these joints."""
+
+    def read(content: Content, name: str | None, note: Note) -> ImportedLandmarks:
+        if content.kind == "folder":
+            return read_openpose_folder(content.where, note, name)
+        if content.kind != "json":
+            return read_array(content.opened(), content.kind, content.where, layouts, note)
+        _refuse_other_json(content, name, is_openpose, "coco")
+        return read_openpose(content.document, content.where, note, name)
+
+    accepts = "a folder or file of OpenPose JSON"
+    kinds = ("json", "folder", "npy", "npz")
+    return PoseFormat(kinds, accepts, lambda content: content.kind in ("json", "folder") and is_openpose(content), read)
+
+
+def _read_coco_format(content: Content, name: str | None, note: Note) -> ImportedLandmarks:
+    if content.kind != "json":
+        return read_array(content.opened(), content.kind, content.where, (COCO_LAYOUT,), note)
+    _refuse_other_json(content, name, is_coco, "openpose")
+    return read_coco(content.document, content.where, note, name)
+
+
+OPENPOSE = openpose_format((BODY_25, BODY_18))
+OPENPOSE25B = openpose_format((BODY_25B,))
+COCO = PoseFormat(
+    ("json", "npy", "npz"),
+    "COCO keypoint JSON",
+    lambda content: content.kind == "json" and is_coco(content),
+    _read_coco_format,
+)

@@ -37,6 +37,7 @@ class ImportedLandmarks:
     dims: 2 where the file has no depth (z is 0 then).
     args: what the provenance should say besides the format.
     size: (width, height) of the picture where known.
+    is_heat_map: the scores are heights of a heat map's peaks, which may exceed 1 by much and are cut off.
     """
 
     format: str
@@ -51,6 +52,7 @@ class ImportedLandmarks:
     dims: int = 3
     args: Meta = field(default_factory=dict)
     size: tuple[int, int] | None = None
+    is_heat_map: bool = False
 
 
 def scale_of(xyz: np.ndarray) -> str:
@@ -101,7 +103,7 @@ def to_pose(
         if array is not None:
             check_range(array, source)
     highest = 0.0 if landmarks.score is None else float(np.nanmax(landmarks.score, initial=0))
-    if landmarks.format != "coco" and highest > MAX_SCORE:
+    if not landmarks.is_heat_map and highest > MAX_SCORE:
         raise DataError(f"'{source}' has scores up to {highest:g}; expected confidences of 0 to 1")
     landmarks = _without_ghosts(landmarks)
     missing = np.isnan(landmarks.xyz).any(-1)

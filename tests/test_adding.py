@@ -1,0 +1,102 @@
+"""To add one of a kind is to add one file: each kind gets a member from a package of its own, and uses it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from clips import plain, write_clip
+from commands import one_line, racctl
+from plugins import documented, install
+
+from racctl.io.npz import read_features, read_pose
+
+
+def shown_help(tool: str, environment: dict[str, str]) -> str:
+    """Return a tool's help, on lines long enough for any metavar."""
+    done = racctl(tool, "--help", env={**environment, "COLUMNS": "300"})
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def succeed(*words: object, environment: dict[str, str], **options) -> bytes:
+    """Run a command that has to succeed; return what it writes to stdout."""
+    done = racctl(*words, env=environment, **options)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+KICK = '"""An exercise: the front kick."""'
+
+
+def test_an_exercise_is_one_file(tmp_path):
+    pytest.importorskip("anny", reason="the clip is drawn; needs racctl[synth]")
+    environment = install(tmp_path, "kicks", documented(KICK), "racctl.exercises", front_kick="FRONT_KICK")
+    assert "|front_kick" in shown_help("synth", environment)
+    assert b"\nfront_kick " in succeed("synth", "--list", environment=environment)
+    drawn = ["--clips", 1, "--pose-only", "--clean", "--reps", "2-2", "--fps", 10, "--jobs", 1]
+    succeed("synth", "--out", tmp_path / "look", "--classes", "front_kick", *drawn, environment=environment)
+    (row,) = pq.read_table(tmp_path / "look" / "manifest.parquet").to_pylist()
+    assert (row["label"], row["count"]) == ("front_kick", 2)
+
+
+def test_an_entry_point_that_is_no_exercise_is_named(tmp_path):
+    environment = install(tmp_path, "kicks", "FRONT_KICK = (1, 2)", "racctl.exercises", front_kick="FRONT_KICK")
+    line = one_line(racctl("synth", "--list", env=environment), 2)
+    assert "'front_kick' (kicks:FRONT_KICK) is no racctl.synth.movement.Movement" in line
+
+
+GYM_PAD = '"""A pose format:'
+
+
+def test_a_pose_format_is_one_file(tmp_path):
+    environment = install(tmp_path, "pads", documented(GYM_PAD), "racctl.pose_formats", gympad="GYM_PAD")
+    assert "|gympad" in shown_help("remap-joints", environment)
+    rows = [[100.0 + 3 * joint + frame for joint in range(34)] for frame in range(5)]
+    (tmp_path / "clip.txt").write_text("#gympad\n" + "\n".join(" ".join(map(str, row)) for row in rows))
+    command = ["remap-joints", tmp_path / "clip.txt", "--to", "coco17", "--fps", 10]
+    told = succeed(*command, environment=environment)
+    assert succeed(*command, "--from", "gympad", environment=environment) == told
+    with io.BytesIO(told) as file:
+        pose = read_pose(file, "clip")
+    assert pose.xyz.shape == (5, 1, 17, 3)
+    assert pose.xyz[2, 0, 16, :2].tolist() == [rows[2][32], rows[2][33]]
+    assert b"GYM_PAD" not in told and b'"format":"gympad"' in told.replace(b" ", b"")
+    line = one_line(racctl(*command[:2]), 1)
+    assert "expected" in line
+
+
+def test_a_pose_format_that_cannot_be_loaded_leaves_the_others(tmp_path):
+    environment = install(tmp_path, "pads", "import nothing_of_that_name", "racctl.pose_formats", gympad="GYM_PAD")
+    with open(tmp_path / "clip.npy", "wb") as file:
+        np.save(file, np.zeros((5, 33, 3)))
+    done = racctl("remap-joints", tmp_path / "clip.npy", "--fps", 10, env=environment)
+    assert done.returncode == 0 and b"'gympad' (pads:GYM_PAD) cannot be loaded" in done.stderr
+
+
+GYM_APP = '"""A data set:'
+ROWS = "file,move,reps,L1,L2,L3,L4\nmonday.mp4,Squats,2,2,10,11,19\ntuesday.mp4,Push Ups,3,0,8,8,16\n"
+
+
+def test_a_data_set_is_one_file(tmp_path):
+    environment = install(tmp_path, "gym", documented(GYM_APP), "racctl.data_sets", gymapp="GymApp")
+    assert "|gymapp" in shown_help("encode", environment)
+    (tmp_path / "test.csv").write_text(ROWS)
+    checked = racctl("check-labels", tmp_path / "test.csv", "--format", "json", env=environment)
+    assert checked.returncode == 1 and b"count 3, cycles 2" in checked.stdout + checked.stderr
+    write_clip(tmp_path / "monday.mp4", plain(24))
+    words = ["--root", tmp_path, "--split", "test", "--exemplars", "--pose-encoder", "none", "--random-weights"]
+    command = ["encode", "--dataset", "gymapp", *words, "--encoder", "resnext3d_101", "--jobs", 1]
+    done = racctl(*command, "-o", tmp_path / "tokens/", env=environment)
+    assert done.returncode == 3 and b"GymApp, test: 2 clips" in done.stderr, done.stderr.decode()
+    with open(tmp_path / "tokens" / "monday.exemplars.npz", "rb") as file:
+        assert read_features(file, "monday").start.tolist() == [2, 11]
+
+
+def test_a_data_set_that_cannot_be_loaded_leaves_the_others(tmp_path):
+    environment = install(tmp_path, "gym", "import nothing_of_that_name", "racctl.data_sets", gymapp="GymApp")
+    (tmp_path / "counts.csv").write_text("clip,count\na,2\n")
+    done = racctl("check-labels", tmp_path / "counts.csv", env=environment)
+    assert done.returncode == 0 and b"'gymapp' (gym:GymApp) cannot be loaded" in done.stderr
