@@ -250,7 +250,7 @@ complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcom
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l val-split -r -d 'Validate on the clips of this split.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l init -r -d 'Begin with the weights of FILE; once for each branch to learn only their fusion.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l licence -r -d 'Write this licence of the weights into their header.'
-complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l features -r -d 'Find the features of the clips here; needed.'
+complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l features -r -d 'Find the features of the clips here. Required.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l val-data -r -d 'Validate on the clips of this table.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l val-features -r -d 'Find the features of --val-data here, if not in --features.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l preset -x -a 'small paper' -d 'Choose the size of the model.'

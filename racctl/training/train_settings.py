@@ -50,7 +50,7 @@ class Recipe:
     batch: items in a batch of each process.
     """
 
-    PANEL: ClassVar[str] = "Options of the learning"
+    PANEL: ClassVar[str] = "Options of the training run"
 
     epochs: int = setting(30, "Go through the training clips N times.", "N", at_least=1)
     batch: int = setting(32, "Put N items into a batch of each process.", "N", at_least=1)
@@ -242,7 +242,7 @@ class CounterSettings(TrainingSettings):
     init: files of the whole model, or of its branches by themselves.
     """
 
-    features: str = setting("", "Find the features of the clips here; needed.", "DIR")
+    features: str = setting("", "Find the features of the clips here. Required.", "DIR")
     val_data: str = setting("", "Validate on the clips of this table.", "TABLE")
     val_features: str = setting("", "Find the features of --val-data here, if not in --features.", "DIR")
     preset: str = setting("small", "Choose the size of the model.", PRESET_CHOICES)
