@@ -33,8 +33,8 @@ def test_the_manual_of_formats_names_every_schema_and_all_that_is_in_it():
 
 def test_no_page_is_left_over():
     ours = {"racctl-formats.5", "racctl-pipelines.7", "racctl-synth-movements.7"}
-    kept = {path.name for path in (ROOT / "man").iterdir()}
-    assert kept == ours | {Path(name).name for name in PAGES if name.startswith("man/")}
+    committed = {path.name for path in (ROOT / "man").iterdir()}
+    assert committed == ours | {Path(name).name for name in PAGES if name.startswith("man/")}
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="man is not installed")

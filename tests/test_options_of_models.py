@@ -28,8 +28,8 @@ from racctl.models.catalog import ENCODER_MODELS, MODELS, RECOGNISER_MODELS
 from racctl.models.d2stx import D2STX_BRANCHES, D2STX_FUSIONS, DECISIONS, GUIDES
 from racctl.models.mcat import MCAT_FUSIONS, MCAT_INPUTS
 from racctl.recognisers.inputs import CROPS
-from racctl.training.train_settings import TRAINABLE_ENCODERS, TRAINABLE_RECOGNISERS, CounterSettings, Recipe
 from racctl.training.train_counter import PRESETS
+from racctl.training.train_settings import TRAINABLE_ENCODERS, TRAINABLE_RECOGNISERS, CounterSettings, Recipe
 
 COMMANDS = {"recogniser": TRAINABLE_RECOGNISERS, "encoder": TRAINABLE_ENCODERS}
 SETTINGS = {

@@ -18,9 +18,9 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import model_meta
 from racctl.io.npz import write_mask
 from racctl.io.output import write_file
-from racctl.training.train_settings import TRAINABLE_RECOGNISERS, Recipe
 from racctl.training.train_model import RunSettings, train_model
 from racctl.training.train_recogniser import RecogniserTraining
+from racctl.training.train_settings import TRAINABLE_RECOGNISERS, Recipe
 
 SMALL = ("--size", "16", "--layers", "1", "--width", "32", "--batch", "8", "--threads", "1")
 

@@ -20,11 +20,11 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.catalog import built, configured
 from racctl.models.d2stx import D2STXConfig, counted
 from racctl.training.loop import TrainingProcess, fit
-from racctl.training.train_settings import CounterSettings, Recipe
 from racctl.training.task import Origin
 from racctl.training.token_batches import TokenClip, batch_of, joined
 from racctl.training.train_counter import CounterTask, CounterTraining, Teaching, counting_loss, predict_counts
 from racctl.training.train_model import RunSettings
+from racctl.training.train_settings import CounterSettings, Recipe
 
 CPU = torch.device("cpu")
 CONFIG = D2STXConfig(video=6, pose=5, joints=3, grid=2, width=16, heads=2, layers=1, window_layers=1, shot_tokens=2,

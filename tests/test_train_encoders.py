@@ -20,9 +20,9 @@ from racctl.recognisers.cache import StoredClip
 from racctl.skeleton.topology import D2STX25
 from racctl.training.augment import Augmentation
 from racctl.training.loop import TrainingProcess, fit
-from racctl.training.train_settings import TRAINABLE_ENCODERS, Recipe
 from racctl.training.task import EarlierWeights, Origin
 from racctl.training.train_encoder import EncoderTask, EncoderTraining, EncoderWindows, encoder_config, encoder_look
+from racctl.training.train_settings import TRAINABLE_ENCODERS, Recipe
 from racctl.training.window_task import correlation, predict
 
 CPU = TrainingProcess(0, 1, torch.device("cpu"))

@@ -26,9 +26,9 @@ from racctl.skeleton.remap import minmax, remap
 from racctl.training.augment import Augmentation, minmaxed
 from racctl.training.clip_windows import WindowSet, class_list, class_weights
 from racctl.training.loop import TrainingProcess, fit
-from racctl.training.train_settings import Recipe, tempo_range
 from racctl.training.task import Origin, shares_of
 from racctl.training.train_recogniser import RecogniserTask
+from racctl.training.train_settings import Recipe, tempo_range
 
 CPU = TrainingProcess(0, 1, torch.device("cpu"))
 

@@ -29,8 +29,8 @@ from racctl.io.checkpoint import write_model
 from racctl.io.output import make_folder, write_file
 from racctl.io.prefetch import prefetch
 from racctl.progress import Report, silent
-from racctl.training.train_settings import Recipe
 from racctl.training.task import Batch, Task
+from racctl.training.train_settings import Recipe
 
 Row = dict[str, float]  # an epoch's metrics
 FINGERPRINT = ("model", "config", "classes", "input", "data", "training")

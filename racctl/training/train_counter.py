@@ -21,10 +21,10 @@ from racctl.io.npz import read_features
 from racctl.models.d2stx import D2STX, SCALE, SMALL_D2STX, BranchDensities, D2STXConfig, counted, grouped, pooled
 from racctl.progress import Report
 from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
-from racctl.training.train_settings import CounterSettings
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task, shares_of
 from racctl.training.token_batches import STREAMS, TokenClip, batch_of, joined
 from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
+from racctl.training.train_settings import CounterSettings
 
 PRESETS = {"small": SMALL_D2STX, "paper": D2STXConfig()}
 TICKS_OF_TOKEN = {"small": 4, "paper": 8}

@@ -28,8 +28,8 @@ from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import Look
 from racctl.recognisers.recogniser import pictures
 from racctl.training.clip_windows import WindowSet
-from racctl.training.train_settings import TRAINABLE_ENCODERS, EncoderSettings, refuse_value
 from racctl.training.task import Batch
+from racctl.training.train_settings import TRAINABLE_ENCODERS, EncoderSettings, refuse_value
 from racctl.training.window_task import ClipTraining, WindowObjective, WindowTask
 from racctl.windows import FRAME_RATE
 

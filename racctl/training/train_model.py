@@ -17,8 +17,8 @@ from racctl.errors import DataError
 from racctl.models.d2stx import parameters
 from racctl.progress import Report, silent
 from racctl.training.loop import Row, TrainingProcess, fit, open_process
-from racctl.training.train_settings import Recipe, TrainingSettings
 from racctl.training.task import EarlierWeights, Origin, Task
+from racctl.training.train_settings import Recipe, TrainingSettings
 from racctl.weights.load import load_trained
 
 

@@ -15,8 +15,8 @@ from racctl.kinds import Kind
 from racctl.models.catalog import RECOGNISER_MODELS, Config, configured
 from racctl.recognisers.inputs import Look
 from racctl.recognisers.recogniser import pictures
-from racctl.training.train_settings import TRAINABLE_RECOGNISERS, RecogniserSettings
 from racctl.training.task import Batch
+from racctl.training.train_settings import TRAINABLE_RECOGNISERS, RecogniserSettings
 from racctl.training.window_task import ClipTraining, WindowObjective, WindowTask
 from racctl.windows import FRAME_RATE
 
