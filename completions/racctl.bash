@@ -1,13 +1,23 @@
 # bash completion for racctl; generated, static: TAB never starts Python
 _racctl() {
     local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" words=""
+    local tool="${COMP_WORDS[1]}"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         words="check-labels classify count encode info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
-    case "${COMP_WORDS[1]} $before" in
+    case "$tool" in
+    train)
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            words="recogniser encoder counter --help"
+            COMPREPLY=($(compgen -W "$words" -- "$word"))
+            return
+        fi
+        tool="$tool ${COMP_WORDS[2]}" ;;
+    esac
+    case "$tool $before" in
     "check-labels --format") words="table parquet csv json" ;;
     "classify --model") words="joints" ;;
     "classify --device") words="auto cpu cuda mps" ;;
@@ -33,29 +43,40 @@ _racctl() {
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any wide" ;;
     "synth --errors") words="none blazepose varied" ;;
-    "train --input") words="both raw mask pose" ;;
-    "train --objective") words="label density both" ;;
-    "train --crop") words="frame person" ;;
-    "train --precision") words="auto 32 bf16" ;;
-    "train --preset") words="small paper" ;;
-    "train --branches") words="both video pose" ;;
-    "train --guide") words="both video pose" ;;
-    "train --decision") words="learned fixed" ;;
-    "train --device") words="auto cpu cuda mps" ;;
+    "train recogniser --model") words="mcat mlp lstm tcn transformer vivit" ;;
+    "train recogniser --device") words="auto cpu cuda mps" ;;
+    "train recogniser --input") words="both raw mask pose" ;;
+    "train recogniser --crop") words="frame person" ;;
+    "train recogniser --fusion") words="cross concat add none" ;;
+    "train recogniser --precision") words="auto 32 bf16" ;;
+    "train encoder --model") words="ctrgcn silhouette" ;;
+    "train encoder --device") words="auto cpu cuda mps" ;;
+    "train encoder --objective") words="label density both" ;;
+    "train encoder --precision") words="auto 32 bf16" ;;
+    "train counter --device") words="auto cpu cuda mps" ;;
+    "train counter --preset") words="small paper" ;;
+    "train counter --branches") words="both video pose" ;;
+    "train counter --guide") words="both video pose" ;;
+    "train counter --fusion") words="decoupled coupled" ;;
+    "train counter --decision") words="learned fixed" ;;
+    "train counter --precision") words="auto 32 bf16" ;;
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
-        case "${COMP_WORDS[1]}" in
-        check-labels) words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
-        classify) words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
-        count) words="--model --reps --person --start --stop --stride --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
-        encode) words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
-        info) words="-o --output --format -q --quiet --debug --help" ;;
-        mask) words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
-        pose) words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
-        remap-joints) words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
-        score) words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
-        synth) words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
-        train) words="-o --output --model --input --fusion --layers --width --pose --objective --crop --size --window --stride --tempo --drop --train-split --val-split --null --no-null --epochs --batch --rate --weight-decay --patience --precision --videos --masks --poses --cache --features --val-data --val-features --preset --branches --guide --decision --shots --chain --joint --init --minmax --licence --seed --device --threads -q --quiet --debug --help" ;;
+        case "$tool" in
+        "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
+        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
+        "count") words="--model --reps --person --start --stop --stride --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
+        "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
+        "info") words="-o --output --format -q --quiet --debug --help" ;;
+        "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
+        "pose") words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
+        "remap-joints") words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
+        "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
+        "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
+        "train") words="--help" ;;
+        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
+        "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
+        "train counter") words="-o --output --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --guide --fusion --decision --shots --chain --joint --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -92,11 +92,11 @@ class LoopedFusion(Fusion):
     def fused(self, pose: Tensor, video: Tensor, place: Tensor, valid: Tensor | None) -> dict[str, Tensor]:
         if valid is not None:
             raise ValueError("the algorithms know no padding")
-        picture, found = video.unsqueeze(3), {}  # H W places in one column
+        picture, fused_by = video.unsqueeze(3), {}  # H W places in one column
         for guide in self.guides:
             spatial, temporal = (algorithm_1, algorithm_2) if guide == "pose" else (algorithm_3, algorithm_4)
             tokens, weights = spatial(self.spatial[guide], pose, picture, place, self.attend)
             streams = (tokens, picture) if guide == "pose" else (pose, tokens)
             fused = temporal(self.temporal[guide], *streams, weights, self.attend)
-            found[guide] = fused if guide == "pose" else fused.squeeze(3)
-        return found
+            fused_by[guide] = fused if guide == "pose" else fused.squeeze(3)
+        return fused_by

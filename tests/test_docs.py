@@ -15,6 +15,7 @@ from racctl.cli import docs
 ROOT = Path(__file__).parent.parent
 PAGES = docs.pages()
 TOOLS = docs.tools()
+COMMANDS = docs.commands_of(TOOLS)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -32,8 +33,8 @@ def test_the_manual_of_formats_names_every_schema_and_all_that_is_in_it():
 
 def test_no_page_is_left_over():
     ours = {"racctl-formats.5", "racctl-pipelines.7", "racctl-synth-movements.7"}
-    kept = {path.name for path in (ROOT / "man").iterdir()}
-    assert kept == ours | {Path(name).name for name in PAGES if name.startswith("man/")}
+    committed = {path.name for path in (ROOT / "man").iterdir()}
+    assert committed == ours | {Path(name).name for name in PAGES if name.startswith("man/")}
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="man is not installed")
@@ -48,7 +49,7 @@ def test_man_formats_every_page_without_a_warning(page):
     assert "NAME" in done.stdout
 
 
-@pytest.mark.parametrize("tool", TOOLS, ids=lambda t: t.name)
+@pytest.mark.parametrize("tool", COMMANDS, ids=lambda t: t.name)
 def test_every_tool_has_help_for_every_option_and_an_example(tool):
     assert any(text.startswith(f"Example: racctl {tool.name}") or f"| racctl {tool.name}" in text for text in tool.text)
     for option in [*tool.arguments, *tool.options]:
@@ -68,6 +69,13 @@ def test_every_tool_file_is_a_tool_and_every_tool_is_a_file():
         ("racctl count --al", {"--alternating"}),
         ("racctl count --alternating ", {"each", "pair"}),
         ("racctl score --format pa", {"parquet"}),
+        ("racctl train ", {"recogniser", "encoder", "counter", "--help"}),
+        ("racctl train co", {"counter"}),
+        ("racctl train counter --sh", {"--shots"}),
+        ("racctl train counter --preset ", {"small", "paper"}),
+        ("racctl train counter --lay", set()),
+        ("racctl train recogniser --lay", {"--layers"}),
+        ("racctl train recogniser --fusion c", {"cross", "concat"}),
     ],
 )
 def test_bash_completes(typed, offered):
@@ -103,7 +111,7 @@ def test_the_command_of_the_readme_that_runs_the_tests_is_what_ci_runs():
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
-@pytest.mark.parametrize("words", [["--help"], *([tool.name, "--help"] for tool in TOOLS)], ids=" ".join)
+@pytest.mark.parametrize("words", [["--help"], *([*tool.name.split(), "--help"] for tool in COMMANDS)], ids=" ".join)
 def test_help_shows_what_the_manual_shows_and_no_types(words, capsys):
     from racctl.cli.app import run
 
@@ -120,7 +128,8 @@ def test_help_shows_what_the_manual_shows_and_no_types(words, capsys):
         for tool in TOOLS:
             assert f"{tool.name} {tool.summary}." in flat
     else:
-        (tool,) = [tool for tool in TOOLS if tool.name == words[0]]
+        (tool,) = [tool for tool in COMMANDS if tool.name.split() == words[:-1]]
+        assert all(f"{command.last_word} {command.summary}." in flat for command in tool.commands)
         squeezed = flat.replace(" ", "")
         for option in [*tool.arguments, *tool.options]:
             assert option.described.replace(" ", "") in squeezed, option

@@ -41,12 +41,17 @@ SMALLER = (  # what only makes a run longer is made small; everything else stays
     (r"--clips \d{2,}", "--clips 3"),
     (r"--size 640x480 --fps 30", "--size 160x160 --fps 15"),
     (r"--size 320x320", "--size 160x160 --fps 15"),
-    (r"racctl train clips -o run", "racctl train clips -o another"),
+    (r"racctl train recogniser clips -o run", "racctl train recogniser clips -o another"),
     (r"^(racctl synth (?!.*(--pose-only|--protocol|--classes|--list)).*)$", rf"\1 {DRAWN}"),
     (r"^(racctl synth .*--protocol)$", r"\1 --clips 1 --seconds 5 --size 64x80"),
     (r"^(racctl synth .*--classes squat,push_up.*)$", r"\1 --reps 2-2 --clean --size 160x160 --fps 12"),
+    (r"^(racctl train encoder .*)$", r"\1 --epochs 1 --width 64 --stride 64"),
     (
-        r"(racctl train \w+ -o \w+)( --epochs \d+)?",
+        r"^(racctl train counter clips --features features .*)$",
+        r"racctl encode clips/video/*.mp4 -o features/ && \1 --epochs 1 --batch 2",
+    ),
+    (
+        r"(racctl train recogniser \w+ -o \w+)( --epochs \d+)?",
         r"\1 --epochs 1 --size 16 --layers 1 --width 32 --train-split train",
     ),
 )
@@ -98,7 +103,10 @@ def page_commands() -> list[str]:
 
 def help_commands() -> list[str]:
     return [
-        text.removeprefix("Example: ") for tool in docs.tools() for text in tool.text if text.startswith("Example: ")
+        text.removeprefix("Example: ")
+        for tool in docs.commands_of(docs.tools())
+        for text in tool.text
+        if text.startswith("Example: ")
     ]
 
 
@@ -187,7 +195,7 @@ def _run(line: str, folder: Path) -> subprocess.CompletedProcess:
 
 def test_the_documents_have_examples():
     assert len(page_commands()) > 30 and len(pipeline_commands()) > 10
-    assert len(help_commands()) == len(docs.tools())
+    assert len(help_commands()) == len(docs.commands_of(docs.tools()))
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import typer.main
 from clips import plain, write_clip
@@ -10,6 +12,7 @@ from poses import swinging_pose
 
 from racctl.cli import app
 from racctl.cli.choices import refuse_unknown_word
+from racctl.cli.settings import option_fields, option_name
 from racctl.cli.streams import FORMATS
 from racctl.counters.count_clip import count
 from racctl.data.base import DATA_SETS
@@ -22,50 +25,93 @@ from racctl.estimators.blazepose import BUNDLES
 from racctl.estimators.mask import PERSONS
 from racctl.io.npz import pose_bytes
 from racctl.kinds import load_target
-from racctl.models.catalog import MODELS
+from racctl.models.catalog import ENCODER_MODELS, MODELS, RECOGNISER_MODELS
+from racctl.models.d2stx import D2STX_BRANCHES, D2STX_FUSIONS, DECISIONS, GUIDES
+from racctl.models.mcat import MCAT_FUSIONS, MCAT_INPUTS
 from racctl.recognisers.inputs import CROPS
-from racctl.tools import train
-from racctl.training.count_run import PRESETS
-from racctl.training.encoders import OBJECTIVES
+from racctl.training.train_counter import PRESETS
+from racctl.training.train_settings import TRAINABLE_ENCODERS, TRAINABLE_RECOGNISERS, CounterSettings, Recipe
 
-VALUES = {  # of each option a value that its model takes
-    "--input": "both", "--fusion": "cross", "--layers": "4", "--width": "256", "--objective": "both", "--crop": "frame",
-    "--size": "112",
-    "--window": "16", "--stride": "8", "--tempo": "1-1", "--drop": "0", "--videos": "v", "--masks": "m",
-    "--poses": "p", "--cache": "c", "--features": "f", "--val-data": "d", "--val-features": "f", "--preset": "small",
-    "--branches": "both", "--guide": "both", "--decision": "learned", "--shots": "2", "--chain": "1", "--minmax": "0",
-}  # fmt: skip
-FLAGS = ("--pose", "--null", "--joint")
-FOREIGN = [(model, option) for option, models in train.OWNERS.items() for model in MODELS if model not in models]
+COMMANDS = {"recogniser": TRAINABLE_RECOGNISERS, "encoder": TRAINABLE_ENCODERS}
+SETTINGS = {
+    **{("recogniser", model): TRAINABLE_RECOGNISERS.load(model).Settings for model in TRAINABLE_RECOGNISERS.names()},
+    **{("encoder", model): TRAINABLE_ENCODERS.load(model).Settings for model in TRAINABLE_ENCODERS.names()},
+    ("counter", "d2stx"): CounterSettings,
+}
 
 
-def test_the_tables_name_what_there_is():
-    command = typer.main.get_command(app.build({"train": train.train})).commands["train"]
-    options = {parameter.opts[0] for parameter in command.params}
-    assert set(train.OWNERS) <= options and set(train.OWNERS) == {*VALUES, *FLAGS}
-    assert {*train.RECOGNISERS, *train.ENCODERS, *train.COUNTER} == set(MODELS)
+def options_of(settings: type) -> dict[str, list[str]]:
+    """Return a dataclass's options, each as it is typed with its own default, or with some word."""
+    return {
+        option_name(entry): [] if isinstance(entry.default, bool) else [_typed(entry.default)]
+        for entry in option_fields(settings)
+    }
 
 
-@pytest.mark.parametrize(("model", "option"), FOREIGN)
-def test_train_refuses_an_option_of_another_model(tmp_path, capsys, model, option):
-    value = [] if option in FLAGS else [VALUES[option]]
-    words = ["train", tmp_path, "-o", tmp_path / "run", "--model", model, option, *value]
-    code, said = in_process(capsys, *words)
-    assert code == 2 and f"'--model {model}' has no option '{option}'" in said
-    assert len(said.splitlines()) == 1 and not (tmp_path / "run").exists()
+def _typed(default: object) -> str:
+    return str(default) if isinstance(default, int | float) or default else "word"
+
+
+OPTIONS = {key: options_of(settings) for key, settings in SETTINGS.items()}
+FOREIGN = sorted(
+    (command, model, option)
+    for command, model in OPTIONS
+    for option in set().union(*OPTIONS.values()) - set(OPTIONS[command, model])
+)
+
+
+def command_of(*words: str) -> Any:
+    """Return the click command that these words name."""
+    command: Any = typer.main.get_command(app.build({words[0]: load_target(app.find_tools()[words[0]])}))
+    for word in words:
+        command = command.commands[word]
+    return command
+
+
+def test_every_model_can_be_trained():
+    assert [model for _, model in SETTINGS] == list(MODELS)
+    assert len(FOREIGN) > 100 and ("counter", "d2stx", "--layers") in FOREIGN
+    assert ("recogniser", "mlp", "--layers") in FOREIGN and ("encoder", "silhouette", "--minmax") in FOREIGN
+
+
+@pytest.mark.parametrize(("command", "model"), SETTINGS)
+def test_each_command_has_the_options_of_its_models_only(command, model):
+    options = {parameter.opts[0] for parameter in command_of("train", command).params}
+    assert set(OPTIONS[command, model]) <= options
+    of_all = {option for key, names in OPTIONS.items() if key[0] == command for option in names}
+    shared = {"data", "--output", "--model", "--device", "--threads", "--quiet", "--debug", *options_of(Recipe)}
+    assert options - {"-o", "-q"} <= of_all | shared
+
+
+@pytest.mark.parametrize(("command", "model", "option"), FOREIGN)
+def test_train_refuses_an_option_of_another_model(tmp_path, capsys, command, model, option):
+    owners = [key for key in OPTIONS if option in OPTIONS[key]]
+    value = OPTIONS[min(owners, key=lambda key: key[0] != command)][option]
+    chosen = [] if command == "counter" else ["--model", model]
+    code, message = in_process(capsys, "train", command, tmp_path, "-o", tmp_path / "run", *chosen, option, *value)
+    assert code == 2 and f"{option}" in message
+    assert "has no option" in message or "no such option" in message, message
+    assert len(message.splitlines()) == 1 and not (tmp_path / "run").exists()
 
 
 def test_the_negative_of_a_flag_is_the_same_option(tmp_path, capsys):
-    code, said = in_process(capsys, "train", tmp_path, "-o", tmp_path / "run", "--model", "d2stx", "--no-null")
-    assert code == 2 and "has no option '--null'" in said
+    (null,) = [parameter for parameter in command_of("train", "encoder").params if parameter.name == "null"]
+    assert (null.opts, null.secondary_opts, null.default) == (["--null"], ["--no-null"], True)
+    code, message = in_process(capsys, "train", "counter", tmp_path, "-o", tmp_path / "run", "--no-null")
+    assert code == 2 and "no such option: --no-null" in message
+
+
+def test_a_pair_is_one_option_and_a_list_may_come_several_times():
+    parameters = {parameter.name: parameter for parameter in command_of("train", "recogniser").params}
+    assert not parameters["tempo"].multiple and parameters["init"].multiple
 
 
 @pytest.mark.parametrize("model", ["combined", "periodicity"])
 def test_count_refuses_a_video_that_nothing_looks_at(tmp_path, capsys, model):
     pose = tmp_path / "p.npz"
     pose.write_bytes(pose_bytes(swinging_pose()))
-    code, said = in_process(capsys, "count", pose, "--model", model, "--video", pose)
-    assert code == 2 and "looks at the pose alone" in said
+    code, message = in_process(capsys, "count", pose, "--model", model, "--video", pose)
+    assert code == 2 and "looks at the pose alone" in message
 
 
 @pytest.fixture
@@ -100,28 +146,28 @@ IDLE = [
     ("synth --list --clips 3", "--clips"),
     ("synth --protocol --classes squat --out s", "--classes"),
     ("synth --seconds 9 --out s", "--seconds"),
-    ("train segments.csv -o run --input pose --size 64", "--size"),
-    ("train segments.csv -o run --input pose --masks .", "--masks"),
-    ("train segments.csv -o run --minmax 0.5", "--minmax"),
-    ("train . -o run --model d2stx --features . --branches pose --guide video", "--guide"),
-    ("train . -o run --model d2stx --features . --branches video --decision fixed", "--decision"),
+    ("train recogniser segments.csv -o run --input pose --size 64", "--size"),
+    ("train recogniser segments.csv -o run --input pose --masks .", "--masks"),
+    ("train recogniser segments.csv -o run --minmax 0.5", "--minmax"),
+    ("train counter . -o run --features . --branches pose --guide video", "--guide"),
+    ("train counter . -o run --features . --branches video --decision fixed", "--decision"),
 ]
 
 
 @pytest.mark.usefixtures("desk")
 @pytest.mark.parametrize(("line", "option"), IDLE)
 def test_an_option_without_effect_is_refused_by_name(capsys, line, option):
-    code, said = in_process(capsys, *line.split())
-    assert code == 2 and f"'{option}'" in said, said
-    assert len(said.splitlines()) == 1
+    code, message = in_process(capsys, *line.split())
+    assert code == 2 and f"'{option}'" in message, message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("desk")
 def test_features_are_of_one_person_and_need_no_video(capsys):
     assert in_process(capsys, *["encode", "p.npz", "--encoder", "none", "--rate", "15", "-o", "f.npz"])[0] == 0
     for words in (("--person", "3"), ("--video", "a.mp4")):
-        code, said = in_process(capsys, "count", "f.npz", "--model", "d2stx", *words)
-        assert code == 2 and words[0] in said, said
+        code, message = in_process(capsys, "count", "f.npz", "--model", "d2stx", *words)
+        assert code == 2 and words[0] in message, message
 
 
 @pytest.mark.usefixtures("desk")
@@ -143,19 +189,23 @@ ACCEPTED = {  # what the library takes, which the command line must let through
     ("encode", "--dataset"): DATA_SETS.names(),
     ("encode", "--split"): [name for names in SPLIT_SPELLINGS.values() for name in names],
     ("encode", "--mask-model"): [*silhouettes.MASK_MODEL_KINDS, "selfie"],
-    ("train", "--model"): MODELS,
-    ("train", "--objective"): OBJECTIVES,
-    ("train", "--crop"): CROPS,
-    ("train", "--preset"): PRESETS,
-    ("train", "--device"): ["auto", "cpu", "cuda", "cuda:1", "mps"],
+    ("train recogniser", "--model"): RECOGNISER_MODELS,
+    ("train recogniser", "--crop"): CROPS,
+    ("train recogniser", "--fusion"): MCAT_FUSIONS,
+    ("train recogniser", "--input"): MCAT_INPUTS,
+    ("train encoder", "--model"): ENCODER_MODELS,
+    ("train counter", "--preset"): PRESETS,
+    ("train counter", "--branches"): D2STX_BRANCHES,
+    ("train counter", "--guide"): GUIDES,
+    ("train counter", "--fusion"): D2STX_FUSIONS,
+    ("train counter", "--decision"): DECISIONS,
+    ("train counter", "--device"): ["auto", "cpu", "cuda", "cuda:1", "mps"],
     ("score", "--format"): FORMATS,
 }
 
 
 @pytest.mark.parametrize(("tool", "option"), ACCEPTED)
 def test_every_value_that_the_library_takes_is_let_through(tool, option):
-    function = load_target(app.find_tools()[tool])
-    command = typer.main.get_command(app.build({tool: function})).commands[tool]
-    (parameter,) = [parameter for parameter in command.params if option in parameter.opts]
+    (parameter,) = [parameter for parameter in command_of(*tool.split()).params if option in parameter.opts]
     for value in ACCEPTED[tool, option]:
         refuse_unknown_word(parameter, value)

@@ -68,11 +68,11 @@ def test_from_videos_to_a_table_and_nothing_twice(tmp_path):
 
     assert commands(make(root, out, "table")) == []
     assert make(root, out, "-q", out / "table.txt").returncode == 0
-    kept = {path: path.stat().st_mtime_ns for path in (out / "model.safetensors", *out.glob("features/*.done"))}
+    times = {path: path.stat().st_mtime_ns for path in (out / "model.safetensors", *out.glob("features/*.done"))}
     (out / "counts.parquet").unlink()
     assert commands(make(root, out, "table")) == ["count", "score"]
     assert (out / "table.txt").read_text() == table
-    assert len(kept) == 4 and {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(times) == 4 and {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_a_test_clip_that_is_missing_stops_it_and_so_does_another_folder(tmp_path):

@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 import torch
 from clips import write_clip
-from commands import RACCTL, one_line, racctl
+from commands import RACCTL, in_process, one_line, racctl
 
 from racctl.contracts import Mask
 from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import model_meta
 from racctl.io.npz import write_mask
 from racctl.io.output import write_file
-from racctl.recognisers.inputs import Look
-from racctl.training.augment import Augmentation
-from racctl.training.loop import Recipe
-from racctl.training.run import Wanted, train_model
+from racctl.training.train_model import RunSettings, train_model
+from racctl.training.train_recogniser import RecogniserTraining
+from racctl.training.train_settings import TRAINABLE_RECOGNISERS, Recipe
 
 SMALL = ("--size", "16", "--layers", "1", "--width", "32", "--batch", "8", "--threads", "1")
 
@@ -56,7 +55,7 @@ def folder(tmp_path_factory):
 
 
 def train(folder, out, *words):
-    return racctl("train", folder, "-o", out, "--masks", folder / "masks", *SMALL, *words)
+    return racctl("train", "recogniser", folder, "-o", out, "--masks", folder / "masks", *SMALL, *words)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +68,10 @@ def run(folder, tmp_path_factory):
 
 def test_a_folder_with_a_table_of_segments(run):
     out, done = run
-    said = done.stderr.decode()
+    notes = done.stderr.decode()
     assert done.stdout == b""
-    assert "3 classes, 24 windows of 4 clips, 12 to validate on" in said
-    assert "epoch 6/6" in said
+    assert "3 classes, 24 windows of 4 clips, 12 to validate on" in notes
+    assert "epoch 6/6" in notes
     meta = model_meta(out / "model.safetensors")
     assert meta["classes"] == ["background", "bob", "sway"]
     assert meta["input"] == {
@@ -107,11 +106,11 @@ def test_classify_and_score_the_set(run, folder):
     assert done.returncode == 0, done.stderr.decode()
     scored = racctl("score", "--truth", folder, "--split", "val", "--format", "json", stdin=done.stdout)
     assert scored.returncode == 0, scored.stderr.decode()
-    found = {row["metric"]: row["value"] for row in json.loads(scored.stdout)}
+    metrics = {row["metric"]: row["value"] for row in json.loads(scored.stdout)}
     history = json.loads((out / "history.json").read_text())
     best = max(history, key=lambda row: row["score"])
-    assert found["accuracy"] == pytest.approx(best["val_accuracy"])  # as measured while training
-    assert found["macro_f1"] == pytest.approx(best["score"])
+    assert metrics["accuracy"] == pytest.approx(best["val_accuracy"])  # as measured while training
+    assert metrics["macro_f1"] == pytest.approx(best["score"])
 
 
 def test_the_cache_serves_several_runs(folder, tmp_path):
@@ -128,7 +127,8 @@ def test_a_clip_that_cannot_be_read_is_left_out(folder, tmp_path):
     for path in folder.iterdir():
         if path.suffix in (".mp4", ".csv"):
             (broken / path.name).write_bytes(path.read_bytes() if path.name != "c1.mp4" else b"no video")
-    done = racctl("train", broken, "-o", tmp_path / "run", "--masks", folder / "masks", *SMALL, "--epochs", "1")
+    words = ("-o", tmp_path / "run", "--masks", folder / "masks", *SMALL, "--epochs", "1")
+    done = racctl("train", "recogniser", broken, *words)
     assert done.returncode == 0, done.stderr.decode()
     assert "left out: c1:" in done.stderr.decode()
     assert "of 3 clips" in done.stderr.decode()
@@ -143,83 +143,108 @@ def test_mmfit_without_videos_trains_on_its_poses(tmp_path):
         pose[:, :, 0] = np.arange(300)
         np.save(tmp_path / "mm" / name / f"{name}_pose_2d.npy", pose)
     words = ("--input", "pose", "--window", "32", "--layers", "1", "--width", "32", "--epochs", "1")
-    done = racctl("train", tmp_path / "mm", "-o", tmp_path / "run", *words, "--no-null")
+    done = racctl("train", "recogniser", tmp_path / "mm", "-o", tmp_path / "run", *words, "--no-null")
     assert done.returncode == 0, done.stderr.decode()
     assert model_meta(tmp_path / "run/model.safetensors")["classes"] == ["push_up", "squat"]
     assert "w14" not in done.stderr.decode()
 
 
 def test_an_interrupted_run_goes_on(folder, tmp_path):
-    words = [RACCTL, "train", str(folder), "-o", str(tmp_path / "run"), "--masks", str(folder / "masks"), *SMALL]
-    started = subprocess.Popen([*words, "--epochs", "400"], stderr=subprocess.PIPE)
+    words = [folder, "-o", tmp_path / "run", "--masks", folder / "masks", *SMALL, "--epochs", "400"]
+    started = subprocess.Popen([RACCTL, "train", "recogniser", *map(str, words)], stderr=subprocess.PIPE)
     end = time.monotonic() + 120
     while not (tmp_path / "run/resume.pt").is_file() and time.monotonic() < end:
         time.sleep(0.1)
     started.send_signal(signal.SIGINT)
-    said = started.communicate(timeout=60)[1].decode()
-    assert started.returncode == 130, said
-    assert "Traceback" not in said
+    notes = started.communicate(timeout=60)[1].decode()
+    assert started.returncode == 130, notes
+    assert "Traceback" not in notes
     assert not [path for path in (tmp_path / "run").iterdir() if path.suffix == ".tmp"]
     state = torch.load(tmp_path / "run/resume.pt", weights_only=True)["state"]
     assert 0 < state["epoch"] < 400
 
 
-def asked(folder, **given) -> Wanted:
-    return Wanted(str(folder), **{"masks": str(folder / "masks"), "look": Look(16), **given})
-
-
-def attempt(wanted, tmp_path, device="cpu", **recipe):
-    return train_model(wanted, Recipe(epochs=1, **recipe), Augmentation(), tmp_path, device, 1, print)
+def training(folder, model="mcat", **options) -> RecogniserTraining:
+    """A recogniser of small pictures."""
+    settings = TRAINABLE_RECOGNISERS.load(model).Settings
+    return RecogniserTraining(str(folder), model, settings(**{"masks": str(folder / "masks"), "size": 16, **options}))
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
-        ({"model": "resnet"}, "no such model 'resnet'"),
+        ({"model": "resnet"}, "no such recogniser 'resnet'"),
         ({"fusion": "none"}, "fusion 'none' takes one stream"),
-        ({"input": "rgb"}, "input is one of"),
-        ({"look": Look(20)}, "a multiple of 8"),
-        ({"look": Look(16, crop="tight")}, "--crop tight"),
-        ({"width": 36}, "a multiple of 8"),
-        ({"model": "mlp", "pose": True}, "options of mcat"),
+        ({"fusion": "sum"}, "invalid value 'sum' for '--fusion'; expected one of cross, concat, add, none"),
+        ({"input": "rgb"}, "invalid value 'rgb' for '--input'; expected one of both, raw, mask, pose"),
+        ({"size": 20}, "invalid value '20' for '--size'; expected a multiple of 8"),
+        ({"crop": "tight"}, "invalid value 'tight' for '--crop'; expected one of frame, person"),
+        ({"width": 36}, "invalid value '36' for '--width'; expected a multiple of 8"),
+        ({"model": "mlp", "input": "pose"}, "invalid value 'pose' for '--input'; expected one of both, raw, mask"),
         ({"input": "pose", "pose": True}, "no second prior"),
+        ({"val_split": "train"}, "'--val-split train' is what is trained on"),
+        ({"init": ("a", "b")}, "begins with one file"),
     ],
 )
-def test_settings_that_mean_nothing_are_said_before_the_work(given, message, folder, tmp_path):
+def test_settings_that_mean_nothing_are_said_before_the_work(options, message, folder):
     with pytest.raises(UsageError, match=message):
-        attempt(asked(folder, **given), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        training(folder, **options)
+
+
+def test_the_settings_of_another_model_are_refused(folder):
+    settings = TRAINABLE_RECOGNISERS.load("mcat").Settings()
+    with pytest.raises(UsageError, match="invalid settings for 'mlp'; expected RecogniserSettings"):
+        RecogniserTraining(str(folder), "mlp", settings)
+    with pytest.raises(TypeError, match="layers"):
+        TRAINABLE_RECOGNISERS.load("mlp").Settings(layers=9)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
-        ({"train": "holdout"}, "no clip in the split 'holdout'"),
+        ({"train_split": "holdout"}, "no clip in the split 'holdout'"),
         ({"masks": "/nowhere"}, "/nowhere"),
-        ({"look": Look(16, topology="d2stx25"), "pose": True}, "has no pose"),
+        ({"pose": True}, "has no pose"),
     ],
 )
-def test_data_that_lacks_something(given, message, folder, tmp_path):
+def test_data_that_lacks_something(options, message, folder, tmp_path):
     with pytest.raises(DataError, match=message):
-        attempt(asked(folder, **given), tmp_path / "run")
+        train_model(training(folder, **options), Recipe(epochs=1), RunSettings(tmp_path / "run", "cpu"))
 
 
 def test_what_the_command_refuses(folder, tmp_path):
     for words, message in (
-        (["--tempo", "2-1"], "is no range"),
+        (["--tempo", "2-1"], "invalid value '2-1' for '--tempo'; expected LOW-HIGH"),
         (["--device", "tpu"], "invalid value 'tpu' for '--device'"),
+        (["--rate", "nan"], "invalid value 'nan' for '--rate'; expected a positive number"),
     ):
-        assert message in one_line(racctl("train", folder, "-o", tmp_path / "run", *words), 2)
+        assert message in one_line(racctl("train", "recogniser", folder, "-o", tmp_path / "run", *words), 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "form"),
+    [
+        (["set", "-o", "run", "--model", "d2stx"], "racctl train counter DATA -o DIR"),
+        (["--model=ctrgcn", "set", "-o", "run"], "racctl train encoder DATA -o DIR"),
+        (["set", "-o", "run", "--model", "mlp"], "racctl train recogniser DATA -o DIR"),
+        (["recognizer", "set"], "racctl train recogniser DATA -o DIR"),
+    ],
+)
+def test_a_command_line_without_the_kind_of_model_is_told_the_command(capsys, words, form):
+    code, message = in_process(capsys, "train", *words)
+    assert code == 2 and len(message.splitlines()) == 1
+    assert message.startswith(f"racctl train: no such command '{words[0]}' of 'racctl train'; expected recogniser, ")
+    assert f"as in '{form}'" in message
 
 
 def test_no_data_set(tmp_path):
-    assert "does not exist" in one_line(racctl("train", tmp_path / "none", "-o", tmp_path), 1)
+    assert "does not exist" in one_line(racctl("train", "recogniser", tmp_path / "none", "-o", tmp_path), 1)
 
 
 def test_the_defaults_are_the_papers():
     """Section 4.2: AdamW at 3e-4 with decay 1e-4 and betas 0.9, 0.999, 30 epochs of batches of 32."""
-    recipe, wanted = Recipe(), Wanted("set")
+    recipe = Recipe()
     assert (recipe.rate, recipe.weight_decay, recipe.betas) == (3e-4, 1e-4, (0.9, 0.999))
     assert (recipe.epochs, recipe.batch) == (30, 32)
-    look = wanted.look
+    look = RecogniserTraining("set", "mcat", TRAINABLE_RECOGNISERS.load("mcat").Settings()).look
     assert (look.size, look.rate, look.window, look.stride, look.crop) == (112, 30.0, 16, 8, "frame")

@@ -19,9 +19,12 @@ from racctl.io.npz import write_features
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.catalog import built, configured
 from racctl.models.d2stx import D2STXConfig, counted
-from racctl.training.count_run import CounterWanted, load_clips
-from racctl.training.counting import Counting, Teaching, TokenClip, batch_of, evaluated, joined, loss
-from racctl.training.loop import Place, Recipe, fit
+from racctl.training.loop import TrainingProcess, fit
+from racctl.training.task import Origin
+from racctl.training.token_batches import TokenClip, batch_of, joined
+from racctl.training.train_counter import CounterTask, CounterTraining, Teaching, counting_loss, predict_counts
+from racctl.training.train_model import RunSettings
+from racctl.training.train_settings import CounterSettings, Recipe
 
 CPU = torch.device("cpu")
 CONFIG = D2STXConfig(video=6, pose=5, joints=3, grid=2, width=16, heads=2, layers=1, window_layers=1, shot_tokens=2,
@@ -40,9 +43,9 @@ def a_clip(name: str = "a", tokens: int = 40, period: float = 10, seed: int = 0,
     return TokenClip(name, video, pose, np.arange(tokens + 1) * 8.0, cycles.astype(np.int64), float(len(cycles)))
 
 
-def counting(clips: list[TokenClip], epochs: int = 4, config: D2STXConfig = CONFIG, **teaching) -> Counting:
+def counting(clips: list[TokenClip], epochs: int = 4, config: D2STXConfig = CONFIG, **teaching) -> CounterTask:
     torch.manual_seed(0)
-    return Counting(config, clips, clips[:1], Teaching(**teaching), epochs, {"seed": 0})
+    return CounterTask(config, clips, clips[:1], Teaching(**teaching), epochs, Origin())
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
@@ -72,10 +75,10 @@ def test_a_batch_is_padded_and_says_where():
 def test_the_loss_is_nought_for_the_target_and_ignores_padding():
     batch = batch_of([a_clip(tokens=40), a_clip(tokens=25)], [slice(0, 40), slice(0, 25)], 1.0, [[], []])
     perfect = 100 * batch["target"] + 999 * ~batch["valid"]
-    assert loss(perfect, batch["target"], batch["valid"], False) == pytest.approx(0, abs=1e-5)
+    assert counting_loss(perfect, batch["target"], batch["valid"], False) == pytest.approx(0, abs=1e-5)
     off = perfect + 100 * (torch.arange(40) == 3)
-    wanted = (100**2 / 40 + 100**2 / 25) / 2 + (1 / 4.1 + 1 / 2.1) / 2
-    assert float(loss(off, batch["target"], batch["valid"], False)) == pytest.approx(wanted, rel=1e-4)
+    expected = (100**2 / 40 + 100**2 / 25) / 2 + (1 / 4.1 + 1 / 2.1) / 2
+    assert float(counting_loss(off, batch["target"], batch["valid"], False)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_parts_and_exemplars_are_drawn_within_the_clip():
@@ -135,16 +138,16 @@ def test_it_learns_one_clip_by_heart(tmp_path, both):
     config = dataclasses.replace(CONFIG, branches="both" if both else "pose")
     clip = a_clip(both=both)
     task = counting([clip] * 4, 60, config, staged=False, shots=0)
-    fit(task, Recipe(60, 2, 1e-2, 0.0, precision="32"), tmp_path, Place(0, 1, CPU), lambda line: None)
-    assert evaluated(task.objective, [clip], CPU)[0] == pytest.approx(4, abs=0.5)
+    fit(task, Recipe(60, 2, 1e-2, 0.0, precision="32"), tmp_path, TrainingProcess(0, 1, CPU), lambda line: None)
+    assert predict_counts(task.objective, [clip], CPU)[0] == pytest.approx(4, abs=0.5)
 
 
 def test_a_run_that_was_interrupted_ends_the_same(tmp_path):
-    recipe, place = Recipe(4, 2, 1e-3, 0.0, precision="32"), Place(0, 1, CPU)
+    recipe, process = Recipe(4, 2, 1e-3, 0.0, precision="32"), TrainingProcess(0, 1, CPU)
     clips = [a_clip(str(k), seed=k) for k in range(3)]
-    fit(counting(clips), recipe, tmp_path / "whole", place, lambda line: None)
-    fit(counting(clips), recipe, tmp_path / "cut", place, lambda line: None, stop_after=2)
-    fit(counting(clips), recipe, tmp_path / "cut", place, lambda line: None)
+    fit(counting(clips), recipe, tmp_path / "whole", process, lambda line: None)
+    fit(counting(clips), recipe, tmp_path / "cut", process, lambda line: None, stop_after=2)
+    fit(counting(clips), recipe, tmp_path / "cut", process, lambda line: None)
     assert (tmp_path / "whole" / "model.safetensors").read_bytes() == (tmp_path / "cut/model.safetensors").read_bytes()
 
 
@@ -180,7 +183,7 @@ def a_set(tmp_path_factory) -> Path:
 
 
 def test_the_command_trains_and_its_checkpoint_builds_the_model(a_set, tmp_path):
-    words = ["train", a_set, "-o", tmp_path, "--model", "d2stx", "--features", a_set / "features", "--epochs", 2,
+    words = ["train", "counter", a_set, "-o", tmp_path, "--features", a_set / "features", "--epochs", 2,
              "--batch", 2, "--threads", 1]  # fmt: skip
     done = racctl(*words)
     assert done.returncode == 0, done.stderr.decode()
@@ -195,12 +198,12 @@ def test_the_command_trains_and_its_checkpoint_builds_the_model(a_set, tmp_path)
 
 
 def test_a_run_may_begin_with_the_weights_of_another(a_set, tmp_path):
-    words = ["train", a_set, "--model", "d2stx", "--features", a_set / "features", "--batch", 2, "--threads", 1]
+    words = ["train", "counter", a_set, "--features", a_set / "features", "--batch", 2, "--threads", 1]
     assert racctl(*words, "-o", tmp_path / "a", "--epochs", 2).returncode == 0
     first = tmp_path / "a/model.safetensors"
     assert racctl(*words, "-o", tmp_path / "b", "--epochs", 1, "--rate", 1e-12, "--init", first).returncode == 0
-    with open(first, "rb") as one, open(tmp_path / "b/model.safetensors", "rb") as two:
-        (_, begun), (meta, ended) = read_model(one, "a"), read_model(two, "b")
+    with open(first, "rb") as before, open(tmp_path / "b/model.safetensors", "rb") as after:
+        (_, begun), (meta, ended) = read_model(before, "a"), read_model(after, "b")
     assert all(torch.allclose(begun[name], ended[name], atol=1e-6) for name in begun)
     assert meta["data"]["begun_with"] == digest(begun)
     done = racctl(*words, "-o", tmp_path / "c", "--epochs", 1, "--branches", "pose", "--init", first)
@@ -208,7 +211,7 @@ def test_a_run_may_begin_with_the_weights_of_another(a_set, tmp_path):
 
 
 def test_branches_that_learned_by_themselves_are_fused_and_stand_still(a_set, tmp_path):
-    words = ["train", a_set, "--model", "d2stx", "--features", a_set / "features", "--batch", 2, "--threads", 1,
+    words = ["train", "counter", a_set, "--features", a_set / "features", "--batch", 2, "--threads", 1,
              "--epochs", 2]  # fmt: skip
     alone = [tmp_path / name / "model.safetensors" for name in ("video", "pose")]
     for file in alone:
@@ -229,50 +232,49 @@ def test_branches_that_learned_by_themselves_are_fused_and_stand_still(a_set, tm
     assert {name.split(".")[0] for name in both.keys() - branches[0].keys() - branches[1].keys()} == {"fusion"}
     begun = racctl(*words, "-o", tmp_path / "one", "--init", alone[1])  # the other branch learns with it
     assert begun.returncode == 0 and b"stand still" not in begun.stderr
-    other, tensors = weights(alone[0])
-    other["input"]["video"]["weights"] = {"sha256": "9"}
+    header, tensors = weights(alone[0])
+    header["input"]["video"]["weights"] = {"sha256": "9"}
     with open(tmp_path / "other.safetensors", "wb") as file:
-        write_model(file, other, tensors)
+        write_model(file, header, tensors)
     failed = racctl(*words, "-o", tmp_path / "no", "--init", tmp_path / "other.safetensors")
     assert "tokens of another video encoder" in one_line(failed, 1)
-    assert "begins with one file" in one_line(racctl("train", a_set, "-o", tmp_path / "x", *begin), 2)
 
 
 def test_a_table_of_annotations_is_a_set_too(a_set, tmp_path):
     (tmp_path / "train.csv").write_text("type,name,count,L1,L2\nsquat,c0.mp4,1,0,64\nsquat,lost.mp4,1,0,9\n")
     (tmp_path / "valid.csv").write_text("type,name,count,L1,L2\nsquat,c5.mp4,1,0,64\n")
-    (one,) = read_counted(str(tmp_path / "train.csv"), str(a_set / "features"), "train")
-    assert one.clip == "c0" and one.cycles.tolist() == [[0, 64]] and one.split == "train"
-    words = ["train", tmp_path / "train.csv", "-o", tmp_path / "run", "--model", "d2stx", "--features",
+    (row,) = read_counted(str(tmp_path / "train.csv"), str(a_set / "features"), "train")
+    assert row.clip == "c0" and row.cycles.tolist() == [[0, 64]] and row.split == "train"
+    words = ["train", "counter", tmp_path / "train.csv", "-o", tmp_path / "run", "--features",
              a_set / "features", "--val-data", tmp_path / "valid.csv", "--branches", "pose", "--epochs", 1]  # fmt: skip
     assert "1 repetitions in 1 clips, 1 to validate on" in racctl(*words).stderr.decode()
 
 
 def test_features_that_do_not_belong_together_are_left_out_and_said(a_set, tmp_path):
-    wanted = CounterWanted(str(a_set), str(a_set / "features"))
-    rows = read_counted(wanted.data, wanted.features)
+    training = CounterTraining(str(a_set), CounterSettings(features=str(a_set / "features")))
+    rows = read_counted(training.data, training.settings.features)
     (tmp_path / "bad.npz").write_bytes(b"no features")
     rows[1] = dataclasses.replace(rows[1], features=tmp_path / "bad.npz")
-    said = []
-    clips, about = load_clips(rows, wanted, said.append)
-    assert len(clips) == 5 and len(said) == 1 and "left out: c1" in said[0]
+    loaded = training.load(rows, RunSettings(tmp_path), lambda done, total: None)
+    clips = loaded.clips
+    assert len(clips) == 5 and [clip for clip, _ in loaded.failures] == ["c1"]
     assert clips["c0"].pose.shape == (64, 5, 5)  # five parts of the body, tokens of 4 frames
-    assert about["input"]["step"] == 4
+    assert clips["c0"].made_by["step"] == 4
 
 
 def test_what_cannot_be_trained_is_one_line(a_set, tmp_path):
-    base = ["train", a_set, "-o", tmp_path, "--model", "d2stx"]
+    base = ["train", "counter", a_set, "-o", tmp_path]
     for words, code, message in (
         (base, 2, "name their folder with '--features DIR'"),
         ([*base, "--features", tmp_path / "none"], 1, "does not exist"),
         ([*base, "--features", tmp_path], 1, "none of the 6 clips"),
         ([*base, "--features", a_set / "features", "--preset", "huge"], 2, "invalid value 'huge' for '--preset'"),
-        ([*base, "--features", a_set / "features", "--fusion", "cross"], 2, "one of decoupled, coupled"),
+        ([*base, "--features", a_set / "features", "--fusion", "cross"], 2, "expected one of decoupled, coupled"),
         ([*base, "--features", a_set / "features", "--val-split", "train"], 2, "is what is trained on"),
-        (["train", a_set, "-o", tmp_path, "--features", a_set / "features"], 2, "has no option '--features'"),
+        ([*base, "--features", a_set / "features", "--val-features", a_set], 2, "goes with '--val-data'"),
     ):
         assert message in one_line(racctl(*words), code)
     with pytest.raises(DataError, match="no clip to train on"):
-        Counting(CONFIG, [], [], Teaching(), 1, {})
+        CounterTask(CONFIG, [], [], Teaching(), 1, Origin())
     with pytest.raises(UsageError):
-        CounterWanted("x", "y", branches="none").check()
+        CounterSettings(features="y", branches="none")

@@ -19,18 +19,13 @@ from racctl.models.catalog import built, configured
 from racctl.recognisers.cache import StoredClip
 from racctl.skeleton.topology import D2STX25
 from racctl.training.augment import Augmentation
-from racctl.training.encoders import (
-    EncoderTraining,
-    EncoderWindows,
-    correlation,
-    encoder_config,
-    encoder_look,
-    evaluated,
-)
-from racctl.training.loop import Place, Recipe, fit
-from racctl.training.run import Wanted, begin_with, look_for
+from racctl.training.loop import TrainingProcess, fit
+from racctl.training.task import EarlierWeights, Origin
+from racctl.training.train_encoder import EncoderTask, EncoderTraining, EncoderWindows, encoder_config, encoder_look
+from racctl.training.train_settings import TRAINABLE_ENCODERS, Recipe
+from racctl.training.window_task import correlation, predict
 
-CPU = Place(0, 1, torch.device("cpu"))
+CPU = TrainingProcess(0, 1, torch.device("cpu"))
 CLASSES = ["bob", "sway"]
 STILL = Augmentation(flip=0, scale=(1, 1), aspect=(1, 1), light=(1, 1))
 
@@ -50,18 +45,18 @@ def clip(name: str, label: str, period: int, seed: int = 0, ticks: int = 160) ->
 
 
 def joint_windows(stride: int = 16) -> EncoderWindows:
-    made = {f"{label}{k}": clip(f"{label}{k}", label, 20 + 14 * k, k) for label in CLASSES for k in range(3)}
-    cycles = {name: found for name, (_, found) in made.items()}
-    return EncoderWindows([one for one, _ in made.values()], encoder_look("ctrgcn", stride), CLASSES, name="ctrgcn",
-                          cycles=cycles)  # fmt: skip
+    clips = [clip(f"{label}{k}", label, 20 + 14 * k, k) for label in CLASSES for k in range(3)]
+    cycles = {stored.name: seconds for stored, seconds in clips}
+    stored_clips = [stored for stored, _ in clips]
+    return EncoderWindows(stored_clips, encoder_look("ctrgcn", stride), CLASSES, name="ctrgcn", cycles=cycles)
 
 
-def task(objective: str = "both", augmentation: Augmentation = STILL, stride: int = 16) -> EncoderTraining:
+def task(objective: str = "both", augmentation: Augmentation = STILL, stride: int = 16) -> EncoderTask:
     torch.manual_seed(0)
     windows, config = joint_windows(stride), encoder_config("ctrgcn", 2, 32, objective)
     if objective == "label":
         windows.cycles = None
-    return EncoderTraining("ctrgcn", config, windows, windows, augmentation, {"objective": objective})
+    return EncoderTask("ctrgcn", config, windows, windows, augmentation, Origin())
 
 
 def test_what_encoders_see():
@@ -78,8 +73,9 @@ def test_what_encoders_see():
 
 
 def test_one_repetition_in_the_middle_of_a_window():
-    one, _ = clip("a", "bob", 64)
-    windows = EncoderWindows([one], encoder_look("ctrgcn", 64), CLASSES, cycles={"a": np.array([[7.0, 7 + 64 / 30]])})
+    stored, _ = clip("a", "bob", 64)
+    cycles = {"a": np.array([[7.0, 7 + 64 / 30]])}
+    windows = EncoderWindows([stored], encoder_look("ctrgcn", 64), CLASSES, cycles=cycles)
     target = windows.batch(np.array([0]))["density"][0].numpy()
     assert target.shape == (16,)
     assert target.sum() == pytest.approx(1)
@@ -104,8 +100,8 @@ def test_a_windows_density_is_the_number_of_repetitions_whose_middle_is_in_it(na
 
 
 def test_played_twice_as_fast_a_window_shows_twice_as_many():
-    one, cycles = clip("a", "bob", 16, ticks=320)
-    windows = EncoderWindows([one], encoder_look("ctrgcn", 32), CLASSES, cycles={"a": cycles})
+    stored, cycles = clip("a", "bob", 16, ticks=320)
+    windows = EncoderWindows([stored], encoder_look("ctrgcn", 32), CLASSES, cycles={"a": cycles})
     middle = np.array([4])  # far from both ends
     slow, fast = (windows.batch(middle, np.array([tempo])) for tempo in (1.0, 2.0))
     assert slow["density"].sum() == pytest.approx(4, abs=0.01)
@@ -113,10 +109,10 @@ def test_played_twice_as_fast_a_window_shows_twice_as_many():
 
 
 def test_a_mirrored_window_swaps_the_sides_and_keeps_its_repetitions():
-    made = task(augmentation=Augmentation(flip=1, scale=(1, 1), aspect=(1, 1), light=(1, 1)))
-    batch = made.train.batch(np.array([0, 9]))
+    mirroring = task(augmentation=Augmentation(flip=1, scale=(1, 1), aspect=(1, 1), light=(1, 1)))
+    batch = mirroring.train.batch(np.array([0, 9]))
     before = batch["density"].clone()
-    plain, mirrored = made.objective.eval().seen(batch), made.objective.train().seen(batch)
+    plain, mirrored = mirroring.objective.eval().shown(batch), mirroring.objective.train().shown(batch)
     assert plain.shape == (2, 4, 64, 25, 1)
     left, right = D2STX25.indices(["left_wrist", "right_wrist"])
     assert torch.equal(mirrored[:, 0, :, left], -plain[:, 0, :, right])
@@ -162,19 +158,20 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
 
 def test_pictures_are_every_fourth_of_the_window():
     number = np.arange(80, dtype=np.uint8)[:, None, None]
-    one = StoredClip("a", "train", np.broadcast_to(number, (80, 112, 126)), None, np.full(80, "bob", object))
-    windows = EncoderWindows([one], encoder_look("silhouette"), CLASSES, name="silhouette", cycles={})
+    stored = StoredClip("a", "train", np.broadcast_to(number, (80, 112, 126)), None, np.full(80, "bob", object))
+    windows = EncoderWindows([stored], encoder_look("silhouette"), CLASSES, name="silhouette", cycles={})
     batch = windows.batch(np.arange(2))
     assert batch["packed"][:, :, 0, 0].tolist() == [list(range(0, 64, 4)), list(range(16, 80, 4))]
     assert batch["density"].shape == (2, 8) and not batch["density"].any()
     torch.manual_seed(0)
-    made = EncoderTraining("silhouette", encoder_config("silhouette", 2, 64, "both"), windows, windows, STILL, {})
-    assert made.objective.seen(batch).shape == (2, 2, 16, 112, 112)
-    made.objective(batch).backward()
-    assert made.header()["input"] == {**encoder_look("silhouette").header(), "sampled": 16}
-    probs, counts = evaluated(made.objective, windows, CPU.device)
-    assert probs.shape == (2, 2) and counts.shape == (2, 2)
-    assert made.evaluate(CPU.device)["val_count_correlation"] == 0  # nothing to correlate
+    config = encoder_config("silhouette", 2, 64, "both")
+    pictures = EncoderTask("silhouette", config, windows, windows, STILL, Origin())
+    assert pictures.objective.shown(batch).shape == (2, 2, 16, 112, 112)
+    pictures.objective(batch).backward()
+    assert pictures.header()["input"] == {**encoder_look("silhouette").header(), "sampled": 16}
+    predictions = predict(pictures.objective, windows, CPU.device)
+    assert predictions.probs.shape == (2, 2) and predictions.counts.shape == (2, 2)
+    assert pictures.evaluate(CPU.device)["val_count_correlation"] == 0  # nothing to correlate
 
 
 def test_correlation():
@@ -195,10 +192,11 @@ SMALL = ("--model", "ctrgcn", "--width", "32", "--stride", "32", "--epochs", "1"
 
 
 def test_the_command_and_what_classify_says_of_its_model(poses, tmp_path):
-    done = racctl("train", poses, "-o", tmp_path / "run", *SMALL, "--tempo", "0.5-2.5", "--licence", "CC0-1.0")
-    said = done.stderr.decode()
-    assert done.returncode == 0, said
-    assert "ctrgcn: 0.05 M parameters, 2 classes" in said and "val_count_error" in said
+    words = (*SMALL, "--tempo", "0.5-2.5", "--licence", "CC0-1.0")
+    done = racctl("train", "encoder", poses, "-o", tmp_path / "run", *words)
+    notes = done.stderr.decode()
+    assert done.returncode == 0, notes
+    assert "ctrgcn: 0.05 M parameters, 2 classes" in notes and "val_count_error" in notes
     meta = model_meta(tmp_path / "run/model.safetensors")
     assert (meta["model"], meta["classes"], meta["licence"]) == ("ctrgcn", ["jump_jack", "squat"], "CC0-1.0")
     assert meta["data"]["repetitions"] == 4 and meta["training"]["augmentation"]["tempo"] == [0.5, 2.5]
@@ -212,40 +210,34 @@ def test_a_set_without_repetitions_teaches_labels_only(poses, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(poses, bare, ignore=shutil.ignore_patterns("reps.parquet"))
     for words in ((), ("--objective", "density")):
-        message = one_line(racctl("train", bare, "-o", tmp_path / "run", *SMALL, *words), 1)
+        message = one_line(racctl("train", "encoder", bare, "-o", tmp_path / "run", *SMALL, *words), 1)
         assert "has no reps.parquet" in message and "'--objective label'" in message
     assert not (tmp_path / "run").exists()
-    done = racctl("train", bare, "-o", tmp_path / "run", *SMALL, "--objective", "label")
+    done = racctl("train", "encoder", bare, "-o", tmp_path / "run", *SMALL, "--objective", "label")
     assert done.returncode == 0, done.stderr.decode()
     assert "repetitions" not in model_meta(tmp_path / "run/model.safetensors")["data"]
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("model", "options", "message"),
     [
-        ({"objective": "count"}, "expected one of label, density, both"),
-        ({"width": 40}, "expected a multiple of 32"),
-        ({"model": "silhouette", "width": 96}, "expected a multiple of 64"),
-        ({"input": "mask"}, "'ctrgcn' has one input"),
-        ({"pose": True}, "options of mcat"),
-        ({"model": "mcat", "objective": "label"}, "'mcat' learns labels"),
+        ("ctrgcn", {"objective": "count"}, "expected one of label, density, both"),
+        ("ctrgcn", {"width": 40}, "invalid value '40' for '--width'; expected a multiple of 32"),
+        ("silhouette", {"width": 96}, "expected a multiple of 64"),
+        ("mcat", {}, "no such encoder 'mcat'; expected one of ctrgcn, silhouette"),
     ],
 )
-def test_settings_that_mean_nothing(given, message):
+def test_settings_that_mean_nothing(model, options, message):
+    kind = TRAINABLE_ENCODERS.load(model if model in TRAINABLE_ENCODERS.names() else "ctrgcn")
     with pytest.raises(UsageError, match=message):
-        Wanted("set", **{"model": "ctrgcn", "width": 32, **given}).check()
-
-
-@pytest.mark.parametrize("given", [{"window": 32}, {"crop": "person"}, {"size": 64}])
-def test_what_an_encoder_sees_is_settled(given):
-    with pytest.raises(UsageError, match="'silhouette' has its own"):
-        look_for("silhouette", **given)
+        EncoderTraining("set", model, kind.Settings(**options))
 
 
 def test_repetitions_of_a_set(poses, tmp_path):
-    found = read_repetitions(poses)
-    assert len(found) == 4 and all(cycles.shape == (2, 2) and (np.diff(cycles) > 0).all() for cycles in found.values())
-    assert read_repetitions(poses / "manifest.parquet").keys() == found.keys()
+    repetitions = read_repetitions(poses)
+    assert len(repetitions) == 4
+    assert all(cycles.shape == (2, 2) and (np.diff(cycles) > 0).all() for cycles in repetitions.values())
+    assert read_repetitions(poses / "manifest.parquet").keys() == repetitions.keys()
     row = {"clip": "a", "person": 0, "rep": 0, "start": 0, "stop": 9, "start_s": 1.0, "stop_s": 0.5, "label": "squat"}
     pq.write_table(table_from_rows("racctl.reps/1", [row]), tmp_path / "reps.parquet")
     with pytest.raises(DataError, match=r"row 0, is a repetition from 1\.0 to 0\.5 s"):
@@ -262,10 +254,24 @@ def test_what_tells_classes_apart_is_learnt_anew_where_they_are_others(tmp_path)
     fit(task(stride=64), Recipe(epochs=1), tmp_path, CPU, _silent)
     first = str(tmp_path / "model.safetensors")
     with open(first, "rb") as file:
-        tensors = read_model(file, first)[1]
+        header, tensors = read_model(file, first)
     for others, learnt_anew in ((CLASSES, set()), (CLASSES[::-1], {"fc.weight", "fc.bias"})):
-        model, noted = task().objective.model, {}
-        torch.nn.init.ones_(model.fc.weight), torch.nn.init.ones_(model.fc.bias)
-        begin_with(model, "ctrgcn", first, noted, others)
+        fresh = task()
+        model = fresh.objective.model
+        fresh.train.classes = others
+        torch.nn.init.ones_(model.fc.weight)
+        torch.nn.init.ones_(model.fc.bias)
+        fresh.begin_with([EarlierWeights(first, tensors, header, "")])
         changed = {name for name, value in model.state_dict().items() if not torch.equal(value, tensors[name])}
-        assert changed == learnt_anew and noted["begun_with"] == digest(tensors)
+        assert changed == learnt_anew
+
+
+def test_what_a_run_began_with_is_in_its_header(poses, tmp_path):
+    assert racctl("train", "encoder", poses, "-o", tmp_path / "a", *SMALL).returncode == 0
+    first = tmp_path / "a/model.safetensors"
+    assert racctl("train", "encoder", poses, "-o", tmp_path / "b", *SMALL, "--init", first).returncode == 0
+    with open(first, "rb") as file:
+        _, tensors = read_model(file, str(first))
+    assert model_meta(tmp_path / "b/model.safetensors")["data"]["begun_with"] == digest(tensors)
+    failed = racctl("train", "encoder", poses, "-o", tmp_path / "c", *SMALL, "--width", "64", "--init", first)
+    assert "has another size" in one_line(failed, 1)

@@ -13,7 +13,7 @@ from commands import racctl
 from racctl.io.checkpoint import digest, read_model
 from racctl.io.parquet import read_table
 from racctl.models.catalog import ENCODER_MODELS, built, configured
-from racctl.training.encoders import encoder_look, sampled
+from racctl.training.train_encoder import encoder_look, frames_shown
 from racctl.weights import FOLDER, embedded, names
 
 
@@ -37,7 +37,7 @@ def test_an_encoder_is_fed_as_its_header_says_and_counts(name):
     with open(embedded(name), "rb") as file:
         meta, tensors = read_model(file, name)
     look = replace(encoder_look(name, meta["input"]["stride"]), smooth=meta["input"].get("smooth", 0.0))
-    assert meta["input"] == {**look.header(), "sampled": sampled(name, look)}
+    assert meta["input"] == {**look.header(), "sampled": frames_shown(name, look)}
     assert meta["config"]["density"] and {"background", "squat"} < set(meta["classes"])
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     if name == "silhouette":

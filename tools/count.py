@@ -37,7 +37,7 @@ periodicity counter's. A pose without its video (--video names it) is counted by
 
 With --exemplar it counts what looks like the given seconds of the clip; with --shots N it reads the clip twice, and is
 shown the N most usual repetitions of the first reading in the second. What it was trained on is in its card in the
-package (racctl/weights/d2stx.md). --model FILE takes what 'racctl train --model d2stx' wrote; features that other
+package (racctl/weights/d2stx.md). --model FILE takes what 'racctl train counter' wrote; features that other
 encoders made come from 'racctl encode', as files or through a pipe.
 """
 

@@ -14,7 +14,7 @@ silhouette, the default, is the project's own: small, trained on made-up clips o
 Kinetics. r2plus1d_18, swin3d_t, resnext3d_101 and videomae_vit_b take published weights, from --weights FILE or, the
 first two, with --download. --preset escounts shows them frames the way ESCounts and D2-STX do,
 --compile makes convolutional ones nearly twice as fast on a CPU (it needs a C++ compiler, and some seconds first).
-ctrgcn is embedded too; --pose-weights takes what 'racctl train --model ctrgcn' or the authors of CTR-GCN made (theirs
+ctrgcn is embedded too; --pose-weights takes what 'racctl train encoder' or the authors of CTR-GCN made (theirs
 are CC BY-NC 4.0). none leaves a branch out.
 
 Token files that ESCounts and D2-STX made are imported: 'racctl encode video.npz --pose pose.npz', see

@@ -9,7 +9,8 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -44,14 +45,45 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no n
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+@dataclass(frozen=True)
+class ToolGroup:
+    """One tool with several commands, such as `racctl train counter`.
+
+    help: as a tool's docstring.
+    commands: name -> function.
+    new_form: from the words of a command line that names none of the commands, the one that it could stand for.
+    """
+
+    help: str
+    commands: Mapping[str, Callable[..., None]]
+    new_form: Callable[[list[str]], str]
+
+    @property
+    def module(self) -> str:
+        """The module of the tool."""
+        return next(iter(self.commands.values())).__module__
+
+    def check(self, name: str, words: list[str]) -> None:
+        """Raise UsageError when the words after the tool's name do not begin with one of its commands."""
+        if words and words[0] not in (*self.commands, "--help"):
+            *others, last = self.commands
+            raise UsageError(
+                f"no such command '{words[0]}' of 'racctl {name}'; expected {', '.join(others)} or {last}, "
+                f"as in '{self.new_form(words)}'"
+            )
+
+
+Tool = Callable[..., None] | ToolGroup
+
+
 def find_tools() -> dict[str, str]:
-    """The installed tools, name -> `module:function`; a third party's package adds its own by an entry point."""
+    """Return the installed tools, name -> `module:attribute`; another package adds its own by an entry point."""
     return entry_points(GROUP)
 
 
-def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
-    """A typer application with these tools as commands; each gets -q and --debug."""
-    app = typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True, help=HELP)
+def build(tools: Mapping[str, Tool]) -> typer.Typer:
+    """Return a typer application with these tools as commands; each gets -q and --debug."""
+    app = _group(HELP)
 
     @app.callback()
     def root(
@@ -60,8 +92,22 @@ def build(tools: dict[str, Callable[..., None]]) -> typer.Typer:
         pass  # --version is answered before typer is asked
 
     for name, tool in tools.items():
-        app.command(name, cls=Command, no_args_is_help=False)(_with_common_options(tool))
+        if isinstance(tool, ToolGroup):
+            nested = _group(inspect.cleandoc(tool.help))
+            _add_commands(nested, tool.commands)
+            app.add_typer(nested, name=name)
+        else:
+            _add_commands(app, {name: tool})
     return app
+
+
+def _group(text: str) -> typer.Typer:
+    return typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True, help=text)
+
+
+def _add_commands(app: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:
+    for name, function in functions.items():
+        app.command(name, cls=Command, no_args_is_help=False)(_with_common_options(function))
 
 
 def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
@@ -88,10 +134,10 @@ def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def load(argv: list[str]) -> typer.Typer:
-    """The application that this command line needs: one tool where it names one, else all of them (for --help)."""
+def load_tools(argv: list[str]) -> dict[str, Tool]:
+    """Import the tools that this command line needs: the one that it names, or all of them (for --help)."""
     targets = find_tools()
-    name = next((word for word in argv if not word.startswith("-")), None)
+    name = _first_word(argv)
     if name is not None and name not in targets:
         import difflib
 
@@ -99,25 +145,43 @@ def load(argv: list[str]) -> typer.Typer:
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise UsageError(f"no such command '{name}'; {hint}see 'racctl --help'")
     if name is not None:
-        return build({name: load_target(targets[name])})
-    found = {}
-    for tool, target in targets.items():
+        tool = load_target(targets[name])
+        if isinstance(tool, ToolGroup):
+            tool.check(name, argv[argv.index(name) + 1 :])
+        return {name: tool}
+    tools: dict[str, Tool] = {}
+    for tool_name, target in targets.items():
         try:
-            found[tool] = load_target(target)
+            tools[tool_name] = load_target(target)
         except Exception as error:  # somebody else's broken tool must not take the help away
-            console.warn(f"the tool '{tool}' ({target}) cannot be loaded: {error}")
-    return build(found)
+            console.warn(f"the tool '{tool_name}' ({target}) cannot be loaded: {error}")
+    return tools
+
+
+def _first_word(argv: list[str]) -> str | None:
+    return next((word for word in argv if not word.startswith("-")), None)
+
+
+def _command_path(argv: list[str], tools: Mapping[str, Tool]) -> str:
+    """Return what a message begins with: "racctl count", "racctl train counter"."""
+    name = _first_word(argv)
+    if name is None:
+        return "racctl"
+    tool, following = tools.get(name), argv[argv.index(name) + 1 :]
+    nested = isinstance(tool, ToolGroup) and following and following[0] in tool.commands
+    return f"racctl {name} {following[0]}" if nested else f"racctl {name}"
 
 
 def run(argv: list[str]) -> int:
     """Run one command line and return its exit code; every error is one line on stderr."""
-    tool = next((f"racctl {word}" for word in argv if not word.startswith("-")), "racctl")
+    tools: dict[str, Tool] = {}
     try:
         code = 0
         if argv[:1] == ["--version"]:
             print(f"racctl {__version__}")
         else:
-            code = load(argv)(args=argv, prog_name="racctl", standalone_mode=False) or 0
+            tools = load_tools(argv)
+            code = build(tools)(args=argv, prog_name="racctl", standalone_mode=False) or 0
         sys.stdout.flush()
         return int(code)
     except (ReaderGone, BrokenPipeError, SystemExit) as stop:
@@ -129,7 +193,7 @@ def run(argv: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as error:
-        return _explain(tool, error)
+        return _explain(_command_path(argv, tools), error)
 
 
 def _explain(tool: str, error: Exception) -> int:

@@ -56,24 +56,3 @@ def refuse_typed(context: Any, mode: object, options: Iterable[str], why: str) -
         for option in options:
             if option in typed:
                 raise UsageError(f"'{option}' has no effect here: {why}; leave it out")
-
-
-def refuse_options_of_others(context: Any, model: str, owners: dict[str, tuple[str, ...]]) -> None:
-    """UsageError when the command line names an option that the chosen model does not have.
-
-    owners: option -> the models that have it; an option that is not in it belongs to all."""
-    for option in typed_options(context):
-        if model not in owners.get(option, (model,)):
-            raise UsageError(f"'--model {model}' has no option '{option}'; it belongs to {', '.join(owners[option])}")
-
-
-def read_range(text: str) -> tuple[float, float]:
-    """ "0.5-4" as two positive numbers in order; UsageError otherwise."""
-    try:
-        low, _, high = text.partition("-")
-        bounds = float(low), float(high or low)
-    except ValueError:
-        bounds = (0.0, 0.0)
-    if not 0 < bounds[0] <= bounds[1] < 100:
-        raise UsageError(f"'{text}' is no range; expected LOW-HIGH, for instance 0.5-4")
-    return bounds

@@ -80,19 +80,28 @@ class Command(TyperCommand):
         formatter.write_usage(ctx.command_path, " ".join(["[OPTIONS]", *words]))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (typer's signature)
-        rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for option in [*map(option_of, self.params), HELP]:
-            section = option.panel or ("Options" if option.names else "Arguments")
-            term = " ".join([", ".join(option.names), option.metavar]).strip()
-            rows.setdefault(section, []).append((term, option.described))
-        for section, terms in rows.items():
-            if terms:
-                with formatter.section(section):
-                    formatter.write_dl(terms)
+        _write_options(self.params, formatter)
+
+
+def _write_options(parameters: list[Any], formatter: Any) -> None:
+    """Write arguments and options under their headings."""
+    rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for option in [*map(option_of, parameters), HELP]:
+        section = option.panel or ("Options" if option.names else "Arguments")
+        term = " ".join([", ".join(option.names), option.metavar]).strip()
+        rows.setdefault(section, []).append((term, option.described))
+    for section, terms in rows.items():
+        if terms:
+            with formatter.section(section):
+                formatter.write_dl(terms)
 
 
 class Group(TyperGroup):
-    """All tools."""
+    """All tools, or all commands of a tool that has several."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self.params, formatter)
+        self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):

@@ -36,15 +36,14 @@ def parameters_of(settings: type, panel: str | None = None) -> list[inspect.Para
 
 def _parameter(entry: Field[Any], kind: Any, panel: str | None) -> inspect.Parameter:
     facts = entry.metadata
-    several = typing.get_origin(kind) is tuple
+    several = _takes_several(kind)
     default: Any = entry.default
     if several:
         kind, default = list[str], list(default) if not facts["parse"] else []
     elif facts["parse"]:
         kind, default = str, _text(default)
     option = typer.Option(
-        option_name(entry),
-        *([f"--no-{option_name(entry)[2:]}"] if kind is bool and entry.default else []),
+        f"{option_name(entry)}/--no-{option_name(entry)[2:]}" if default is True else option_name(entry),
         metavar=facts["metavar"] or None,
         help=facts["help"],
         min=facts["min"],
@@ -55,6 +54,11 @@ def _parameter(entry: Field[Any], kind: Any, panel: str | None) -> inspect.Param
     return inspect.Parameter(
         entry.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
     )
+
+
+def _takes_several(kind: Any) -> bool:
+    """Return whether the option of a field may be given several times: tuple[str, ...], not tuple[float, float]."""
+    return typing.get_origin(kind) is tuple and typing.get_args(kind)[-1] is Ellipsis
 
 
 def _text(value: Any) -> str:
@@ -71,7 +75,7 @@ def read_settings(settings: type, values: dict[str, Any]) -> Any:
         if entry.name not in values:
             continue
         value, parse = values[entry.name], entry.metadata["parse"]
-        if typing.get_origin(types[entry.name]) is tuple and isinstance(value, list):
+        if _takes_several(types[entry.name]) and isinstance(value, list):
             value = tuple(parse(text) if parse else text for text in value)
         elif parse:
             value = parse(value) if value else entry.default

@@ -112,7 +112,7 @@ def open_ctrgcn(options: EncodeOptions, device: torch.device) -> PoseEncoder:
 def pose_encoder(
     name: str, weights: str = "", random: bool = False, device: torch.device | None = None, seed: int = 0
 ) -> PoseEncoder:
-    """The encoder called `name`. weights: a file, of `racctl train --model ctrgcn` or a released CTR-GCN checkpoint;
+    """The encoder called `name`. weights: a file, of `racctl train encoder` or a released CTR-GCN checkpoint;
     "" for the embedded ones.  random: no training at all, marked in what is made.
 
     Raises UsageError for a name that is none, DataError for weights that do not fit.

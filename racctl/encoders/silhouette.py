@@ -87,7 +87,7 @@ def open_silhouette(options: EncodeOptions, device: torch.device) -> VideoEncode
 def silhouette_encoder(
     weights: str = "", random: bool = False, device: torch.device | str = "cpu", seed: int = 0
 ) -> VideoEncoder:
-    """weights: a file of `racctl train --model silhouette`, "" for the embedded ones.  random: no training at all.
+    """weights: a file of `racctl train encoder`, "" for the embedded ones.  random: no training at all.
 
     Raises UsageError when there are none, DataError when they do not fit."""
     look = SilhouetteLook()

@@ -1,5 +1,7 @@
-"""Augmentation of clips, the same for all frames of one (section 4.2): geometry on pictures and masks, light on
-pictures only. On whatever device the clips are on."""
+"""Augmentation of clips, the same for all frames of a clip: geometry on pictures and masks, light on pictures only.
+
+Mask Cross-Attention Transformer paper, section 4.2. It works on whatever device the clips are on.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The paper's ranges. tempo and drop are this project's own: windows played faster or slower by a factor from that
-    range (the paper has none), and a chance that one of the streams is blank in a window.  minmax: share of the
-    windows whose joints are scaled to their bounding box in every frame, as PoseRAC's pose files are."""
+    """How clips are varied. The ranges are the paper's; tempo, drop and minmax are not in it.
+
+    flip: chance that a clip is mirrored.
+    scale, aspect: of the part of the picture that is shown.
+    light: brightness and contrast.
+    tempo: windows are played faster or slower by a factor from this range.
+    drop: chance that one of the streams is blank in a window.
+    minmax: share of the windows whose joints are scaled to their bounding box in every frame, as PoseRAC's poses are.
+    """
 
     flip: float = 0.5
     scale: tuple[float, float] = (0.8, 1.0)  # of the area
@@ -27,7 +35,12 @@ class Augmentation:
     def __call__(
         self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """gray, mask: (b, t, h, w) in 0..1.  joints: (b, t, v, 4) or None.  mirror: (v,) left-right order of joints."""
+        """Return the clips, varied.
+
+        gray, mask: (b, t, h, w) in 0..1.
+        joints: (b, t, v, 4) or None.
+        mirror: (v,) left-right order of the joints; it goes with joints.
+        """
         with torch.autocast(gray.device.type, enabled=False):  # half precision would move pixels
             return self._changed(gray, mask, joints, mirror)
 
@@ -50,7 +63,7 @@ class Augmentation:
         return self._dropped(gray, mask, joints)
 
     def _grid(self, clips: Tensor, flip: Tensor) -> Tensor:
-        """(b, h, w, 2): for each clip one crop of random place, area and aspect, maybe mirrored."""
+        """Return (b, h, w, 2): for each clip one crop of random place, area and aspect, maybe mirrored."""
         b, _, h, w = clips.shape
         area = _uniform(b, self.scale, clips)
         aspect = _uniform(b, self.aspect, clips)
@@ -59,7 +72,7 @@ class Augmentation:
         zero = torch.zeros_like(x)
         wide = torch.where(flip, -wide, wide)
         theta = torch.stack([wide, zero, x, zero, high, y], dim=1).view(b, 2, 3)
-        return F.affine_grid(theta, (b, 1, h, w), align_corners=False)
+        return F.affine_grid(theta, [b, 1, h, w], align_corners=False)
 
     def _lit(self, gray: Tensor) -> Tensor:
         b = len(gray)
@@ -79,9 +92,10 @@ class Augmentation:
 
 
 def minmaxed(joints: Tensor) -> Tensor:
-    """(b, t, v, 4) as `racctl.skeleton.normalise.joint_tokens` gives them, as they would be of a pose whose x, y and z
-    run from 0
-    to 1 in every frame."""
+    """Return joints as they would be of a pose whose x, y and z run from 0 to 1 in every frame.
+
+    joints: (b, t, v, 4) as `racctl.skeleton.normalise.joint_tokens` gives them.
+    """
     seen = joints[..., 3:] > 0
     place = joints[..., :3]
     low = torch.where(seen, place, torch.inf).amin(2, keepdim=True)

@@ -1,7 +1,7 @@
 """The training loop: epochs, checkpoints, resume, early stopping, mixed precision, several processes under torchrun.
 
-What is trained is a `Task`; this file knows nothing about it. Every epoch draws its random numbers from (seed, epoch,
-rank) alone, so a run that was interrupted ends with the weights of one that was not.
+What is trained is a `racctl.training.task.Task`; this file knows nothing about it. Every epoch draws its random numbers
+from (seed, epoch, rank) alone, so a run that was interrupted ends with the weights of one that was not.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from racctl.contracts import Meta
 from racctl.device import pick_device
@@ -27,73 +28,32 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import write_model
 from racctl.io.output import make_folder, write_file
 from racctl.io.prefetch import prefetch
+from racctl.progress import Report, silent
+from racctl.training.task import Batch, Task
+from racctl.training.train_settings import Recipe
 
-Batch = dict[str, Tensor]
+Row = dict[str, float]  # an epoch's metrics
 FINGERPRINT = ("model", "config", "classes", "input", "data", "training")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train. The defaults are those of the Mask Cross-Attention Transformer paper, section 4.2."""
-
-    epochs: int = 30
-    batch: int = 32
-    rate: float = 3e-4  # AdamW, cosine annealing to 0 over all epochs, no warm-up
-    weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    seed: int = 0
-    patience: int = 0  # epochs without a better score before it stops; 0: never
-    precision: str = "auto"  # "32", "bf16"; auto: bf16 on CUDA
-
-    def check(self) -> Recipe:
-        """UsageError for a number that means nothing; returns self."""
-        for name, least in (("epochs", 1), ("batch", 1), ("patience", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"'--{name} {getattr(self, name)}' is too small; expected {least} or more")
-        for name in ("rate", "weight_decay"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0 or (name == "rate" and value == 0):
-                raise UsageError(f"'--{name.replace('_', '-')} {value}' means nothing; expected a positive number")
-        if self.precision not in ("auto", "32", "bf16"):
-            raise UsageError(f"'--precision {self.precision}' is unknown; expected auto, 32 or bf16")
-        return self
-
-
-class Task(Protocol):
-    """Something to train."""
-
-    objective: nn.Module  # forward(batch) -> loss; its `model` is what is kept
-
-    def batches(self, epoch: int, size: int, rank: int, world: int) -> Iterable[Batch]:
-        """One epoch of this process, the same number of batches in every process."""
-
-    def steps(self, size: int, world: int) -> int:
-        """How many batches `batches` gives."""
-
-    def evaluate(self, device: torch.device) -> dict[str, float]:
-        """Metrics on the validation part, "score" the one to maximise; {} without such a part."""
-
-    def header(self) -> Meta:
-        """Of the model's checkpoint."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where this process trains: its rank among `world` processes (torchrun's environment), and the device."""
+class TrainingProcess:
+    """This process: its rank among `world` processes (torchrun's environment), and the device that it trains on."""
 
     rank: int
     world: int
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
 
 @contextmanager
-def placed(device: str) -> Iterator[Place]:
-    """This process's place, with the process group open where torchrun started several. device: as `pick_device`."""
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+def open_process(device: str) -> Iterator[TrainingProcess]:
+    """Give this process, with the process group open where torchrun started several. device: as `pick_device`."""
+    rank = int(os.environ.get("RANK", 0))
+    world = int(os.environ.get("WORLD_SIZE", 1))
     chosen = pick_device(device)
     if chosen.type == "cuda" and world > 1:
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
@@ -101,7 +61,7 @@ def placed(device: str) -> Iterator[Place]:
     if world > 1:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
-        yield Place(rank, world, chosen)
+        yield TrainingProcess(rank, world, chosen)
     finally:
         if world > 1:
             dist.destroy_process_group()
@@ -109,143 +69,188 @@ def placed(device: str) -> Iterator[Place]:
 
 @dataclass
 class State:
-    """How far a run is."""
+    """How far a run is.
 
-    epoch: int = 0  # finished
+    epoch: how many are over.
+    best: the best score.
+    since: epochs since the best.
+    """
+
+    epoch: int = 0
     best: float = -math.inf
-    since: int = 0  # epochs since the best
-    history: list[dict[str, float]] | None = None
+    since: int = 0
+    history: list[Row] = field(default_factory=list)
+
+    def is_over(self, recipe: Recipe) -> bool:
+        return self.epoch >= recipe.epochs or bool(recipe.patience and self.since >= recipe.patience)
+
+    def add(self, row: Row) -> bool:
+        """Take an epoch in; return whether its weights are the best so far."""
+        self.epoch += 1
+        self.history.append(row)
+        score = row.get("score")
+        better = score is None or score > self.best
+        if better and score is not None:
+            self.best = score
+        self.since = 0 if better else self.since + 1
+        return better
+
+
+@dataclass
+class Learner:
+    """What an epoch changes: the task's objective, its optimizer and its learning rate.
+
+    whole: the objective with its gradients averaged over the processes.
+    """
+
+    task: Task
+    recipe: Recipe
+    process: TrainingProcess
+
+    def __post_init__(self) -> None:
+        objective = self.task.objective.to(self.process.device)
+        self.optimizer = AdamW(
+            objective.parameters(), self.recipe.rate, self.recipe.betas, weight_decay=self.recipe.weight_decay
+        )
+        self.schedule = CosineAnnealingLR(self.optimizer, self.recipe.epochs)
+        self.whole: nn.Module = objective
+
+    def share_gradients(self) -> None:
+        """Average the gradients over the processes, where there are several."""
+        if self.process.world > 1:
+            self.whole = nn.parallel.DistributedDataParallel(
+                self.task.objective, find_unused_parameters=self.task.leaves_parameters_out
+            )
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        return self.task.steps(self.recipe.batch, self.process.world)
+
+    @property
+    def halves(self) -> bool:
+        """Whether it computes in bf16."""
+        automatic = self.recipe.precision == "auto" and self.process.device.type == "cuda"
+        return self.recipe.precision == "bf16" or automatic
+
+    def states(self) -> Meta:
+        return {
+            "objective": self.task.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_states(self, states: Meta) -> None:
+        self.task.objective.load_state_dict(states["objective"])
+        self.optimizer.load_state_dict(states["optimizer"])
+        self.schedule.load_state_dict(states["schedule"])
 
 
 def fit(
-    task: Task, recipe: Recipe, out: Path, place: Place, say: Callable[[str], None] = print,
-    report: Callable[[int, int], None] = lambda done, total: None, stop_after: int = 0,
-) -> list[dict[str, float]]:  # fmt: skip
-    """Train until the recipe's last epoch or its patience ends; returns one row of metrics for each epoch.
+    task: Task,
+    recipe: Recipe,
+    out: Path,
+    process: TrainingProcess,
+    say: Callable[[str], None] = print,
+    report: Report = silent,
+    stop_after: int = 0,
+) -> list[Row]:
+    """Train until the recipe's last epoch or its patience ends; return the metrics of each epoch.
 
     Writes out/model.safetensors (of the best epoch, or the last where nothing is validated), out/resume.pt after every
     epoch, out/history.json, and TensorBoard logs where tensorboard is installed. A directory that holds an unfinished
-    run with the same settings is gone on with; other settings are a UsageError. stop_after: epochs of this call, 0 all.
+    run with the same settings is gone on with; other settings are a UsageError.
+
+    stop_after: epochs of this call, 0 for all.
     """
-    recipe.check()
     make_folder(out)
-    if not task.steps(recipe.batch, place.world):
-        raise DataError(f"there are too few windows for {place.world} processes with batches of {recipe.batch}")
-    objective = task.objective.to(place.device)
-    optimizer = torch.optim.AdamW(objective.parameters(), recipe.rate, recipe.betas, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs)
-    about = _fingerprint(task, recipe, place.world)
-    state = _resume(out / "resume.pt", about, objective, optimizer, schedule, place)
-    whole = _shared(objective, task) if place.world > 1 else objective
-    steps, log, began = task.steps(recipe.batch, place.world), _log(out, place), time.monotonic()
+    if not task.steps(recipe.batch, process.world):
+        raise DataError(f"there are too few windows for {process.world} processes with batches of {recipe.batch}")
+    learner = Learner(task, recipe, process)
+    fingerprint = _fingerprint(task, recipe, process.world)
+    state = _resume(out / "resume.pt", fingerprint, learner)
+    learner.share_gradients()
+    log = _log(out, process)
+    started = time.monotonic()
     first = state.epoch
-    while state.epoch < recipe.epochs and not (recipe.patience and state.since >= recipe.patience):
+    while not state.is_over(recipe):
         if stop_after and state.epoch - first >= stop_after:
             break
-        done = state.epoch * steps
-        row = _epoch(
-            task, whole, optimizer, recipe, state.epoch, place, lambda k, d=done: report(d + k, recipe.epochs * steps)
-        )
-        schedule.step()
-        row |= task.evaluate(place.device) if place.leads else {}
-        better = _note(state, row)
-        if place.leads:
+        row = _epoch(learner, state.epoch, report)
+        learner.schedule.step()
+        row |= task.evaluate(process.device) if process.is_main else {}
+        better = state.add(row)
+        if process.is_main:
             log(row, state.epoch)
-            _save(out, task, objective, optimizer, schedule, state, about, better)
-            left = (time.monotonic() - began) / (state.epoch - first) * (recipe.epochs - state.epoch)
+            _save(out, learner, state, fingerprint, better)
+            left = (time.monotonic() - started) / (state.epoch - first) * (recipe.epochs - state.epoch)
             say(f"epoch {state.epoch}/{recipe.epochs}  {_shown(row)}  {left / 60:.1f} min left at most")
-        _agree(state, place)
-    return state.history or []
+        _agree(state, process)
+    return state.history
 
 
-def _shared(objective: nn.Module, task: Task) -> nn.Module:
-    """The objective with its gradients averaged over the processes."""
-    return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=getattr(task, "partial", False))
-
-
-def _epoch(
-    task: Task, whole: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, place: Place,
-    report: Callable[[int], None],
-) -> dict[str, float]:  # fmt: skip
-    """One pass; returns its mean loss."""
-    whole.train()
-    torch.manual_seed((recipe.seed * 100_003 + epoch) * 1009 + place.rank)
-    half = recipe.precision == "bf16" or (recipe.precision == "auto" and place.device.type == "cuda")
-    total, count = torch.zeros((), device=place.device), 0
-    for batch in prefetch(task.batches(epoch, recipe.batch, place.rank, place.world)):
-        batch = {name: tensor.to(place.device, non_blocking=True) for name, tensor in batch.items()}
-        with torch.autocast(place.device.type, torch.bfloat16, enabled=half):
-            loss = whole(batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total, count = total + loss.detach(), count + 1
-        report(count)
+def _epoch(learner: Learner, epoch: int, report: Report) -> Row:
+    """Go through the training items once; return the mean loss."""
+    recipe, process = learner.recipe, learner.process
+    learner.whole.train()
+    torch.manual_seed((recipe.seed * 100_003 + epoch) * 1009 + process.rank)
+    total = torch.zeros((), device=process.device)
+    count = 0
+    for batch in prefetch(learner.task.batches(epoch, recipe.batch, process.rank, process.world)):
+        loss = _step(learner, batch)
+        total = total + loss
+        count += 1
+        report(epoch * learner.steps + count, recipe.epochs * learner.steps)
     mean = float(total) / max(count, 1)
     if not math.isfinite(mean):
         raise DataError(f"the loss is not finite in epoch {epoch + 1}; lower '--rate'")
-    return {"epoch": epoch + 1, "loss": mean, "rate": optimizer.param_groups[0]["lr"]}
+    return {"epoch": epoch + 1, "loss": mean, "rate": learner.optimizer.param_groups[0]["lr"]}
 
 
-def steps_of(count: int, size: int, world: int) -> int:
-    """How many batches `shares_of` makes of so many items."""
-    return -(-count // size) if world == 1 else count // (size * world)
+def _step(learner: Learner, batch: Batch) -> torch.Tensor:
+    """Learn from one batch; return its loss."""
+    device = learner.process.device
+    batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    with torch.autocast(device.type, torch.bfloat16, enabled=learner.halves):
+        loss: torch.Tensor = learner.whole(batch)
+    learner.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    learner.optimizer.step()
+    return loss.detach()
 
 
-def shares_of(order: Tensor, size: int, rank: int, world: int) -> Iterator[Tensor]:
-    """Batches of this rank from one epoch's order of items: every rank gets as many, what does not fill a batch on each
-    rank is left out, unless there is only one process."""
-    if world == 1:
-        yield from order.split(size)
-        return
-    even = len(order) // (size * world) * size * world
-    for chunk in order[:even].split(size * world):
-        yield chunk[rank * size : (rank + 1) * size]
-
-
-def _note(state: State, row: dict[str, float]) -> bool:
-    """Take the epoch into the state; True when its weights are to be kept."""
-    state.epoch += 1
-    state.history = [*(state.history or []), row]
-    score = row.get("score")
-    better = score is None or score > state.best
-    state.best = state.best if score is None or not better else score
-    state.since = 0 if better else state.since + 1
-    return better
-
-
-def _agree(state: State, place: Place) -> None:
-    """The leader alone validates; all take its word for when to stop."""
-    if place.world > 1:
-        word = torch.tensor([state.since], device=place.device)
-        dist.broadcast(word, 0)
-        state.since = int(word)
+def _agree(state: State, process: TrainingProcess) -> None:
+    """Tell all processes when to stop: the main one alone validates."""
+    if process.world > 1:
+        since = torch.tensor([state.since], device=process.device)
+        dist.broadcast(since, 0)
+        state.since = int(since)
 
 
 def _fingerprint(task: Task, recipe: Recipe, world: int) -> Meta:
-    """What has to be the same for a run to go on: settings, data, number of processes."""
+    """Return what has to be the same for a run to go on: settings, data, number of processes."""
     header = {key: value for key, value in task.header().items() if key in FINGERPRINT}
     return json.loads(json.dumps({"recipe": asdict(recipe), "processes": world, **header}))
 
 
-def _resume(path: Path, now: Meta, objective: nn.Module, optimizer, schedule, place: Place) -> State:
+def _resume(path: Path, fingerprint: Meta, learner: Learner) -> State:
     if not path.is_file():
-        return State(history=[])
+        return State()
     try:
-        kept = torch.load(path, map_location=place.device, weights_only=True)
-        about, state = json.loads(kept["about"]), State(**kept["state"])
+        stored = torch.load(path, map_location=learner.process.device, weights_only=True)
+        earlier = json.loads(stored["about"])
+        state = State(**stored["state"])
     except Exception as error:  # torch.load raises whatever the damage leads to
         raise DataError(f"'{path}' is damaged ({type(error).__name__}); delete it to begin anew") from None
-    if about != now:
-        changed = _differences(about, now)
+    if earlier != fingerprint:
+        changed = _differences(earlier, fingerprint)
         raise UsageError(f"'{path.parent}' holds a run with other settings ({changed}); name another directory")
-    objective.load_state_dict(kept["objective"])
-    optimizer.load_state_dict(kept["optimizer"])
-    schedule.load_state_dict(kept["schedule"])
+    learner.load_states(stored)
     return state
 
 
 def _differences(old: Meta, new: Meta) -> str:
+    """Return the names of the settings that differ."""
     parts = ("recipe", "config", "input", "training")
     flat = [{key: value for part in parts for key, value in doc.get(part, {}).items()} | doc for doc in (old, new)]
     for doc in flat:
@@ -255,32 +260,29 @@ def _differences(old: Meta, new: Meta) -> str:
     return ", ".join(names[:4]) or "of another version"
 
 
-def _save(
-    out: Path, task: Task, objective: nn.Module, optimizer, schedule, state: State, about: Meta, better: bool
-) -> None:
-    kept = {
-        "about": json.dumps(about), "state": asdict(state), "objective": objective.state_dict(),
-        "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
-    }  # fmt: skip
+def _save(out: Path, learner: Learner, state: State, fingerprint: Meta, better: bool) -> None:
+    stored = {"about": json.dumps(fingerprint), "state": asdict(state), **learner.states()}
     if better:
-        record = {**about["recipe"], "epoch": state.epoch, "metrics": state.history[-1]}
-        header = task.header()
-        header["training"] = {**header.get("training", {}), **json.loads(json.dumps(record))}
-        write_file(out / "model.safetensors", lambda file: write_model(file, header, objective.model.state_dict()))
-    write_file(out / "resume.pt", lambda file: torch.save(kept, file))
-    write_file(out / "history.json", lambda file: file.write(json.dumps(state.history, indent=1).encode()) and None)
+        record = {**fingerprint["recipe"], "epoch": state.epoch, "metrics": state.history[-1]}
+        header = learner.task.header()
+        header["training"] = {**header["training"], **json.loads(json.dumps(record))}
+        weights = learner.task.objective.model.state_dict()
+        write_file(out / "model.safetensors", lambda file: write_model(file, header, weights))
+    history = json.dumps(state.history, indent=1).encode()
+    write_file(out / "resume.pt", lambda file: torch.save(stored, file))
+    write_file(out / "history.json", lambda file: file.write(history) and None)
 
 
-def _log(out: Path, place: Place) -> Callable[[dict[str, float], int], None]:
-    """What writes one epoch's numbers for TensorBoard; nothing where it is not installed."""
+def _log(out: Path, process: TrainingProcess) -> Callable[[Row, int], None]:
+    """Return what writes one epoch's numbers for TensorBoard; nothing where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return lambda row, epoch: None
-    if not place.leads:
+    if not process.is_main:
         return lambda row, epoch: None
 
-    def write(row: dict[str, float], epoch: int) -> None:
+    def write(row: Row, epoch: int) -> None:
         with SummaryWriter(str(out / "tensorboard"), filename_suffix=f".{epoch}") as writer:
             for name, value in row.items():
                 writer.add_scalar(name, value, epoch)
@@ -288,5 +290,5 @@ def _log(out: Path, place: Place) -> Callable[[dict[str, float], int], None]:
     return write
 
 
-def _shown(row: dict[str, float]) -> str:
+def _shown(row: Row) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in itertools.islice(row.items(), 1, None) if name != "rate")

@@ -60,7 +60,7 @@ $(OUT)/real.done:
 $(foreach m,$(filter-out $(ALONE) joint,$(MODELS)),$(OUT)/runs/$(m)/trained): $(foreach b,$(ALONE),$(OUT)/runs/$(b)/trained)
 
 $(OUT)/runs/%/trained: $(OUT)/features.done
-	$(RACCTL) train $(SET) -o $(@D) --model d2stx --features $(OUT)/features $(options_$*) --shots 0 \
+	$(RACCTL) train counter $(SET) -o $(@D) --features $(OUT)/features $(options_$*) --shots 0 \
 	    --epochs $(EPOCHS) --batch 8 --rate 1e-3 --weight-decay 1e-2 --seed $(SEED) --threads $(THREADS) \
 	    --precision $(PRECISION)
 	touch $@

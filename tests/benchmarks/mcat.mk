@@ -60,7 +60,7 @@ splits = test $(if $(filter $(call name,$(1)),$(TEMPI)),$(OTHERS))
 
 # The paper's numbers are of its validation set, which is the fast one; nothing is chosen by it here.
 $(OUT)/runs/%/trained: $(SET)/manifest.parquet
-	$(RACCTL) train $(SET) -o $(@D) --cache $(OUT)/cache --val-split none --threads $(THREADS) \
+	$(RACCTL) train recogniser $(SET) -o $(@D) --cache $(OUT)/cache --val-split none --threads $(THREADS) \
 	    $(train_$(SCALE)) $(if $(filter pose_%,$(call name,$*)),,$(pictures_$(SCALE))) $(options_$(call name,$*)) --seed $(call seed,$*)
 	touch $@
 

@@ -79,7 +79,7 @@ $(OUT)/counts.parquet: $(OUT)/model.safetensors $(FEATURES)/test.done
 
 # The weights of the best epoch so far are in run/ all the while; they are the model when the last epoch is over.
 $(OUT)/model.safetensors: $(FEATURES)/train.done $(FEATURES)/valid.done
-	$(RACCTL) train $(table_train) -o $(OUT)/run --model d2stx --features $(FEATURES)/train \
+	$(RACCTL) train counter $(table_train) -o $(OUT)/run --features $(FEATURES)/train \
 	    --val-data $(table_valid) --val-features $(FEATURES)/valid \
 	    --preset $(PRESET) --epochs $(EPOCHS) $(train_$(PRESET)) $(TRAIN)
 	cp $(OUT)/run/model.safetensors $@

@@ -22,7 +22,8 @@ from racctl.models.layers import FrameEncoder
 from racctl.recognisers.inputs import Look
 from racctl.scoring.label_metrics import Items, overall
 from racctl.training.augment import Augmentation
-from racctl.training.recognise import Objective, class_weights
+from racctl.training.clip_windows import class_weights
+from racctl.training.train_recogniser import RecogniserObjective
 
 RATE = 1e-3  # of AdamW, at its peak
 WARM_UP = 200  # steps
@@ -58,7 +59,7 @@ class Teacher:
         """Joints are looked at by the runs with a pose alone."""
         return replace(self.look, topology=self.look.topology if run.config.get("pose") else "")
 
-    def objective(self, run: Run, weights: np.ndarray) -> Objective:
+    def objective(self, run: Run, weights: np.ndarray) -> RecogniserObjective:
         """The untrained model in its loss."""
         torch.manual_seed(self.seed)
         config = {"classes": len(self.classes), **run.config}
@@ -70,7 +71,7 @@ class Teacher:
                 if isinstance(module, FrameEncoder):
                     module.forward = compiled(module)
         augmentation = Augmentation(**{**run.augmentation, "tempo": run.tempo})
-        return Objective(model, self.seen_by(run), weights, augmentation).to(self.device)
+        return RecogniserObjective(model, self.seen_by(run), weights, augmentation).to(self.device)
 
     def trained(self, run: Run, shelf: Shelf, seconds: float, start: dict[str, Tensor] | None = None, least: int = 2):
         """Train for `seconds`, `least` steps at least: AdamW, warmed up and then annealed over that time; windows begin
@@ -101,7 +102,7 @@ class Teacher:
         }  # fmt: skip
         return objective, row
 
-    def step(self, objective: Objective, optimizer: torch.optim.Optimizer, batch: dict) -> Tensor:
+    def step(self, objective: RecogniserObjective, optimizer: torch.optim.Optimizer, batch: dict) -> Tensor:
         """One step; returns its loss."""
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = objective(batch)
@@ -112,7 +113,7 @@ class Teacher:
         return loss.detach()
 
     @torch.no_grad()
-    def tested(self, objective: Objective, shelf: Shelf) -> dict[str, float | None]:
+    def tested(self, objective: RecogniserObjective, shelf: Shelf) -> dict[str, float | None]:
         """Accuracy, macro-F1 and macro-AUC over the windows of a test set."""
         objective.eval()
         clip, middle, label = shelf.middles(self.look.window, self.look.stride)
@@ -130,7 +131,7 @@ class Teacher:
         scores = {name: float(value) if np.isfinite(value) else None for name, value in overall(items).items()}
         return {**scores, "windows": len(rows)}
 
-    def keep(self, path: Path, run: Run, objective: Objective, row: dict, drawn: dict) -> None:
+    def keep(self, path: Path, run: Run, objective: RecogniserObjective, row: dict, drawn: dict) -> None:
         """The weights, in half precision, as `racctl classify --model` reads them."""
         training = {"augmentation": asdict(objective.augmentation), "windows": row["windows"], "seed": self.seed}
         training |= {name: row[name] for name in ("steps", "batch", "windows_seen", "seconds")}

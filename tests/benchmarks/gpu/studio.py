@@ -134,7 +134,7 @@ class Shelf:
         return np.concatenate(clips), np.concatenate(middles), np.concatenate(labels)
 
     def batch(self, clip: np.ndarray, middle: np.ndarray, label: np.ndarray, tempo: np.ndarray, look: Look) -> dict:
-        """As `racctl.training.recognise.WindowSet.batch`, from what lies on the device."""
+        """As `racctl.training.clip_windows.WindowSet.batch`, from what lies on the device."""
         rows = retimed(middle, tempo, look.window, np.array(self.length)[clip]) + np.array(self.first)[clip][:, None]
         rows = torch.from_numpy(rows).to(self.device, non_blocking=True)
         made = {"packed": self.packed[rows], "label": torch.from_numpy(label).to(self.device, non_blocking=True)}
