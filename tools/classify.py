@@ -112,7 +112,7 @@ def classify(
     from racctl.video.span import Span
 
     span = Span(start, stop).check()
-    from racctl.device import pick_device
+    from racctl.device import pick_device, set_threads
     from racctl.estimators.on_demand import estimator_lanes
     from racctl.recognisers import classify_clip
     from racctl.recognisers import explain as explain_module
