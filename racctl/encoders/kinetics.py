@@ -98,8 +98,8 @@ def _sampled(image: np.ndarray, size: tuple[int, int], top: int, left: int, side
     """The cut of `side` pixels at top, left of the image as resized to `size`: each pixel from its four neighbours,
     without a low-pass before (torch.nn.functional.interpolate, bilinear), and none computed that is cut off."""
     (above, below, down), (before, after, along) = (
-        _neighbours(length, side, first, side)
-        for length, side, first in zip(image.shape[:2], size, (top, left), strict=True)
+        _neighbours(length, total, first, side)
+        for length, total, first in zip(image.shape[:2], size, (top, left), strict=True)
     )
     down, along = down[:, None, None], along[:, None]
     upper = image[above[:, None], before] * (1 - along) + image[above[:, None], after] * along
@@ -107,9 +107,9 @@ def _sampled(image: np.ndarray, size: tuple[int, int], top: int, left: int, side
     return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
 
 
-def _neighbours(length: int, size: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For `count` of `wanted` places from `first` on: the two of `length` pixels about each, and the second's share."""
-    at = np.clip((np.arange(first, first + count) + 0.5) * length / size - 0.5, 0, length - 1)
+def _neighbours(length: int, total: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For `count` of `total` places from `first` on: the two of `length` pixels about each, and the second's share."""
+    at = np.clip((np.arange(first, first + count) + 0.5) * length / total - 0.5, 0, length - 1)
     lower = at.astype(int)
     return lower, np.minimum(lower + 1, length - 1), (at - lower).astype(np.float32)
 
