@@ -109,6 +109,22 @@ def test_a_tool_imports_nothing_heavy_at_its_top(path):
         assert not name.startswith("racctl.tools"), f"{path} imports another tool"
 
 
+def body_lines(function: ast.FunctionDef) -> int:
+    """Return how many lines a function does something in: without its docstring, its imports and blank lines."""
+    statements = function.body[1:] if ast.get_docstring(function) else function.body
+    return sum(
+        statement.end_lineno - statement.lineno + 1
+        for statement in statements
+        if not isinstance(statement, ast.Import | ast.ImportFrom)
+    )
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if part(p) == "tools"], ids=lambda p: p.name)
+def test_a_tool_fits_on_a_screen(path):
+    functions = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert not [function.name for function in functions if body_lines(function) > 40]
+
+
 TOOLS = sorted(path.stem.replace("_", "-") for path in (ROOT / "tools").glob("[a-z]*.py"))
 HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in TOOLS)]
 
