@@ -69,7 +69,7 @@ def test_an_interrupted_run_leaves_nothing_half_written_and_goes_on(tmp_path, wh
         (("--classes", "flying"), 2, "no such movement 'flying'"),
         (("--classes", ","), 2, "invalid value ',' for '--classes'"),
         (("--split", "train"), 2, "for '--split'; expected"), (("--split", "train=-1"), 2, "for '--split'; expected"),
-        (("--size", "0x0"), 2, "--size 0x0"), (("--size", "97x96"), 2, "odd side"),
+        (("--size", "0x0"), 2, "invalid value '0x0' for '--size'"), (("--size", "97x96"), 2, "odd side"),
         (("--size", "99999x99999"), 2, "32 to 4096"), (("--speed", "warp"), 2, "invalid value 'warp' for '--speed'"),
         (("--fps", "0"), 2, "out of range"), (("--fps", "nan"), 2, "out of range"), (("--clips", "0"), 2, "--clips"),
         (("--clips", "99999999999"), 2, "--clips"), (("--reps", "9-3"), 2, "backwards"),
