@@ -69,8 +69,8 @@ def rotate(path: Path, rotation: int) -> None:
     """Put a rotation of 90, 180 or 270 degrees counter-clockwise into the first track header of an MP4."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44  # version 0: four words, duration, reserved, layer, group, volume
-    one = 1 << 16
-    turn = {90: (0, -one, one, 0), 180: (-one, 0, 0, -one), 270: (0, one, -one, 0)}[rotation]
+    single = 1 << 16
+    turn = {90: (0, -single, single, 0), 180: (-single, 0, 0, -single), 270: (0, single, -single, 0)}[rotation]
     struct.pack_into(">9i", data, at, turn[0], turn[1], 0, turn[2], turn[3], 0, 0, 0, 1 << 30)
     path.write_bytes(bytes(data))
 

@@ -7,8 +7,8 @@ import io
 from racctl.estimators.mask import MaskOptions, PackedMasks, mask_lanes, mask_source
 
 
-def estimate(path, jobs=1, **asked) -> PackedMasks:
-    options = MaskOptions(**asked).check()
+def estimate(path, jobs=1, **settings) -> PackedMasks:
+    options = MaskOptions(**settings).check()
     with mask_lanes(options, 1, jobs) as (workers,):
         return mask_source(str(path), workers, options=options)
 

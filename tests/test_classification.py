@@ -41,13 +41,13 @@ def random_items(seed=0, n=120, clips=6):
 
 def test_golden_values():
     probs = [[0.6, 0.2, 0.1, 0.1], [0.5, 0.3, 0.1, 0.1], [0.1, 0.5, 0.2, 0.2], [0.1, 0.2, 0.7, 0.0]]
-    found = items([0, 1, 1, 2], [0, 0, 1, 3], probs=probs)
+    result = items([0, 1, 1, 2], [0, 0, 1, 3], probs=probs)
     # background: tp 1 fp 1 fn 0, F1 2/3; lunge: tp 1 fp 0 fn 1, F1 2/3; squat: F1 0; plank is never true
-    assert overall(found) == {
+    assert overall(result) == {
         "accuracy": 0.5, "macro_f1": pytest.approx((2 / 3 + 2 / 3 + 0) / 3), "macro_auc": pytest.approx(1),
         "top3_accuracy": 1.0,
     }  # fmt: skip
-    values = per_class(found)
+    values = per_class(result)
     assert values["precision"] == {0: 0.5, 1: 1.0, 2: pytest.approx(math.nan, nan_ok=True)}  # squat: never predicted
     assert values["recall"] == {0: 1.0, 1: 0.5, 2: 0.0}
     assert values["f1"] == {0: pytest.approx(2 / 3), 1: pytest.approx(2 / 3), 2: 0.0}
@@ -61,11 +61,11 @@ def test_weights_are_repeats():
 
 
 def test_the_macro_mean_is_over_the_classes_in_the_truth():
-    found = random_items()
-    expected = f1_score(found.true, found.predicted, labels=[0, 1, 2], average="macro", sample_weight=found.weight)
-    assert overall(found)["macro_f1"] == pytest.approx(expected)
-    auc = [roc_auc_score(found.true == k, found.probs[:, k], sample_weight=found.weight) for k in range(3)]
-    assert overall(found)["macro_auc"] == pytest.approx(np.mean(auc))
+    result = random_items()
+    expected = f1_score(result.true, result.predicted, labels=[0, 1, 2], average="macro", sample_weight=result.weight)
+    assert overall(result)["macro_f1"] == pytest.approx(expected)
+    auc = [roc_auc_score(result.true == k, result.probs[:, k], sample_weight=result.weight) for k in range(3)]
+    assert overall(result)["macro_auc"] == pytest.approx(np.mean(auc))
 
 
 def test_what_is_undefined_is_nan():
@@ -84,22 +84,27 @@ def test_ties_count_against_the_top_3():
 
 
 def test_choosing_items_leaves_out_empty_clips():
-    found = items([0, 0, 1, 2], [0, 0, 1, 1], clip=[0, 0, 1, 2]).where(np.array([False, False, True, True]))
-    assert (found.clips, found.clip.tolist(), found.present) == (["c1", "c2"], [0, 1], [1, 2])
+    result = items([0, 0, 1, 2], [0, 0, 1, 1], clip=[0, 0, 1, 2]).where(np.array([False, False, True, True]))
+    assert (result.clips, result.clip.tolist(), result.present) == (["c1", "c2"], [0, 1], [1, 2])
 
 
 @settings(max_examples=30)
 @given(st.integers(0, 1000), st.randoms())
 def test_the_order_of_items_does_not_matter(seed, random):
-    found = random_items(seed, 40)
+    result = random_items(seed, 40)
     order = list(range(40))
     random.shuffle(order)
     shuffled = Items(
-        found.classes, found.clips, found.clip[order], found.true[order], found.predicted[order], found.weight[order],
-        found.probs[order],
-    )  # fmt: skip
-    assert overall(shuffled) == pytest.approx(overall(found))
-    first, second = resample_clips(found, 20, 1), resample_clips(shuffled, 20, 1)
+        result.classes,
+        result.clips,
+        result.clip[order],
+        result.true[order],
+        result.predicted[order],
+        result.weight[order],
+        result.probs[order],
+    )
+    assert overall(shuffled) == pytest.approx(overall(result))
+    first, second = resample_clips(result, 20, 1), resample_clips(shuffled, 20, 1)
     for metric in first.overall:
         assert second.overall[metric] == pytest.approx(first.overall[metric], rel=1e-5)
 
@@ -107,28 +112,28 @@ def test_the_order_of_items_does_not_matter(seed, random):
 @settings(max_examples=30)
 @given(st.integers(0, 1000))
 def test_metrics_stay_within_0_and_1_and_a_perfect_prediction_is_perfect(seed):
-    found = random_items(seed, 30)
-    assert all(0 <= value <= 1 for value in overall(found).values())
-    perfect = items(found.true, found.true, found.clip, np.eye(4)[found.true])
+    result = random_items(seed, 30)
+    assert all(0 <= value <= 1 for value in overall(result).values())
+    perfect = items(result.true, result.true, result.clip, np.eye(4)[result.true])
     assert set(overall(perfect).values()) == {1.0}
 
 
-def by_hand(found, drawn):
+def by_hand(items, drawn):
     """The metrics over the clips `drawn`, by putting their items together."""
-    where = np.concatenate([np.flatnonzero(found.clip == clip) for clip in drawn])
+    where = np.concatenate([np.flatnonzero(items.clip == clip) for clip in drawn])
     chosen = Items(
-        found.classes, found.clips, found.clip[where], found.true[where], found.predicted[where], found.weight[where],
-        found.probs[where],
+        items.classes, items.clips, items.clip[where], items.true[where], items.predicted[where], items.weight[where],
+        items.probs[where],
     )  # fmt: skip
     return overall(chosen), per_class(chosen)
 
 
 def test_a_resample_is_the_metric_of_the_drawn_clips():
-    found = random_items(3)
-    drawn = resample_clips(found, 25, 7)
+    result = random_items(3)
+    drawn = resample_clips(result, 25, 7)
     counts = np.random.default_rng(7).multinomial(6, np.full(6, 1 / 6), size=25)
     for draw in range(25):
-        expected, classes = by_hand(found, np.repeat(np.arange(6), counts[draw]))
+        expected, classes = by_hand(result, np.repeat(np.arange(6), counts[draw]))
         for metric, value in expected.items():
             assert drawn.overall[metric][draw] == pytest.approx(value, rel=1e-5), metric
         for metric, values in classes.items():
@@ -140,20 +145,20 @@ def test_binned_probabilities_hardly_move_an_auc(monkeypatch):
     rng = np.random.default_rng(0)
     true = rng.integers(0, 2, 4000)
     score = rng.normal(0, 1, 4000) + true
-    one = 1 / (1 + np.exp(-score))
-    found = items(true, true, np.arange(4000) % 40, np.stack([1 - one, one, 0 * one, 0 * one], 1))
-    fine = resample_clips(found, 50, 0).overall["macro_auc"]
+    single = 1 / (1 + np.exp(-score))
+    result = items(true, true, np.arange(4000) % 40, np.stack([1 - single, single, 0 * single, 0 * single], 1))
+    fine = resample_clips(result, 50, 0).overall["macro_auc"]
     monkeypatch.setattr(classification, "BINS", (128, 128))
-    coarse = resample_clips(found, 50, 0).overall["macro_auc"]
+    coarse = resample_clips(result, 50, 0).overall["macro_auc"]
     assert np.abs(fine - coarse).max() < 1e-3
-    assert np.median(fine) == pytest.approx(overall(found)["macro_auc"], abs=0.01)
+    assert np.median(fine) == pytest.approx(overall(result)["macro_auc"], abs=0.01)
 
 
 def test_memory_blocks_do_not_change_an_interval(monkeypatch):
-    found = random_items()
-    whole = resample_clips(found, 40, 0)
+    result = random_items()
+    whole = resample_clips(result, 40, 0)
     monkeypatch.setattr(classification, "MAX_INDICES_AT_ONCE", 30)
-    parts = resample_clips(found, 40, 0)
+    parts = resample_clips(result, 40, 0)
     assert parts.overall["accuracy"] == pytest.approx(whole.overall["accuracy"])
 
 
@@ -174,18 +179,18 @@ def test_clips_are_resampled_and_not_windows():
 
 
 def test_a_class_that_a_resample_lacks_is_left_out_of_its_mean():
-    found = items([0, 0, 1], [0, 0, 0], clip=[0, 1, 2])
-    drawn = resample_clips(found, 200, 0).overall
+    result = items([0, 0, 1], [0, 0, 0], clip=[0, 1, 2])
+    drawn = resample_clips(result, 200, 0).overall
     lacking = drawn["accuracy"] == 1
     assert lacking.any() and (drawn["macro_f1"][lacking] == 1).all()
 
 
 def test_a_prediction_does_not_differ_from_itself():
-    found = random_items()
-    drawn = resample_clips(found, 50, 0)
-    for metric, apart in compare_labels(found, found, (drawn, drawn)).items():
+    result = random_items()
+    drawn = resample_clips(result, 50, 0)
+    for metric, apart in compare_labels(result, result, (drawn, drawn)).items():
         assert (apart.value, apart.low, apart.high, apart.p) == (0, 0, 0, 1), metric
-    assert better_clips(found, found) == (0, 0, 1)
+    assert better_clips(result, result) == (0, 0, 1)
 
 
 def test_a_better_prediction_is_found_and_swapping_changes_the_sign():
@@ -194,11 +199,11 @@ def test_a_better_prediction_is_found_and_swapping_changes_the_sign():
     first = items(true, np.where(rng.random(600) < 0.8, true, 3), clip)
     second = items(true, np.where(rng.random(600) < 0.6, true, 3), clip)
     drawn = resample_clips(first, 400, 0), resample_clips(second, 400, 0)
-    there, back = compare_labels(first, second, drawn), compare_labels(second, first, drawn[::-1])
-    assert 0 < there["accuracy"].low < there["accuracy"].value < there["accuracy"].high
-    assert there["accuracy"].p == pytest.approx(2 / 401) and there["macro_f1"].p < 0.05
-    assert back["accuracy"].value == -there["accuracy"].value
-    assert math.isnan(there["macro_auc"].value)
+    present, back = compare_labels(first, second, drawn), compare_labels(second, first, drawn[::-1])
+    assert 0 < present["accuracy"].low < present["accuracy"].value < present["accuracy"].high
+    assert present["accuracy"].p == pytest.approx(2 / 401) and present["macro_f1"].p < 0.05
+    assert back["accuracy"].value == -present["accuracy"].value
+    assert math.isnan(present["macro_auc"].value)
     assert better_clips(first, second)[:2] == better_clips(second, first)[1::-1]
     assert better_clips(first, second)[2] < 0.05
 

@@ -47,7 +47,7 @@ def test_joints_of_a_jumping_clock():
 @pytest.mark.parametrize(("tool", "more"), [("classify", ["--whole"]), ("encode", ["--encoder", "none"])])
 def test_the_commands_say_it_and_go_on(tmp_path, capsys, tool, more):
     (tmp_path / "p.npz").write_bytes(pose_bytes(jumping()))
-    code, said = in_process(capsys, tool, tmp_path / "p.npz", *more, "-o", tmp_path / "out")
-    assert code == 0, said
-    (line,) = [line for line in said.splitlines() if line.startswith("note: ")]
+    code, message = in_process(capsys, tool, tmp_path / "p.npz", *more, "-o", tmp_path / "out")
+    assert code == 0, message
+    (line,) = [line for line in message.splitlines() if line.startswith("note: ")]
     assert "jumps by 20000 s at 1.97 s" in line

@@ -13,15 +13,15 @@ from racctl.skeleton.topology import D2STX25, NTU25, Topology
 SMALL = {"people": 1, "base": 8}
 
 
-def network(seed: int = 0, **given) -> CTRGCN:
+def network(seed: int = 0, **options) -> CTRGCN:
     """With weights that are all of use: some of the paper's begin at nothing."""
     torch.manual_seed(seed)
-    made = CTRGCN(CTRGCNConfig(**given)).eval()
-    for module in made.modules():
+    output = CTRGCN(CTRGCNConfig(**options)).eval()
+    for module in output.modules():
         if isinstance(module, SpatialConvolution):
             torch.nn.init.ones_(module.bn.weight)
             torch.nn.init.constant_(module.alpha, 0.5)
-    return made
+    return output
 
 
 def alike(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -38,18 +38,18 @@ def test_keys_and_shapes_are_the_published_checkpoints():
 
 
 def test_size():
-    made = CTRGCN(CTRGCNConfig(classes=120))
-    assert sum(p.numel() for p in made.parameters()) == 1_462_092
-    assert sum(p.numel() for name, p in made.named_parameters() if not name.startswith("fc")) == 1_431_252
+    output = CTRGCN(CTRGCNConfig(classes=120))
+    assert sum(p.numel() for p in output.parameters()) == 1_462_092
+    assert sum(p.numel() for name, p in output.named_parameters() if not name.startswith("fc")) == 1_431_252
 
 
 @pytest.mark.parametrize(("frames", "tokens"), [(64, 16), (16, 4), (300, 75), (63, 16)])
 def test_a_token_is_four_frames_of_one_joint(frames, tokens):
-    found = network(**SMALL, density=True)
-    made = found.tokens(torch.randn(2, 3, frames, 25, 1))
-    assert made.shape == (2, 32, tokens, 25, 1)
-    assert found.classify(made).shape == (2, 60)
-    assert found.repetitions(made).shape == (2, tokens) and (found.repetitions(made) > 0).all()
+    result = network(**SMALL, density=True)
+    output = result.tokens(torch.randn(2, 3, frames, 25, 1))
+    assert output.shape == (2, 32, tokens, 25, 1)
+    assert result.classify(output).shape == (2, 60)
+    assert result.repetitions(output).shape == (2, tokens) and (result.repetitions(output) > 0).all()
 
 
 def test_heads_that_are_not_wanted_are_not_there():
@@ -97,18 +97,18 @@ def test_joints_have_no_order_of_their_own():
 def test_weights_for_two_people_serve_one():
     two = network(people=2, base=8)
     torch.nn.init.uniform_(two.data_bn.running_mean)
-    one = network(seed=1, **SMALL)
-    one.load_state_dict(one_person(two.state_dict()))
+    single = network(seed=1, **SMALL)
+    single.load_state_dict(one_person(two.state_dict()))
     joints = torch.randn(2, 3, 16, 25, 2)
-    assert alike(one.tokens(joints[..., :1]), two.tokens(joints)[..., :1])
+    assert alike(single.tokens(joints[..., :1]), two.tokens(joints)[..., :1])
 
 
 def test_everything_learns():
-    made = network(**SMALL, density=True).train()
-    tokens = made.tokens(torch.randn(4, 3, 16, 25, 1))
-    (made.classify(tokens).square().sum() + made.repetitions(tokens).sum()).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in made.parameters())
-    assert all(unit.gcn1.alpha.grad.abs() > 0 for unit in (made.l1, made.l10))
+    output = network(**SMALL, density=True).train()
+    tokens = output.tokens(torch.randn(4, 3, 16, 25, 1))
+    (output.classify(tokens).square().sum() + output.repetitions(tokens).sum()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in output.parameters())
+    assert all(unit.gcn1.alpha.grad.abs() > 0 for unit in (output.l1, output.l10))
 
 
 @pytest.mark.parametrize("wrong", [{"base": 12}, {"people": 0}, {"channels": 0}, {"classes": -1}])

@@ -172,9 +172,9 @@ def test_a_gif_without_its_trailer_is_said(tmp_path):
     pictures = [Image.fromarray(image) for image in plain(5)]
     pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=40)
     data = (tmp_path / "a.gif").read_bytes()
-    for cut, said in ((len(data), False), (len(data) - 300, True)):
+    for cut, message in ((len(data), False), (len(data) - 300, True)):
         file = io.BytesIO(data[:cut])
-        assert bool(losses_of(file, probe(file, "a.gif"), "a.gif")) is said
+        assert bool(losses_of(file, probe(file, "a.gif"), "a.gif")) is message
 
 
 def test_sound_that_breaks_off_after_the_last_picture_is_no_loss(tmp_path):

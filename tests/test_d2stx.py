@@ -63,10 +63,10 @@ def test_a_batch_of_clips_of_several_lengths_is_each_alone(given, fusion):
 def test_exemplars_take_the_place_of_the_learnt_one(model):
     video, pose = streams()
     shots = [torch.randn(2, 4, TINY.video, 3, 3) for _ in range(2)]
-    one, two, swapped, none = (
+    single, two, swapped, none = (
         model(video=video, video_shots=some).video for some in (shots[:1], shots, shots[::-1], [])
     )
-    assert not torch.allclose(one, none, atol=1e-4) and not torch.allclose(one, two, atol=1e-4)
+    assert not torch.allclose(single, none, atol=1e-4) and not torch.allclose(single, two, atol=1e-4)
     assert torch.allclose(two, swapped, atol=1e-5)  # their order does not matter
     assert torch.allclose(model(video=video).video, none)
     shot = torch.randn(2, 4, TINY.pose, TINY.joints)
@@ -113,8 +113,8 @@ def test_the_papers_size():
     tests/benchmarks/d2stx_cost.py for the account."""
     model = D2STX(D2STXConfig(pose=768))
     used = {"video": 19_093_000, "pose": 19_105_000}
-    for name, wanted in used.items():
-        assert parameters(model.branches[name]) == pytest.approx(wanted, rel=2e-3)
+    for name, expected in used.items():
+        assert parameters(model.branches[name]) == pytest.approx(expected, rel=2e-3)
     assert parameters(model.fusion) == pytest.approx(5_273_602 - 276_480, abs=2)  # less joint codes and dead parts
     assert parameters(D2STX(SMALL_D2STX)) < 2_000_000
 
@@ -182,8 +182,8 @@ def test_the_authors_checkpoints_load(guide):
     model = D2STX(config).eval()
     model.load_state_dict(state)  # strict
     assert config.pose == 768 and config.release
-    found = model(torch.randn(1, 10, 24, 7, 7), torch.randn(1, 10, 768, 25))
-    assert found.final.shape == (1, 10) and torch.isfinite(found.final).all()
+    result = model(torch.randn(1, 10, 24, 7, 7), torch.randn(1, 10, 768, 25))
+    assert result.final.shape == (1, 10) and torch.isfinite(result.final).all()
     assert torch.equal(model.branches["video"].blocks[0].itself.value.weight,
                        video["decoder_blocks.0.selfattn.to_qkv.weight"][64:])  # fmt: skip
 
@@ -197,5 +197,5 @@ def test_the_release_multiplies_as_torchs_own_attention():
     model.load_state_dict(from_release(released(32, 24, 9, 6), released(32, 768, 25, 6), saved))
     q, k = torch.randn(2, 25, 32), torch.randn(2, 9, 32)
     out, weights = model.fusion.spatial["pose"].attention.with_weights(q, k, k)
-    wanted, attended = theirs(q, k, k)
-    assert torch.allclose(out, wanted, atol=1e-5) and torch.allclose(weights, attended, atol=1e-6)
+    expected, attended = theirs(q, k, k)
+    assert torch.allclose(out, expected, atol=1e-5) and torch.allclose(weights, attended, atol=1e-6)

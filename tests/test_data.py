@@ -171,10 +171,10 @@ def test_ucfrep_folder_says_the_same_as_the_csv(tmp_path, write):
     mat(tmp_path / "train" / "v_BenchPress_g01_c01.mat", [1, 50])
     (clip,) = read_truth(str(tmp_path / "val"))
     row = "0,UCF-101/JumpRope/v_JumpRope_g22_c04.avi,2.0,31.0,3.0,33.0,3.0,18.0,18.0,33.0"
-    (other,) = read_truth(write(f"{UCF_HEADER}\n{row}\n"))
+    (another,) = read_truth(write(f"{UCF_HEADER}\n{row}\n"))
     for name in ("clip", "count", "label", "segment", "problems"):
-        assert getattr(clip, name) == getattr(other, name)
-    assert clip.cycles.tolist() == other.cycles.tolist()
+        assert getattr(clip, name) == getattr(another, name)
+    assert clip.cycles.tolist() == another.cycles.tolist()
     both = read_truth(str(tmp_path))  # train and val together
     assert sorted(c.label for c in both) == ["bench_pressing", "jump_rope"]
     assert read_truth(str(tmp_path / "val" / "v_JumpRope_g22_c04.mat"))[0].count == 2

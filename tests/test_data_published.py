@@ -24,9 +24,9 @@ real = pytest.mark.skipif(
 
 def by_clip(*parts):
     clips = read_truth(str(ROOT.joinpath(*parts)))
-    found = {clip.clip: clip for clip in clips}
-    assert len(found) == len(clips)
-    return found
+    result = {clip.clip: clip for clip in clips}
+    assert len(result) == len(clips)
+    return result
 
 
 def total(clips):
@@ -73,9 +73,9 @@ def test_what_d2stx_took_out_of_repcount():
     gone = {}
     for split in ("train", "valid", "test"):
         whole = by_clip("escounts", "repcount", f"{split}_with_fps.csv")
-        kept = by_clip("d2stx", "repcount_new", f"{split}_with_fps_new.csv")
-        gone[split] = whole.keys() - kept.keys()
-        assert all(clip.count == whole[name].count for name, clip in kept.items())
+        remaining = by_clip("d2stx", "repcount_new", f"{split}_with_fps_new.csv")
+        gone[split] = whole.keys() - remaining.keys()
+        assert all(clip.count == whole[name].count for name, clip in remaining.items())
     assert gone["test"] == {"stu4_5", "train143"}
     assert gone["valid"] == {"stu1_34", "stu9_67"}
     assert gone["train"] == {"stu6_44", "stu4_39", "stu13_4", "stu4_3"}
@@ -100,9 +100,9 @@ def test_ucfrep_of_escounts_and_its_authors_agree(split, folder, n, repetitions)
     assert (len(ours), total(ours)) == (n, repetitions)
     assert ours.keys() == theirs.keys()
     for name, clip in ours.items():
-        other = theirs[name]
-        assert (clip.count, clip.segment, clip.label) == (other.count, other.segment, other.label)
-        assert clip.cycles.tolist() == other.cycles.tolist() and not clip.problems
+        another = theirs[name]
+        assert (clip.count, clip.segment, clip.label) == (another.count, another.segment, another.label)
+        assert clip.cycles.tolist() == another.cycles.tolist() and not clip.problems
 
 
 @real
@@ -110,9 +110,9 @@ def test_ucfrep_of_escounts_and_its_authors_agree(split, folder, n, repetitions)
 def test_countix_repeats_rows(split, rows, clips):
     path = ROOT / "escounts" / "countix" / f"new_{split}.csv"
     assert path.read_text().count("\n") == rows + 1
-    found = read_truth(str(path))
-    assert len(found) == clips
-    twice = {clip.clip for clip in found if sum(c.clip == clip.clip for c in found if c.clip[0] == clip.clip[0]) > 1}
+    result = read_truth(str(path))
+    assert len(result) == clips
+    twice = {clip.clip for clip in result if sum(c.clip == clip.clip for c in result if c.clip[0] == clip.clip[0]) > 1}
     assert twice == ({"eovgxTEV-sE_0.00000_10.00000", "kc67o7DINtg_0.00000_9.95324"} if split == "val" else set())
 
 

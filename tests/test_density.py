@@ -18,15 +18,15 @@ def test_the_area_is_the_number_of_repetitions_in_the_clip(cycles, sigma, step):
     cycles = np.array([(a, a + b) for a, b in cycles]).reshape(-1, 2)
     edges = np.arange(0, 241, step)
     inside = int((cycles.mean(1) <= edges[-1]).sum())
-    found = density(cycles, edges, sigma)
-    assert found.shape == (len(edges) - 1,) and (found >= 0).all()
-    assert found.sum() == pytest.approx(inside)
+    result = density(cycles, edges, sigma)
+    assert result.shape == (len(edges) - 1,) and (result >= 0).all()
+    assert result.sum() == pytest.approx(inside)
 
 
 def test_each_stands_where_it_is_and_as_wide_as_it_is():
-    found = density(np.array([[10, 22]]), np.arange(0, 41))
-    assert found.argmax() in (15, 16) and found[15] == pytest.approx(found[16])
-    assert found[14:18].sum() == pytest.approx(0.6827, abs=1e-3)  # two frames to either side are one deviation
+    result = density(np.array([[10, 22]]), np.arange(0, 41))
+    assert result.argmax() in (15, 16) and result[15] == pytest.approx(result[16])
+    assert result[14:18].sum() == pytest.approx(0.6827, abs=1e-3)  # two frames to either side are one deviation
     assert density(np.array([[16, 16]]), np.arange(0, 41))[16] == 1
     assert not density(np.array([[50, 60]]), np.arange(0, 41)).any()
     assert density(np.zeros((0, 2)), np.zeros(1)).shape == (0,)

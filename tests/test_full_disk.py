@@ -56,14 +56,14 @@ def full_disk(monkeypatch):
 
 
 def clips(tmp_path, count):
-    found = []
+    result = []
     for k in range(count):
         pose = swinging_pose(60)
         path = tmp_path / f"c{k}.pose.npz"
         path.write_bytes(pose_bytes(Pose(**{**pose.arrays(), "meta": {**pose.meta, "clip": f"c{k}"}})))
         interval = Interval(None, None, None, None, "squat")
-        found.append(LabelledClip(f"c{k}", "train", None, None, path, [interval], "segments"))
-    return found
+        result.append(LabelledClip(f"c{k}", "train", None, None, path, [interval], "segments"))
+    return result
 
 
 def look():
@@ -81,9 +81,9 @@ def test_a_full_disk_ends_the_making_of_a_cache(tmp_path):
 
 
 def test_a_bad_clip_is_still_left_out(tmp_path):
-    found, skipped = clips(tmp_path, 2), []
-    found[0].pose.write_bytes(b"nonsense")
-    stored = cache.store(found, tmp_path / "cache", look(), 1, skipped=lambda *about: skipped.append(about))
+    result, skipped = clips(tmp_path, 2), []
+    result[0].pose.write_bytes(b"nonsense")
+    stored = cache.store(result, tmp_path / "cache", look(), 1, skipped=lambda *about: skipped.append(about))
     assert [clip.name for clip in stored] == ["c1"]
     assert [clip for clip, _ in skipped] == ["c0"]
 

@@ -24,12 +24,12 @@ def agree(folded: Tensor, literal: Tensor, inputs, layer) -> None:
     """Values and gradients to 1e-5, those of the weights too."""
     assert torch.allclose(folded, literal, atol=1e-5)
     way = torch.randn_like(literal)
-    given = [*inputs, *layer.parameters()]
-    found = torch.autograd.grad((folded * way).sum(), given, allow_unused=True, retain_graph=True)
-    wanted = torch.autograd.grad((literal * way).sum(), given, allow_unused=True, retain_graph=True)
-    for one, other in zip(found, wanted, strict=True):
-        assert (one is None) == (other is None)
-        assert one is None or torch.allclose(one, other, atol=1e-5, rtol=1e-4)
+    inputss = [*inputs, *layer.parameters()]
+    result = torch.autograd.grad((folded * way).sum(), inputss, allow_unused=True, retain_graph=True)
+    expected = torch.autograd.grad((literal * way).sum(), inputss, allow_unused=True, retain_graph=True)
+    for single, another in zip(result, expected, strict=True):
+        assert (single is None) == (another is None)
+        assert single is None or torch.allclose(single, another, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("guide", "literal"), [("pose", algorithm_1), ("video", algorithm_3)])
@@ -37,8 +37,8 @@ def test_the_spatial_stage_is_the_algorithm(streams, guide, literal):
     pose, video = streams
     layer, code = SpatialAttention(C, HEADS, guide), place_code(H, W, C, pose)
     fused, weights = layer(pose, video.flatten(2, 3), code)
-    wanted, attended = literal(layer, pose, video, code)
-    agree(fused, wanted.reshape(fused.shape), streams, layer)
+    expected, attended = literal(layer, pose, video, code)
+    agree(fused, expected.reshape(fused.shape), streams, layer)
     agree(weights, attended, streams, layer)
     assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:-1]))
 

@@ -59,15 +59,17 @@ def test_points_draw_the_rasterisers_person(gpu, people):
     plan = plan_clip(5, 1, "squat", fps=30.0, size=(SIDE, SIDE), alone=True)
     plan = replace(plan, camera=replace(plan.camera, pan=0.0, shake=0.0))
     whole = {"boxes": None, "exposures": 1, "noise": 0.0, "blur": -1.0}
-    made, _ = drawn(gpu, people)
-    whole["boxes"] = np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (len(made["boxes"]), 1))
-    whole["missing"] = np.zeros_like(made["missing"])
+    output, _ = drawn(gpu, people)
+    whole["boxes"] = np.tile(np.array([0, 0, SIDE, SIDE], np.float32), (len(output["boxes"]), 1))
+    whole["missing"] = np.zeros_like(output["missing"])
     _, packed = drawn(gpu, people, **whole)
     gray, mask = pictures(packed, SIDE)
     rng = np.random.default_rng(0)
-    body = next(one for one in people if np.allclose(made["people"][0]["vertices"], _dressed(one, plan), atol=1e-5))
+    body = next(
+        person for person in people if np.allclose(output["people"][0]["vertices"], _dressed(person, plan), atol=1e-5)
+    )
     played = play(plan, body)
-    first = _first(made, played, body)
+    first = _first(output, played, body)
     actors = [actor(body, played.placed, plan.person, PERSON_LABEL)]
     exact = list(shots(plan, actors, played.view, played.timeline.props, played.pixels))
     for k in rng.choice(len(mask), 3, replace=False):
@@ -84,11 +86,11 @@ def _dressed(body, plan) -> np.ndarray:
     return dress(body, plan.person)[0]
 
 
-def _first(made: dict, played, body) -> int:
+def _first(clip: dict, played, body) -> int:
     """The frame of the clip that the scene begins with, told by where its root bone is."""
     shift = played.placed.places[:, 0] - np.einsum("tij,j->ti", played.placed.turns[:, 0], body.bones.head[0])
-    wanted = made["people"][0]["moves"][0, 0, 0].reshape(3, 4)
-    off = np.abs(played.placed.turns[:, 0] - wanted[:, :3]).sum((1, 2)) + np.abs(shift - wanted[:, 3]).sum(1)
+    expected = clip["people"][0]["moves"][0, 0, 0].reshape(3, 4)
+    off = np.abs(played.placed.turns[:, 0] - expected[:, :3]).sum((1, 2)) + np.abs(shift - expected[:, 3]).sum(1)
     assert off.min() < 1e-4
     return int(off.argmin())
 
@@ -98,10 +100,10 @@ def test_equal_scenes_give_equal_pictures(gpu, people):
 
 
 def test_parts_that_the_mask_lacks_are_still_in_the_picture(gpu, people):
-    made, _ = drawn(gpu, people)
-    lost = {"missing": np.ones_like(made["missing"]), "noise": 0.0}
+    output, _ = drawn(gpu, people)
+    lost = {"missing": np.ones_like(output["missing"]), "noise": 0.0}
     _, without = drawn(gpu, people, **lost)
-    _, with_all = drawn(gpu, people, missing=np.zeros_like(made["missing"]), noise=0.0)
+    _, with_all = drawn(gpu, people, missing=np.zeros_like(output["missing"]), noise=0.0)
     assert not pictures(without, SIDE)[1].any() and pictures(with_all, SIDE)[1].any()
     assert torch.equal(without[..., :SIDE], with_all[..., :SIDE])
 

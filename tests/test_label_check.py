@@ -31,8 +31,8 @@ def table(folder, *rows, header=HEADER, name="test.csv"):
     return name
 
 
-def found(source, *rest):
-    return [(row["clip"], row["line"], row["kind"]) for row in check_labels(source, *rest).problems]
+def problem_kinds(source, *options):
+    return [(row["clip"], row["line"], row["kind"]) for row in check_labels(source, *options).problems]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_countix_repeats_are_one_row_with_all_its_lines(folder):
 def test_countix_in_seconds(folder):
     header = "video_id,kinetics_start,kinetics_end,repetition_start,repetition_end,count"
     rows = ("ok,17,27,18,20,4", "none,17,27,20,20,4", "late,17,27,20,29,4", "early,17,27,12,20,4")
-    assert found(table(folder, *rows, header=header)) == [
+    assert problem_kinds(table(folder, *rows, header=header)) == [
         ("none_3.00000_3.00000", 3, "zero-length"), ("late_3.00000_12.00000", 4, "past the end"),
         ("early_-5.00000_3.00000", 5, "before the start"),
     ]  # fmt: skip
@@ -84,7 +84,7 @@ def test_countix_in_seconds(folder):
 
 def test_a_folder_of_mat_files_has_no_lines(folder):
     mat(folder / "val" / "v_JumpRope_g22_c04.mat", [3, 18, 18])
-    assert found("val") == [("v_JumpRope_g22_c04", None, "zero-length")]
+    assert problem_kinds("val") == [("v_JumpRope_g22_c04", None, "zero-length")]
 
 
 def test_many_bad_cycles_are_one_row(folder):
@@ -112,7 +112,7 @@ def test_videos_are_held_against_the_table(folder, video):
         "odd.mp4,1,25,30,0,10,,", "short.mp4,1,25,,0,30,,", "two.mp4,1,25,20,0,10,,", "rate.mp4,1,30,20,0,10,,",
         "empty.mp4,1,25,20,0,10,,", "noise.mp4,1,25,20,0,10,,", "lost.mp4,1,25,20,0,10,,",
     )  # fmt: skip
-    assert found(table(folder, *rows)) == []
+    assert problem_kinds(table(folder, *rows)) == []
     check = check_labels("test.csv", "videos")
     assert [(row["clip"], row["kind"]) for row in check.problems] == [
         ("odd", "other length"), ("short", "past the end"), ("two", "several videos"), ("rate", "other rate"),
@@ -156,7 +156,7 @@ def test_on_a_terminal_it_is_a_table(folder):
 
 def test_known_wrong_labels_are_left_out_or_listed(folder):
     name = table(folder, "stu6_44.mp4,,25,20,,,,", "a.mp4,1,25,20,0,10,,")
-    assert found(name) == [("stu6_44", 2, "no count"), ("stu6_44", 2, "known wrong label")]
+    assert problem_kinds(name) == [("stu6_44", 2, "no count"), ("stu6_44", 2, "known wrong label")]
     check = check_labels(name, exclude_known_bad=True)
     assert (check.problems, check.excluded, check.clips) == ([], ["stu6_44"], 1)
     assert "1 left out as known to be wrong" in check.summary()

@@ -49,14 +49,14 @@ def frames(*spans):
 
 def test_labels_at_frames_are_half_open_and_background_elsewhere():
     clip = frames((2, 4, "squat"), (4, 5, "lunge"))
-    found = labels_at(clip, np.arange(6), None)
-    assert found.tolist() == [BACKGROUND, BACKGROUND, "squat", "squat", "lunge", BACKGROUND]
+    result = labels_at(clip, np.arange(6), None)
+    assert result.tolist() == [BACKGROUND, BACKGROUND, "squat", "squat", "lunge", BACKGROUND]
 
 
 def test_labels_at_seconds_forgive_the_rounding_of_tables():
     clip = LabelledClip("c", "", None, None, None, [Interval(2.667, 3.333, None, None, "squat")], "x")
-    found = labels_at(clip, None, np.arange(79, 102) / 30)
-    assert np.flatnonzero(found == "squat").tolist() == list(range(1, 21))  # frames 80 to 99
+    result = labels_at(clip, None, np.arange(79, 102) / 30)
+    assert np.flatnonzero(result == "squat").tolist() == list(range(1, 21))  # frames 80 to 99
     with pytest.raises(DataError, match="labelled in seconds; give its frame times"):
         labels_at(clip, np.arange(3), None)
 
@@ -286,14 +286,14 @@ def test_a_split_is_by_clip_and_even_over_the_labels(counts, shares, seed):
     clips = many([name for name, count in counts.items() for _ in range(count)])
     if len(clips) < 10:
         return
-    found = split_clips(clips, shares, seed)
-    assert [clip.clip for clip in found] == [clip.clip for clip in clips]
+    result = split_clips(clips, shares, seed)
+    assert [clip.clip for clip in result] == [clip.clip for clip in clips]
     for name, count in [*counts.items(), ("", len(clips))]:
         for split, share in shares.items():
-            own = sum(clip.split == split for clip in found if not name or clip.labels == [name])
-            assert abs(own - share * count) <= 2
+            ours = sum(clip.split == split for clip in result if not name or clip.labels == [name])
+            assert abs(ours - share * count) <= 2
     again = {clip.clip: clip.split for clip in split_clips(clips[::-1], shares, seed)}
-    assert again == {clip.clip: clip.split for clip in found}
+    assert again == {clip.clip: clip.split for clip in result}
 
 
 def test_a_split_that_cannot_be_made_is_refused():
@@ -301,9 +301,9 @@ def test_a_split_that_cannot_be_made_is_refused():
         split_clips(many("ab"), {"train": 0.5, "test": 0.4}, 0)
     with pytest.raises(DataError, match=r"2 clips are too few to give 'test' its share of 0\.1"):
         split_clips(many("ab"), {"train": 0.9, "test": 0.1}, 0)
-    taken = split_clips(many("ab"), {"train": 0.5, "test": 0.5}, 0)
+    chosen = split_clips(many("ab"), {"train": 0.5, "test": 0.5}, 0)
     with pytest.raises(UsageError, match=r"in the split '.*' already"):
-        split_clips(taken, {"train": 1.0}, 0)
-    assert {clip.split for clip in taken} == {"train", "test"}
+        split_clips(chosen, {"train": 1.0}, 0)
+    assert {clip.split for clip in chosen} == {"train", "test"}
     different = {tuple(c.split for c in split_clips(many("a" * 10), {"train": 0.5, "test": 0.5}, s)) for s in range(9)}
     assert len(different) > 3

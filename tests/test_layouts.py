@@ -156,11 +156,11 @@ def test_75_numbers_in_another_order_are_refused_and_from_reads_them(tmp_path):
 
 def test_17_keypoints_without_names_need_the_bones_of_coco(tmp_path):
     for order, sound in ((np.arange(17), True), (np.random.default_rng(3).permutation(17), False)):
-        found = [
+        result = [
             {"image_id": t, "category_id": 1, "score": 1, "keypoints": points[order].reshape(-1).tolist()}
             for t, points in enumerate(clip(COCO17.joints))
         ]
-        (tmp_path / "r.json").write_text(json.dumps(found))
+        (tmp_path / "r.json").write_text(json.dumps(result))
         if sound:
             assert load_pose(str(tmp_path / "r.json")).topology == "coco17"
         else:
@@ -182,8 +182,8 @@ def test_who_is_seen_in_part_is_not_refused(tmp_path, part):
 
     assert load(tmp_path, seen(BLAZEPOSE33.joints))[0].topology == "blazepose33"
     keypoints = [np.nan_to_num(person).reshape(-1).tolist() for person in seen(COCO17.joints)]
-    found = [{"image_id": t, "category_id": 1, "keypoints": numbers} for t, numbers in enumerate(keypoints)]
-    (tmp_path / "r.json").write_text(json.dumps(found))
+    result = [{"image_id": t, "category_id": 1, "keypoints": numbers} for t, numbers in enumerate(keypoints)]
+    (tmp_path / "r.json").write_text(json.dumps(result))
     pose = load_pose(str(tmp_path / "r.json"))
     assert np.isfinite(pose.xyz[..., 0]).sum() == np.isfinite(seen(COCO17.joints)[..., 0]).sum() > 0
 

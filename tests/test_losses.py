@@ -35,8 +35,8 @@ def read(path, **options):
     """Numbers and times of the frames, and the losses."""
     losses = Losses()
     with open(path, "rb") as file:
-        taken = [(frame.number, round(frame.time, 3)) for frame in frames(file, str(path), **options, losses=losses)]
-    return taken, losses
+        chosen = [(frame.number, round(frame.time, 3)) for frame in frames(file, str(path), **options, losses=losses)]
+    return chosen, losses
 
 
 def with_hole(path, begin, end):
@@ -68,13 +68,13 @@ def damaged(tmp_path):
 
 
 def test_a_hole_in_the_middle_is_located(damaged):
-    taken, losses = read(damaged)
-    numbers = [number for number, _ in taken]
+    chosen, losses = read(damaged)
+    numbers = [number for number, _ in chosen]
     lost = [number for gap in losses.gaps for number in range(gap.start, gap.stop)]
     assert sorted(numbers + lost) == list(range(120)) and numbers == sorted(numbers)
     assert 5 < len(lost) == losses.lost and losses.frames == 120
     assert all(40 < number < 80 for number in lost)
-    assert all(time == round(number / 25, 3) for number, time in taken)
+    assert all(time == round(number / 25, 3) for number, time in chosen)
     assert losses.gaps[0].begin == pytest.approx(losses.gaps[0].start / 25)
     assert losses.line().startswith(f"{len(lost)} of 120 frames cannot be decoded, {len(lost) / 25:.2f} s: ")
 
@@ -82,12 +82,12 @@ def test_a_hole_in_the_middle_is_located(damaged):
 def test_a_part_has_the_losses_of_the_part(damaged):
     whole, losses = read(damaged)
     begin, end = losses.gaps[0].begin, losses.gaps[-1].end
-    taken, before = read(damaged, stop=begin)
-    assert taken == [row for row in whole if row[1] < begin] and not before
-    taken, after = read(damaged, start=end + 0.04)
-    assert taken == [row for row in whole if row[1] >= end + 0.04] and not after
-    taken, within = read(damaged, start=begin - 0.1, stop=end + 0.1)
-    assert within.lost == losses.lost and len(taken) + within.lost == within.frames
+    chosen, before = read(damaged, stop=begin)
+    assert chosen == [row for row in whole if row[1] < begin] and not before
+    chosen, after = read(damaged, start=end + 0.04)
+    assert chosen == [row for row in whole if row[1] >= end + 0.04] and not after
+    chosen, within = read(damaged, start=begin - 0.1, stop=end + 0.1)
+    assert within.lost == losses.lost and len(chosen) + within.lost == within.frames
 
 
 def test_a_late_picture_is_put_in_its_place(tmp_path, monkeypatch):
@@ -101,8 +101,8 @@ def test_a_late_picture_is_put_in_its_place(tmp_path, monkeypatch):
     decoded = decode._decoded
     path = write_clip(tmp_path / "a.mp4", plain(30))
     monkeypatch.setattr(decode, "_decoded", shuffled)
-    taken, losses = read(path)
-    assert [number for number, _ in taken] == [*range(14), *range(20, 30)]
+    chosen, losses = read(path)
+    assert [number for number, _ in chosen] == [*range(14), *range(20, 30)]
     assert [(gap.start, gap.stop) for gap in losses.gaps] == [(14, 20)]
 
 
@@ -116,8 +116,8 @@ def test_a_picture_that_is_too_late_is_lost_and_condemns_nothing(tmp_path, monke
     decoded = decode._decoded
     path = write_clip(tmp_path / "a.mp4", plain(30))
     monkeypatch.setattr(decode, "_decoded", shuffled)
-    taken, losses = read(path)
-    assert [number for number, _ in taken] == [*range(5), *range(6, 30)]
+    chosen, losses = read(path)
+    assert [number for number, _ in chosen] == [*range(5), *range(6, 30)]
     assert losses.line() == "1 of 30 frames cannot be decoded, 0.04 s: 5 (0.20 to 0.24 s)"
 
 
@@ -126,10 +126,10 @@ def test_packets_that_a_transport_stream_lost(tmp_path):
     data = path.read_bytes()
     begin, end = (len(data) // 188 * share // 100 * 188 for share in (40, 55))
     path.write_bytes(data[:begin] + data[end:])
-    taken, losses = read(path)
-    assert 40 < len(taken) < 100
-    assert len(taken) + losses.lost == losses.frames  # of the packets that are there
-    assert all(a < b for a, b in itertools.pairwise(taken))
+    chosen, losses = read(path)
+    assert 40 < len(chosen) < 100
+    assert len(chosen) + losses.lost == losses.frames  # of the packets that are there
+    assert all(a < b for a, b in itertools.pairwise(chosen))
 
 
 @pytest.fixture
@@ -143,17 +143,17 @@ def headless(tmp_path):
 
 
 def test_a_start_without_a_key_frame(headless):
-    taken, losses = read(headless)
+    chosen, losses = read(headless)
     (gap,) = losses.gaps
-    assert gap.start == 0 and gap.stop == taken[0][0] == losses.lost
-    assert 50 <= len(taken) == losses.frames - losses.lost < 55
+    assert gap.start == 0 and gap.stop == chosen[0][0] == losses.lost
+    assert 50 <= len(chosen) == losses.frames - losses.lost < 55
     with open(headless, "rb") as file:
         video = probe(file, "headless.ts")
-        assert gap.begin == video.start_time and gap.end == pytest.approx(taken[0][1], abs=1e-3)
+        assert gap.begin == video.start_time and gap.end == pytest.approx(chosen[0][1], abs=1e-3)
         args = {**WHOLE, "stop": gap.end - 0.1}
         with pytest.raises(DataError, match=r"none of the \d+ frames .*; the first that can be is at") as error:
             part_of(file, video, args, "headless.ts")
-    assert f"at {taken[0][1]:.2f} s" in str(error.value)
+    assert f"at {chosen[0][1]:.2f} s" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
@@ -177,9 +177,9 @@ def test_a_size_that_changes_is_scaled_to_the_first(tmp_path, start):
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(parts))
     with open(path, "rb") as file:
-        taken = list(frames(file, "x", start, losses=losses))
-    assert {(frame.image.width, frame.image.height) for frame in taken} == {(64, 64)}
-    assert taken[-1].number == 59
+        chosen = list(frames(file, "x", start, losses=losses))
+    assert {(frame.image.width, frame.image.height) for frame in chosen} == {(64, 64)}
+    assert chosen[-1].number == 59
     assert "the picture size changes at frame 30 (" in losses.line() and "scaled to 64x64" in losses.line()
 
 
@@ -205,8 +205,8 @@ def test_a_vp8_packet_that_shows_nothing_is_no_picture(tmp_path):
     at = data.index(packets[10][2])
     data[at] &= ~0x10  # show_frame
     path.write_bytes(data)
-    taken, losses = read(path)
-    assert len(taken) == 29 and losses.frames == 29 and not losses
+    chosen, losses = read(path)
+    assert len(chosen) == 29 and losses.frames == 29 and not losses
 
 
 def test_a_raw_stream_tells_how_many_but_not_which(tmp_path):
@@ -214,9 +214,9 @@ def test_a_raw_stream_tells_how_many_but_not_which(tmp_path):
     data = path.read_bytes()
     headers = data[: data.index(b"\0\0\1\x65")]  # before the first key frame
     path.write_bytes(headers + data[data.index(b"\0\0\1", len(data) // 2) :])
-    taken, losses = read(path)
-    assert 0 < len(taken) < losses.frames
-    assert losses.line() == f"{losses.frames - len(taken)} of {losses.frames} frames cannot be decoded"
+    chosen, losses = read(path)
+    assert 0 < len(chosen) < losses.frames
+    assert losses.line() == f"{losses.frames - len(chosen)} of {losses.frames} frames cannot be decoded"
 
 
 def test_the_library_notes_it_once_and_keeps_it(damaged, heard):
@@ -303,15 +303,15 @@ def test_pictures_that_the_file_does_not_hold_are_told_by_the_times(tmp_path, na
     begin, end = (len(data) * share // 100 for share in (40, 55))
     data[begin:end] = bytes(end - begin)
     path.write_bytes(data)
-    taken, losses = read(path)
+    chosen, losses = read(path)
     absent = sum(leap.count for leap in losses.leaps)
-    assert losses.leaps and abs(absent + losses.lost + len(taken) - 120) <= 1
+    assert losses.leaps and abs(absent + losses.lost + len(chosen) - 120) <= 1
     marked = name == "a.ts"  # elsewhere it could be a pause
     assert f"{'' if marked else 'a pause, or '}about {absent} frames are missing in the file, " in losses.line()
     assert f"({losses.leaps[0].begin:.2f} to" in losses.line()
     assert losses.record()["losses"]["leaps"] == [leap.number for leap in losses.leaps]
     assert losses.absent == losses.record()["losses"]["missing"] == (absent if marked else 0)
-    assert not read(path, stop=taken[2][1])[1]
+    assert not read(path, stop=chosen[2][1])[1]
     (tmp_path / "t.csv").write_text("clip,count\na,1\n")
     result = racctl("check-labels", tmp_path / "t.csv", tmp_path, "--format", "csv")
     assert result.returncode == 1
@@ -322,8 +322,8 @@ def test_pictures_that_the_file_does_not_hold_are_told_by_the_times(tmp_path, na
 def test_a_late_last_picture_condemns_nothing(tmp_path, name):
     codec = "libvpx" if name == "a.webm" else "libx264"
     path = write_clip(tmp_path / name, plain(60), [*range(0, 40 * 59, 40), 6000], codec=codec)
-    taken, losses = read(path)
-    assert len(taken) == 60 and taken[-1][1] - taken[-2][1] > 3 and not losses
+    chosen, losses = read(path)
+    assert len(chosen) == 60 and chosen[-1][1] - chosen[-2][1] > 3 and not losses
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
@@ -331,8 +331,8 @@ def test_a_camera_that_leaves_out_pictures_loses_none(tmp_path, name):
     rng = np.random.default_rng(5)
     stamps = np.cumsum(rng.choice([40, 40, 40, 80, 120, 320], 120)).tolist()
     path = write_clip(tmp_path / name, plain(120), stamps)
-    taken, losses = read(path)
-    assert len(taken) == 120 and not losses
+    chosen, losses = read(path)
+    assert len(chosen) == 120 and not losses
 
 
 def test_a_packet_without_a_decoding_time_starts_no_clock_over():

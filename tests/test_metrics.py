@@ -49,8 +49,8 @@ def test_mae_is_undefined_when_every_true_count_is_0():
 
 
 def test_ties_round_up_not_to_even():
-    given_ = np.array([0.5, 1.5, 2.5, 8.5, 0.49999999999999994, 2.4999, 7.0, -0.2])
-    assert round_half_up(given_).tolist() == [1, 2, 3, 9, 0, 2, 7, 0]
+    counts = np.array([0.5, 1.5, 2.5, 8.5, 0.49999999999999994, 2.4999, 7.0, -0.2])
+    assert round_half_up(counts).tolist() == [1, 2, 3, 9, 0, 2, 7, 0]
 
 
 @pytest.mark.parametrize(
@@ -151,17 +151,17 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
 
 def test_a_counter_does_not_differ_from_itself():
     terms = relative_error(PREDICTED, TRUE)
-    found = paired_bootstrap("MAE", terms, terms, resamples=200, seed=0)
-    assert (found.value, found.low, found.high, found.p, found.n) == (0, 0, 0, 1, 3)
+    result = paired_bootstrap("MAE", terms, terms, resamples=200, seed=0)
+    assert (result.value, result.low, result.high, result.p, result.n) == (0, 0, 0, 1, 3)
 
 
 def test_pairing_finds_a_difference_that_separate_intervals_hide():
     rng = np.random.default_rng(1)
     hard = rng.gamma(1, 1, 80)  # some clips are hard for both
     first, second = hard + rng.normal(0.05, 0.02, 80), hard
-    found = paired_bootstrap("MAE", first, second, resamples=999, seed=0)
-    assert 0 < found.low < found.value < found.high
-    assert found.p == pytest.approx(2 / 1000)  # no resample crossed 0
+    result = paired_bootstrap("MAE", first, second, resamples=999, seed=0)
+    assert 0 < result.low < result.value < result.high
+    assert result.p == pytest.approx(2 / 1000)  # no resample crossed 0
     apart = [bootstrap_interval("MAE", terms, resamples=999, seed=0) for terms in (first, second)]
     assert apart[0][0] < apart[1][1]  # the separate intervals overlap
 
@@ -174,10 +174,10 @@ def test_a_p_value_leaves_undefined_resamples_out():
 
 def test_swapping_the_counters_swaps_the_sign():
     a, b = squared_error(PREDICTED, TRUE), squared_error(PREDICTED + 1, TRUE)
-    there, back = (paired_bootstrap("RMSE", *order, resamples=500, seed=2) for order in ((a, b), (b, a)))
-    assert there.value == pytest.approx(value("RMSE", a) - value("RMSE", b))
-    assert (there.value, there.p) == (-back.value, back.p)
-    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    present, back = (paired_bootstrap("RMSE", *order, resamples=500, seed=2) for order in ((a, b), (b, a)))
+    assert present.value == pytest.approx(value("RMSE", a) - value("RMSE", b))
+    assert (present.value, present.p) == (-back.value, back.p)
+    assert (present.low, present.high) == pytest.approx((-back.high, -back.low))
 
 
 def test_unpaired_terms_are_refused():

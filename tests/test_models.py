@@ -71,7 +71,7 @@ def test_attention_is_equation_7():
     layer = Attention(16, 4, 0.1).eval()
     queries, keys = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
     layer.keep = True
-    found = layer(queries, keys)
+    result = layer(queries, keys)
     q, k, v = layer.query(queries), layer.key(keys), layer.value(keys)
     mixed = torch.zeros(2, 5, 16)
     for h in range(4):
@@ -79,7 +79,7 @@ def test_attention_is_equation_7():
         alpha = torch.softmax(q[..., part] @ k[..., part].transpose(1, 2) / math.sqrt(16 / 4), -1)
         assert torch.allclose(layer.weights[:, h], alpha, atol=1e-6)
         mixed[..., part] = alpha @ v[..., part]
-    assert torch.allclose(found, layer.out(mixed), atol=1e-5)
+    assert torch.allclose(result, layer.out(mixed), atol=1e-5)
 
 
 def test_the_residual_takes_what_is_not_normalised():

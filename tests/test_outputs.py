@@ -91,9 +91,9 @@ def test_what_a_command_reads_is_never_its_output(desk, capsys, line):
     (desk / "run").mkdir()
     shutil.copy("recogniser", "run/model.safetensors")
     before = contents(desk)
-    code, said = in_process(capsys, *line.split())
-    assert code == 2, said
-    assert len(said.splitlines()) == 1, said
+    code, message = in_process(capsys, *line.split())
+    assert code == 2, message
+    assert len(message.splitlines()) == 1, message
     assert contents(desk) == before
 
 
@@ -106,8 +106,8 @@ def test_what_lies_beside_a_manifest_is_read_too(desk, capsys):
     before = contents(desk)
     for line in ("score --truth set/manifest.parquet counts.csv", "check-labels set/manifest.parquet",
                  "classify --dataset set/manifest.parquet"):  # fmt: skip
-        code, said = in_process(capsys, *line.split(), "-o", "set/labels.parquet")
-        assert code == 2 and "which this command reads" in said, said
+        code, message = in_process(capsys, *line.split(), "-o", "set/labels.parquet")
+        assert code == 2 and "which this command reads" in message, message
     assert contents(desk) == before
 
 
@@ -117,8 +117,10 @@ def test_one_folder_may_hold_what_every_tool_makes(desk, capsys):
     (desk / "vids" / "a.pose.npz").write_bytes(pose_bytes(swinging_pose(10, meta=about)))
     (desk / "vids" / "a.mask.npz").write_bytes(b"no pose")
     for _ in range(2):
-        code, said = in_process(capsys, *["encode", "vids/a.mp4", "--encoder", "none", "--pose", "vids", "-o", "vids/"])
-        assert code == 0 and (desk / "vids" / "a.features.npz").is_file(), said
+        code, message = in_process(
+            capsys, *["encode", "vids/a.mp4", "--encoder", "none", "--pose", "vids", "-o", "vids/"]
+        )
+        assert code == 0 and (desk / "vids" / "a.features.npz").is_file(), message
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
@@ -132,8 +134,8 @@ def test_a_link_to_an_input_is_that_input(desk, capsys, link):
 def test_a_file_of_another_kind_is_not_replaced(desk, capsys):
     before = contents(desk)
     for line in ("count p.npz -o clip", "pose vids/a.mp4 -o counter", "score --truth t.csv counts.csv -o recogniser"):
-        code, said = in_process(capsys, *line.split())
-        assert code == 2 and "would be replaced" in said, said
+        code, message = in_process(capsys, *line.split())
+        assert code == 2 and "would be replaced" in message, message
     assert contents(desk) == before
 
 
@@ -144,46 +146,46 @@ TABLES = ["count p.npz", "classify p.npz", "score --truth t.csv counts.csv", "ch
 @pytest.mark.parametrize("line", NPZ)
 @pytest.mark.parametrize("name", ["p.csv", "m.png", "x.parquet", "x.mp4", "x.npy", "x.jpeg"])
 def test_an_npz_is_not_called_something_else(desk, capsys, line, name):
-    code, said = in_process(capsys, *line.split(), "-o", name)
-    assert code == 2 and f"not {Path(name).suffix}; end it in .npz" in said, said
+    code, message = in_process(capsys, *line.split(), "-o", name)
+    assert code == 2 and f"not {Path(name).suffix}; end it in .npz" in message, message
     assert not (desk / name).exists()
 
 
 @pytest.mark.parametrize("line", TABLES)
 @pytest.mark.parametrize("name", ["x.xlsx", "x.npz", "x.txt", "x.tsv", "x.mp4"])
 def test_a_table_is_not_called_something_else(desk, capsys, line, name):
-    code, said = in_process(capsys, *line.split(), "-o", name)
-    assert code == 2 and ".parquet or .csv or .json" in said, said
+    code, message = in_process(capsys, *line.split(), "-o", name)
+    assert code == 2 and ".parquet or .csv or .json" in message, message
     assert not (desk / name).exists()
 
 
 def test_names_that_scripts_and_data_sets_use_are_fine(desk, capsys):
     for name in ("out", "9m9b5cdDcJQ_0.00000_6.91525", "out.npz.tmp", "out.NPZ"):
-        code, said = in_process(capsys, "remap-joints", "p.npz", "--to", "coco17", "-o", name)
-        assert code == 0 and (desk / name).exists(), said
-    code, said = in_process(capsys, "check-labels", "t.csv", "-o", "found.txt", "--format", "table")
-    assert code == 0 and (desk / "found.txt").exists(), said
+        code, message = in_process(capsys, "remap-joints", "p.npz", "--to", "coco17", "-o", name)
+        assert code == 0 and (desk / name).exists(), message
+    code, message = in_process(capsys, "check-labels", "t.csv", "-o", "found.txt", "--format", "table")
+    assert code == 0 and (desk / "found.txt").exists(), message
 
 
 @pytest.mark.parametrize("line", [*NPZ, *TABLES, "info clip"])
 @pytest.mark.usefixtures("desk")
 def test_a_folder_that_is_not_there_is_said_before_the_work(capsys, line):
     for words in (["-o", "nowhere/x"], ["-o", "t.csv/x"]):
-        code, said = in_process(capsys, *line.split(), *words)
-        assert code == 1 and "there is no folder" in said, said
+        code, message = in_process(capsys, *line.split(), *words)
+        assert code == 1 and "there is no folder" in message, message
     if line.startswith("count"):
         for words in (["--plot", "nowhere/x.png"], ["--overlay", "nowhere/x.mp4", "--video", "clip"]):
-            code, said = in_process(capsys, *line.split(), *words)
-            assert code == 1 and "there is no folder" in said, said
+            code, message = in_process(capsys, *line.split(), *words)
+            assert code == 1 and "there is no folder" in message, message
 
 
 def test_inputs_that_say_they_are_one_clip_are_refused_before_the_work(desk, capsys):
     shutil.copy("p.npz", "q.npz")
     (desk / "broken.npz").write_bytes(b"PK\x03\x04 not read")
     for tool in ("count", "classify"):
-        code, said = in_process(capsys, tool, "p.npz", "q.npz", "broken.npz")
-        assert code == 1 and "both called 'swing' by their own account" in said, said
-        assert len(said.splitlines()) == 1
+        code, message = in_process(capsys, tool, "p.npz", "q.npz", "broken.npz")
+        assert code == 1 and "both called 'swing' by their own account" in message, message
+        assert len(message.splitlines()) == 1
 
 
 def test_the_reader_of_a_help_text_may_go_away():

@@ -68,9 +68,9 @@ def sound(path):
         return stream.codec_context.codec.canonical_name, float(pieces[0].time), seconds
 
 
-def changed(path, other, frame=0, by=24):
+def changed(path, second, frame=0, by=24):
     """(H, W) bool: where a frame of two videos differs by more than `by`."""
-    before, after = (pictures(p)[frame].astype(int) for p in (path, other))
+    before, after = (pictures(p)[frame].astype(int) for p in (path, second))
     return np.abs(before - after).max(-1) > by
 
 
@@ -110,8 +110,8 @@ def test_length_of_the_last_frame(tmp_path):
 
 
 def test_sound_is_copied(clip):
-    kept = sound(overlay(clip, pose_of(30)))
-    assert kept == sound(clip) and kept[0] == "aac"
+    remaining = sound(overlay(clip, pose_of(30)))
+    assert remaining == sound(clip) and remaining[0] == "aac"
 
     def bytes_of(path):
         with av.open(str(path)) as container:
@@ -184,8 +184,8 @@ def test_held_for_its_stride_and_not_beyond(clip):
     film = pictures(overlay(clip, pose)).astype(int)
     seen = [number for number, image in enumerate(film) if np.abs(image[60, 80] - 128).max() > 30]
     assert seen == list(range(6, 18))
-    said = [number for number, image in enumerate(film) if image[36:50, 8:60].min() < 90]  # "not analysed"
-    assert said == [number for number in range(30) if number not in seen]
+    message = [number for number, image in enumerate(film) if image[36:50, 8:60].min() < 90]  # "not analysed"
+    assert message == [number for number in range(30) if number not in seen]
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -196,8 +196,8 @@ def test_output_is_upright(tmp_path, rotation):
         video = probe(file, "a")
     out = overlay(clip, pose_of(6, at=((40, 30), (70, 60))))
     with out.open("rb") as file:
-        made = probe(file, "a")
-    assert (made.rotation, made.width, made.height) == (0, video.width, video.height)
+        output = probe(file, "a")
+    assert (output.rotation, output.width, output.height) == (0, video.width, video.height)
     upright = np.rot90(ramp, rotation // 90).astype(int)
     difference = np.abs(pictures(out)[3].astype(int) - upright).max(-1) > 24
     assert difference[45, 55] and not difference[36:80, 75:90].any()
@@ -370,6 +370,6 @@ def test_size_change_within_a_clip(tmp_path):
     with io.BytesIO(b"".join(parts)) as file:
         write_overlay(file, "joined.ts", tmp_path / "out.mp4", pose_of(12), np.zeros(0), np.zeros(0))
     with (tmp_path / "out.mp4").open("rb") as file:
-        taken = list(frames(file, "out.mp4"))
-    assert len(taken) == 12 and {(frame.image.width, frame.image.height) for frame in taken} == {(64, 64)}
-    assert np.diff([frame.time for frame in taken]) == pytest.approx(0.04, abs=2e-3)
+        chosen = list(frames(file, "out.mp4"))
+    assert len(chosen) == 12 and {(frame.image.width, frame.image.height) for frame in chosen} == {(64, 64)}
+    assert np.diff([frame.time for frame in chosen]) == pytest.approx(0.04, abs=2e-3)

@@ -20,8 +20,8 @@ def saved(tmp_path, pose):
     return path
 
 
-def notes(said: str) -> list[str]:
-    return [line for line in said.splitlines() if line.startswith("note: ")]
+def notes(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("note: ")]
 
 
 @pytest.mark.parametrize(("topology", "missing"), [("openpose25", "6 of the 25"), ("coco17", "of the 25")])
@@ -31,9 +31,9 @@ def notes(said: str) -> list[str]:
 def test_missing_joints_are_named_in_one_line(tmp_path, capsys, topology, missing, words):
     path = saved(tmp_path, remap(swinging_pose(), topology))
     tool, *options = words
-    code, said = in_process(capsys, tool, path, *options, "-o", tmp_path / "out")
-    assert code == 0, said
-    (line,) = notes(said)
+    code, message = in_process(capsys, tool, path, *options, "-o", tmp_path / "out")
+    assert code == 0, message
+    (line,) = notes(message)
     assert missing in line and "left_hand_tip" in line and "unreliable" in line
     assert in_process(capsys, tool, path, *options, "-o", tmp_path / "out2", "-q") == (0, "")
 
@@ -41,8 +41,8 @@ def test_missing_joints_are_named_in_one_line(tmp_path, capsys, topology, missin
 def test_a_flat_pose_is_said(tmp_path, capsys):
     pose = swinging_pose()
     pose.xyz[..., 2] = 0
-    code, said = in_process(capsys, "classify", saved(tmp_path, pose), "-o", tmp_path / "out")
-    assert code == 0 and "lacks depth" in notes(said)[0]
+    code, message = in_process(capsys, "classify", saved(tmp_path, pose), "-o", tmp_path / "out")
+    assert code == 0 and "lacks depth" in notes(message)[0]
 
 
 def test_a_whole_pose_says_nothing(tmp_path, capsys):
@@ -52,20 +52,20 @@ def test_a_whole_pose_says_nothing(tmp_path, capsys):
 
 def test_the_counter_without_weights_needs_no_joint_in_particular(tmp_path, capsys):
     path = saved(tmp_path, remap(swinging_pose(), "coco17"))
-    code, said = in_process(capsys, "count", path, "--format", "json", "-o", tmp_path / "c.json")
-    assert (code, said) == (0, "")
+    code, message = in_process(capsys, "count", path, "--format", "json", "-o", tmp_path / "c.json")
+    assert (code, message) == (0, "")
     assert json.loads((tmp_path / "c.json").read_text())[0]["count"] == 5
 
 
 def test_a_pose_out_of_proportion_is_not_classified(tmp_path, capsys):
     path = saved(tmp_path, minmax(swinging_pose()))
-    code, said = in_process(capsys, "classify", path, "-o", tmp_path / "out")
-    assert code == 1 and "needs the body's proportions" in said
+    code, message = in_process(capsys, "classify", path, "-o", tmp_path / "out")
+    assert code == 1 and "needs the body's proportions" in message
     assert not (tmp_path / "out").exists()
 
 
 def test_depth_that_is_unknown_is_no_depth_of_zero(tmp_path, capsys):
     pose = swinging_pose()
     pose.xyz[..., 2] = np.nan
-    code, said = in_process(capsys, "classify", saved(tmp_path, pose), "-o", tmp_path / "out")
-    assert code == 0 and "lacks depth" in notes(said)[0]
+    code, message = in_process(capsys, "classify", saved(tmp_path, pose), "-o", tmp_path / "out")
+    assert code == 0 and "lacks depth" in notes(message)[0]

@@ -136,9 +136,9 @@ def test_the_order_of_25_joints_is_told_by_the_bones_or_by_the_option(tmp_path: 
     ntu = standing()
     d2stx = (ntu * [1, -1, 1])[:, NTU25.permutation(D2STX25)] * 200 + 300
     notes = Notes()
-    found = load_pose(save(tmp_path / "d.npy", d2stx), note=notes)
-    assert (found.topology, found.meta["scale"]) == ("d2stx25", "pixels")
-    np.testing.assert_allclose(found.xyz[:, 0], d2stx, rtol=1e-6)
+    result = load_pose(save(tmp_path / "d.npy", d2stx), note=notes)
+    assert (result.topology, result.meta["scale"]) == ("d2stx25", "pixels")
+    np.testing.assert_allclose(result.xyz[:, 0], d2stx, rtol=1e-6)
     assert any("in the order of d2stx25" in note and "--from kinect" in note for note in notes)
     assert load_pose(save(tmp_path / "n.npy", ntu)).topology == "ntu25"
     assert load_pose(str(tmp_path / "n.npy"), layout="d2stx").topology == "d2stx25"

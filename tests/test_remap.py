@@ -187,9 +187,9 @@ def test_back_to_blazepose_fills_what_exists() -> None:
     pose = random_pose("blazepose33")
     back = remap(remap(pose, "d2stx25"), "blazepose33")
     ends = [f"{side}_{joint}" for side in ("left", "right") for joint in ("thumb", "index", "foot_index")]
-    kept = [*BODY, *ends, "nose"]
+    remaining = [*BODY, *ends, "nose"]
     for joint in TOPOLOGIES["blazepose33"].joints:
-        assert (at(back, joint) == at(pose, joint)).all() if joint in kept else np.isnan(at(back, joint)).all()
+        assert (at(back, joint) == at(pose, joint)).all() if joint in remaining else np.isnan(at(back, joint)).all()
 
 
 ARRAYS = hnp.arrays(
@@ -203,8 +203,8 @@ ARRAYS = hnp.arrays(
 @settings(max_examples=40, deadline=None)
 def test_d2stx_there_and_back_is_the_identity(xyz: np.ndarray) -> None:
     pose = make_pose("d2stx25", xyz)
-    there = remap(pose, "ntu25").check("there")
-    back = remap(there, "d2stx25").check("back")
+    present = remap(pose, "ntu25").check("there")
+    back = remap(present, "d2stx25").check("back")
     np.testing.assert_array_equal(back.xyz, pose.xyz)
     np.testing.assert_array_equal(back.score, pose.score * ~np.isnan(pose.xyz[..., :2]).any(-1))
     assert [step["args"]["to"] for step in back.meta["steps"][1:]] == ["ntu25", "d2stx25"]
@@ -241,9 +241,9 @@ def test_minmax_runs_from_0_to_1_in_every_frame() -> None:
     pose = swinging_pose(30)
     pose.xyz[3], pose.score[3] = np.nan, 0
     pose.xyz[5, 0, 4] = np.nan
-    found = minmax(pose)
-    seen = np.delete(found.xyz, 3, 0)
+    result = minmax(pose)
+    seen = np.delete(result.xyz, 3, 0)
     assert np.allclose(np.nanmin(seen, 2), 0) and np.allclose(np.nanmax(seen, 2), 1)
-    assert np.array_equal(np.isnan(found.xyz), np.isnan(pose.xyz)) and np.array_equal(found.score, pose.score)
-    assert found.meta["scale"] == "minmax" and found.world is None
-    assert found.meta["steps"][-1]["args"] == {"minmax": True}
+    assert np.array_equal(np.isnan(result.xyz), np.isnan(pose.xyz)) and np.array_equal(result.score, pose.score)
+    assert result.meta["scale"] == "minmax" and result.world is None
+    assert result.meta["steps"][-1]["args"] == {"minmax": True}

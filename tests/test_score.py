@@ -71,9 +71,9 @@ def test_what_is_said_besides_the_numbers():
 
 def test_without_rounding_the_raw_counts_are_scored_and_it_says_how():
     scores = score_files("truth", ["predicted"], options=CountScoreOptions(rounding=False, resamples=0))
-    found = values(scores)
-    assert found["MAE"] == pytest.approx((0.4 / 2 + 0.5 / 5 + 0.5) / 3)
-    assert (found["OBO"], found["OBZ"]) == (3 / 4, 0)
+    result = values(scores)
+    assert result["MAE"] == pytest.approx((0.4 / 2 + 0.5 / 5 + 0.5) / 3)
+    assert (result["OBO"], result["OBZ"]) == (3 / 4, 0)
     assert any("rounding: none; OBO is" in note for note in scores.notes)
     assert scores.meta["rounding"].startswith("none")
 
@@ -158,15 +158,15 @@ def test_known_bad_clips_go_only_when_asked_and_by_name(files):
     files(truth=TRUTH + "stu4_5.mp4,bench_pressing,51\n")
     with pytest.raises(DataError, match="lacks 1 clip"):
         score_files("truth", ["predicted"], options=QUICK)
-    asked = CountScoreOptions(exclude_known_bad=True, resamples=50)
-    scores = score_files("truth", ["predicted"], options=asked)
+    requested = CountScoreOptions(exclude_known_bad=True, resamples=50)
+    scores = score_files("truth", ["predicted"], options=requested)
     assert any(note.startswith("  stu4_5: the file is another video") for note in scores.notes)
     assert list(scores.meta["excluded"]) == ["stu4_5"]
     files(predicted=PREDICTED + "stu4_5,nan\n")  # a prediction for it is passed over, whatever it is
-    assert score_files("truth", ["predicted"], options=asked).rows == scores.rows
+    assert score_files("truth", ["predicted"], options=requested).rows == scores.rows
     files(truth="name,count\nstu4_5,51\n")
     with pytest.raises(DataError, match="'truth' has no clips to score"):
-        score_files("truth", ["predicted"], options=asked)
+        score_files("truth", ["predicted"], options=requested)
 
 
 def test_parquet_of_counts_and_of_repetitions():
@@ -189,13 +189,13 @@ def test_two_people_in_a_clip_are_not_one_count():
 
 
 def test_comparing_two_counters(files):
-    files(other="clip,count\na,2\nb,5\nc,0\nd,4\n")
+    files(another="clip,count\na,2\nb,5\nc,0\nd,4\n")
     scores = score_files("truth", ["predicted"], "other", QUICK)
-    found, other = values(scores, "difference"), values(scores, "against")
-    assert found["MAE"] == pytest.approx(values(scores)["MAE"] - other["MAE"])
-    assert (found["OBO_only_first"], found["OBO_only_second"], found["OBO_p_mcnemar"]) == (0, 0, 1)
-    assert 0 < found["MAE_p_bootstrap"] <= 1
-    assert other == values(score_files("truth", ["other"], options=QUICK))
+    result, another = values(scores, "difference"), values(scores, "against")
+    assert result["MAE"] == pytest.approx(values(scores)["MAE"] - another["MAE"])
+    assert (result["OBO_only_first"], result["OBO_only_second"], result["OBO_p_mcnemar"]) == (0, 0, 1)
+    assert 0 < result["MAE_p_bootstrap"] <= 1
+    assert another == values(score_files("truth", ["other"], options=QUICK))
     assert any(note.startswith("'predicted' minus 'other': MAE +") for note in scores.notes)
     with pytest.raises(DataError, match="'short' lacks 3 clips"):
         files(short="clip,count\na,2\n")
@@ -209,11 +209,11 @@ def test_the_sign_and_the_discordant_clips(files):
         predicted="clip,count\n" + "".join(f"x{i},10\n" for i in range(n)),
         other="clip,count\n" + "".join(f"x{i},{10 if i < 2 else 15}\n" for i in range(n)),
     )
-    found = values(score_files("truth", ["predicted"], "other", CountScoreOptions(resamples=500)), "difference")
-    assert found["MAE"] == pytest.approx(-0.5 * 10 / 12)
-    assert (found["OBO_only_first"], found["OBO_only_second"]) == (10, 0)
-    assert found["OBO_p_mcnemar"] == pytest.approx(2 / 2**10)
-    assert found["MAE_p_bootstrap"] < 0.05
+    result = values(score_files("truth", ["predicted"], "other", CountScoreOptions(resamples=500)), "difference")
+    assert result["MAE"] == pytest.approx(-0.5 * 10 / 12)
+    assert (result["OBO_only_first"], result["OBO_only_second"]) == (10, 0)
+    assert result["OBO_p_mcnemar"] == pytest.approx(2 / 2**10)
+    assert result["MAE_p_bootstrap"] < 0.05
 
 
 def test_the_interval_is_that_of_the_library():

@@ -72,15 +72,15 @@ def values(scores, group="all"):
 
 
 def test_golden_windows():
-    found = values(scored())
-    assert found["accuracy"] == 4 / 6
+    result = values(scored())
+    assert result["accuracy"] == 4 / 6
     # background: tp 1 fn 1; squat: tp 1 fp 1 fn 1; lunge: tp 2 fp 1
-    assert found["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 4 / 5) / 3)
-    assert found["top3_accuracy"] == 4 / 6  # in the wrong ones the three others tie
-    assert (found["n_classes"], found["n_clips"]) == (3, 2)
+    assert result["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 4 / 5) / 3)
+    assert result["top3_accuracy"] == 4 / 6  # in the wrong ones the three others tie
+    assert (result["n_classes"], result["n_clips"]) == (3, 2)
     classes = scored(options=LabelScoreOptions(per_class=True, resamples=0))
     assert values(classes, "background")["auc"] == (1 + 1 / 2) / 2  # one above all others, one tied with them
-    assert found["macro_auc"] == pytest.approx(
+    assert result["macro_auc"] == pytest.approx(
         np.mean([values(classes, name)["auc"] for name in ("background", "lunge", "squat")])
     )
 
@@ -94,10 +94,10 @@ def test_the_truth_of_a_window_is_the_label_at_its_middle_frame():
 
 def test_golden_segments_count_frames_and_gaps_are_background():
     scores = scored("segments")
-    found = {row["metric"]: row for row in scores.rows}
-    assert found["accuracy"]["n"] == 120
-    assert found["accuracy"]["value"] == pytest.approx((20 + 30 + 30 + 20) / 120)
-    assert found["macro_auc"]["value"] is None
+    result = {row["metric"]: row for row in scores.rows}
+    assert result["accuracy"]["n"] == 120
+    assert result["accuracy"]["value"] == pytest.approx((20 + 30 + 30 + 20) / 120)
+    assert result["macro_auc"]["value"] is None
     assert "frames without a prediction, taken for background: 20" in scores.notes
     assert values(scored("truth"))["accuracy"] == 1  # the truth itself is a prediction of segments
 
@@ -106,9 +106,9 @@ def test_segments_may_have_probabilities():
     rows = [row("a", 0, 30, "background", sure("background")), row("a", 30, 60, "squat", sure("squat")),
             row("b", 0, 40, "lunge", sure("lunge"))]  # fmt: skip
     table("sure", rows, unit="segment", classes=CLASSES)
-    found = values(scored("sure"))
-    assert found["top3_accuracy"] == pytest.approx(100 / 120)
-    assert 0.5 < found["macro_auc"] < 1
+    result = values(scored("sure"))
+    assert result["top3_accuracy"] == pytest.approx(100 / 120)
+    assert 0.5 < result["macro_auc"] < 1
 
 
 def test_a_table_about_one_clip_without_segments_says_background():
@@ -126,8 +126,8 @@ def test_a_table_about_one_clip_without_segments_says_background():
 def test_clips_are_about_the_exercise_that_lasts_longest():
     rows = [row("a", 0, 60, "squat", sure("squat")), row("b", 0, 60, "squat", sure("squat"))]
     table("clips", rows, unit="clip", classes=CLASSES)
-    found = values(scored("clips"))
-    assert found["accuracy"] == 1 / 2 and found["n_clips"] == 2
+    result = values(scored("clips"))
+    assert result["accuracy"] == 1 / 2 and result["n_clips"] == 2
     Path("clips.csv").write_text("clip,label\na.mp4,Squats\nb,lunges\n")
     assert values(scored("clips.csv"))["accuracy"] == 1
     assert values(scored("clips.csv", truth="clips.csv"))["macro_f1"] == 1
@@ -140,8 +140,8 @@ def test_a_truth_in_seconds_needs_the_predictions_times():
     Path("truth.csv").write_text("clip,start,stop,label\na,0.667,2.0,squat\nb,0,1.0,lunge\n")
     for predicted in ("windows", "truth"):
         assert values(scored(predicted, "truth.csv"))["accuracy"] == values(scored(predicted))["accuracy"]
-    found = values(scored("segments", "truth.csv"))  # neither side speaks of the last 20 frames of b
-    assert found["accuracy"] == pytest.approx((20 + 30 + 30) / 100)
+    result = values(scored("segments", "truth.csv"))  # neither side speaks of the last 20 frames of b
+    assert result["accuracy"] == pytest.approx((20 + 30 + 30) / 100)
     table("timeless", [{**r, "start_s": None, "stop_s": None} for r in WINDOWS], unit="window", classes=CLASSES)
     with pytest.raises(DataError, match="clip 'a' is labelled in seconds; give its frame times"):
         scored("timeless", "truth.csv")
@@ -154,9 +154,9 @@ def test_no_null_drops_background_truth_and_keeps_background_predictions_as_erro
     rows = [{**r, "label": "background"} if r["start"] == 40 else r for r in WINDOWS]
     table("windows", rows, unit="window", classes=CLASSES)
     scores = scored(options=LabelScoreOptions(no_null=True, resamples=20))
-    found = {row["metric"]: row for row in scores.rows}
-    assert (found["accuracy"]["value"], found["accuracy"]["n"]) == (3 / 4, 4)
-    assert found["macro_f1"]["value"] == pytest.approx((2 / 3 + 1) / 2)  # squat lost one; background is no class
+    result = {row["metric"]: row for row in scores.rows}
+    assert (result["accuracy"]["value"], result["accuracy"]["n"]) == (3 / 4, 4)
+    assert result["macro_f1"]["value"] == pytest.approx((2 / 3 + 1) / 2)  # squat lost one; background is no class
     assert any("left out 2 that are background" in note and note.endswith("errors: 1") for note in scores.notes)
     assert scores.meta["protocol"] == "no-null"
     table("truth", [row("a", 0, 60, "rest"), row("b", 0, 60, "background")])
@@ -166,8 +166,8 @@ def test_no_null_drops_background_truth_and_keeps_background_predictions_as_erro
 
 def test_another_label_may_mean_background():
     table("truth", [{**r, "label": r["label"].replace("background", "standing")} for r in TRUTH])
-    found = values(scored(options=LabelScoreOptions(null="Standing", resamples=0)))
-    assert (found["accuracy"], found["n_classes"]) == (4 / 6, 3)
+    result = values(scored(options=LabelScoreOptions(null="Standing", resamples=0)))
+    assert (result["accuracy"], result["n_classes"]) == (4 / 6, 3)
     with pytest.raises(UsageError, match="invalid value 'walking' for '--null'"):
         scored(options=LabelScoreOptions(null="walking"))
 
@@ -201,11 +201,11 @@ def test_per_class_has_the_classes_of_the_truth_in_their_order():
 def test_comparing_two_predictions():
     table("other", [{**r, "label": "squat", "probs": sure("squat")} for r in WINDOWS], unit="window", classes=CLASSES)
     scores = scored(against="other")
-    found = values(scores, "difference")
-    assert found["accuracy"] == pytest.approx(4 / 6 - 2 / 6)
-    assert found["macro_auc"] == pytest.approx(values(scores)["macro_auc"] - values(scores, "against")["macro_auc"])
-    assert (found["clips_better_first"], found["clips_better_second"], found["clips_p_sign"]) == (1, 0, 1)
-    assert 0 < found["accuracy_p_bootstrap"] <= 1
+    result = values(scores, "difference")
+    assert result["accuracy"] == pytest.approx(4 / 6 - 2 / 6)
+    assert result["macro_auc"] == pytest.approx(values(scores)["macro_auc"] - values(scores, "against")["macro_auc"])
+    assert (result["clips_better_first"], result["clips_better_second"], result["clips_p_sign"]) == (1, 0, 1)
+    assert 0 < result["accuracy_p_bootstrap"] <= 1
     assert any(note.startswith("'windows' minus 'other': accuracy +0.333") for note in scores.notes)
     with pytest.raises(DataError, match="'windows' holds windows, and 'segments' segments; compare like with like"):
         scored(against="segments")

@@ -10,31 +10,31 @@ from racctl.models.catalog import as_dict, built, configured
 from racctl.models.silhouette import SilhouetteConfig, SilhouetteNet, SpaceTimeBlock
 
 
-def network(**given) -> SilhouetteNet:
+def network(**options) -> SilhouetteNet:
     torch.manual_seed(0)
-    return SilhouetteNet(SilhouetteConfig(**given)).eval()
+    return SilhouetteNet(SilhouetteConfig(**options)).eval()
 
 
 def test_a_token_is_two_frames_and_a_patch():
-    made = network(classes=5, density=True)
-    tokens = made.tokens(torch.rand(2, 2, 16, 112, 112))
+    output = network(classes=5, density=True)
+    tokens = output.tokens(torch.rand(2, 2, 16, 112, 112))
     assert tokens.shape == (2, 192, 8, 4, 4)
-    assert made.classify(tokens).shape == (2, 5)
-    assert made.repetitions(tokens).shape == (2, 8) and (made.repetitions(tokens) > 0).all()
-    assert torch.equal(made(torch.zeros(1, 2, 16, 112, 112)), made(torch.zeros(1, 2, 16, 112, 112)))
+    assert output.classify(tokens).shape == (2, 5)
+    assert output.repetitions(tokens).shape == (2, 8) and (output.repetitions(tokens) > 0).all()
+    assert torch.equal(output(torch.zeros(1, 2, 16, 112, 112)), output(torch.zeros(1, 2, 16, 112, 112)))
 
 
 def test_it_is_small():
-    made = network()
-    assert sum(p.numel() for p in made.parameters()) < 1.0e6
+    output = network()
+    assert sum(p.numel() for p in output.parameters()) < 1.0e6
     with FlopCounterMode(display=False) as counter:
-        made.tokens(torch.zeros(1, 2, 16, 112, 112))
+        output.tokens(torch.zeros(1, 2, 16, 112, 112))
     assert counter.get_total_flops() < 0.9e9
 
 
 def test_both_streams_and_all_frames_count():
-    made, clips = network(base=8), torch.rand(1, 2, 16, 56, 56, requires_grad=True)
-    made.tokens(clips).square().sum().backward()
+    output, clips = network(base=8), torch.rand(1, 2, 16, 56, 56, requires_grad=True)
+    output.tokens(clips).square().sum().backward()
     touched = clips.grad.abs().sum((0, 3, 4))
     assert (touched > 0).all()
 
@@ -49,15 +49,15 @@ def test_time_is_kept_apart_where_nothing_joins_it():
 
 
 def test_strides():
-    made = SpaceTimeBlock(8, 16, stride=2, step=2).eval()(torch.rand(2, 8, 7, 7, 9))
-    assert made.shape == (2, 16, 4, 4, 5)
+    output = SpaceTimeBlock(8, 16, stride=2, step=2).eval()(torch.rand(2, 8, 7, 7, 9))
+    assert output.shape == (2, 16, 4, 4, 5)
 
 
 def test_everything_learns():
-    made = network(classes=3, density=True, base=8).train()
-    tokens = made.tokens(torch.rand(4, 2, 4, 64, 64))
-    (made.classify(tokens).square().sum() + made.repetitions(tokens).sum()).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in made.parameters())
+    output = network(classes=3, density=True, base=8).train()
+    tokens = output.tokens(torch.rand(4, 2, 4, 64, 64))
+    (output.classify(tokens).square().sum() + output.repetitions(tokens).sum()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in output.parameters())
 
 
 @pytest.mark.parametrize("name", ["ctrgcn", "silhouette"])

@@ -48,8 +48,8 @@ def body():
     return make_body({"gender": 0.1, "age": 0.6})
 
 
-def standing(body, name: str, repetitions: int = 2, fps: float = 20.0, **own):
-    moves = timeline([Bout(name, (Repetition(),) * repetitions, **own)], fps, generator(3))
+def standing(body, name: str, repetitions: int = 2, fps: float = 20.0, **options):
+    moves = timeline([Bout(name, (Repetition(),) * repetitions, **options)], fps, generator(3))
     return moves, stand(body, moves.track)
 
 
@@ -58,8 +58,12 @@ def as_people_do_it(body, name: str):
     movement = movement_named(name)
     for number, arms in enumerate(["", "", *arm_styles(movement)]):
         rng = generator(number, 8)
-        own = {"style": draw_style(rng, movement), "reach": draw_reach(rng, movement), "lean": draw_lean(rng, movement)}
-        yield standing(body, name, fps=8.0, arms=arms, **own)[1]
+        ours = {
+            "style": draw_style(rng, movement),
+            "reach": draw_reach(rng, movement),
+            "lean": draw_lean(rng, movement),
+        }
+        yield standing(body, name, fps=8.0, arms=arms, **ours)[1]
 
 
 @pytest.mark.parametrize("name", list(catalog()))
@@ -130,9 +134,9 @@ def test_bones_keep_their_lengths(body):
 def test_repetitions_are_those_that_were_planned():
     bout = Bout("squat", (Repetition(), Repetition(depth=0.2, kind="aborted"), Repetition(pace=2.0, pause=1.0)))
     moves = timeline([Bout("stand", (Repetition(),)), bout], 30.0, generator(0))
-    own = [row for row in moves.reps if row[2] == "squat"]
-    assert [kind for *_, kind in own] == ["full", "aborted", "full"]
-    assert own[2][1] - own[2][0] == pytest.approx(2 * movement_named("squat").seconds())
+    ours = [row for row in moves.reps if row[2] == "squat"]
+    assert [kind for *_, kind in ours] == ["full", "aborted", "full"]
+    assert ours[2][1] - ours[2][0] == pytest.approx(2 * movement_named("squat").seconds())
     assert all(stop > start for start, stop, *_ in moves.reps)
 
 
@@ -164,19 +168,19 @@ def test_world_is_the_picture_seen_through_the_camera():
 
 
 def test_the_same_seed_gives_the_same_plan_and_truth():
-    one, two = (plan_clip(7, 3, "lunge", speed="fast", **SIZE) for _ in range(2))
-    assert one == two and json.dumps(one.record())
-    assert plan_clip(8, 3, "lunge", **SIZE).person != one.person
-    first, second = (pose_clip(one, "x").pose for _ in range(2))
+    single, two = (plan_clip(7, 3, "lunge", speed="fast", **SIZE) for _ in range(2))
+    assert single == two and json.dumps(single.record())
+    assert plan_clip(8, 3, "lunge", **SIZE).person != single.person
+    first, second = (pose_clip(single, "x").pose for _ in range(2))
     assert np.array_equal(first.xyz, second.xyz, equal_nan=True) and first.meta == second.meta
 
 
 def test_noise_leaves_gaps_as_the_contract_wants_them():
     pose = pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", errors="none").pose
-    found = estimate(pose, generator(1))
-    gone = ~np.isfinite(found.xyz).all(-1)
-    assert (found.score[gone] == 0).all()
-    error = np.linalg.norm((found.xyz - pose.xyz)[..., :2], axis=-1)[:, 0, BLAZEPOSE33.index("left_hip")]
+    result = estimate(pose, generator(1))
+    gone = ~np.isfinite(result.xyz).all(-1)
+    assert (result.score[gone] == 0).all()
+    error = np.linalg.norm((result.xyz - pose.xyz)[..., :2], axis=-1)[:, 0, BLAZEPOSE33.index("left_hip")]
     assert 0 < np.nanmedian(error) < 10
 
 
@@ -200,10 +204,10 @@ def test_sequences_go_on_for_ever():
 def test_a_data_set_is_made_once_and_completed(tmp_path):
     jobs = plans(["squat", "plank"], 4, parse_split("train=1,test=1"), 0, drawn=False, errors="blazepose", **SIZE)
     rows = generate(jobs, tmp_path, 1)
-    kept = (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns
+    remaining = (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns
     (tmp_path / "pose/plank_00001.npz").unlink()
     assert generate(jobs, tmp_path, 1) == rows
-    assert (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns == kept
+    assert (tmp_path / "pose/squat_00000.npz").stat().st_mtime_ns == remaining
     with open(tmp_path / "manifest.parquet", "rb") as file:
         meta, table = read_table(file, "manifest")
     assert meta["schema"] == "racctl.manifest/1"
@@ -316,7 +320,7 @@ def test_an_open_shutter_blurs_what_moves_and_nothing_else():
     plan = plan_clip(5, 1, "jump_jack", clean=True, alone=True, **SIZE)
     still = replace(plan, picture=replace(plan.picture, shutter=0.0, noise=0.0, blur=0.0))
     open_ = replace(still, picture=replace(still.picture, shutter=0.9))
-    (sharp, mask), (soft, same) = (pictures(one) for one in (still, open_))
+    (sharp, mask), (soft, same) = (pictures(single) for single in (still, open_))
     assert np.array_equal(mask, same)  # the truth is that of the middle of the exposure
     apart = np.abs(sharp - soft).mean(-1)
     near = np.stack([maximum_filter(frame, 25) for frame in mask]).astype(bool)
@@ -327,8 +331,8 @@ def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
     """(T, H, W, 3) images before the encoder, and masks."""
     played = play(plan, seconds=1.0)
     actors = [actor(played.body, played.placed, plan.person, PERSON_LABEL)]
-    found = list(shots(plan, actors, played.view, played.timeline.props, played.pixels))
-    return np.stack([one.image for one in found]).astype(float), np.stack([one.mask for one in found])
+    result = list(shots(plan, actors, played.view, played.timeline.props, played.pixels))
+    return np.stack([shot.image for shot in result]).astype(float), np.stack([shot.mask for shot in result])
 
 
 @pytest.mark.parametrize(
@@ -340,14 +344,14 @@ def pictures(plan) -> tuple[np.ndarray, np.ndarray]:
     ],
 )  # fmt: skip
 def test_requests_that_make_no_sense_are_refused(change, message):
-    asked = {"classes": "squat", "split": "all=1", "size": "96x96", "reps": "2", "pose_only": False, "errors": ""}
+    requested = {"classes": "squat", "split": "all=1", "size": "96x96", "reps": "2", "pose_only": False, "errors": ""}
     with pytest.raises(UsageError, match=message):
-        read_request(**{**asked, "protocol": False, **change})
+        read_request(**{**requested, "protocol": False, **change})
 
 
 def test_invented_movements_are_each_clips_own_and_end_where_they_began(body):
-    found = {movement_named(f"invented_5_{k}").stance for k in range(40)}
-    assert found == {"standing", "supine", "prone"}
+    result = {movement_named(f"invented_5_{k}").stance for k in range(40)}
+    assert result == {"standing", "supine", "prone"}
     for k in range(12):
         plan = plan_clip(5, k, "invented", clean=True, **SIZE)
         movement = movement_named(plan.bouts[0].movement)
@@ -374,8 +378,8 @@ def test_background_is_idle_motions_and_gestures_none_of_which_is_counted(body):
         assert plan.label == "background" and 3 <= len(plan.bouts) <= 6
         assert clip.count == 0 and set(clip.label) == {"background"}
         names += [bout.movement for bout in plan.bouts]
-    found = [pose_clip(plan_clip(5, k, "background", **SIZE), "x", errors="varied", body=body).pose for k in range(12)]
-    assert 2 <= sum(np.isfinite(pose.xyz).any() for pose in found) <= 10  # in the others nobody is found
+    result = [pose_clip(plan_clip(5, k, "background", **SIZE), "x", errors="varied", body=body).pose for k in range(12)]
+    assert 2 <= sum(np.isfinite(pose.xyz).any() for pose in result) <= 10  # in the others nobody is found
     assert any(name.startswith("gesture_5_") for name in names) and set(names) & set(catalog())
     labels = [job.plan.label for job in sorted(plans(["squat", "invented", "background"], 16, {"train": 1.0}, 2),
                                                key=lambda job: job.plan.number)]  # fmt: skip
@@ -384,14 +388,14 @@ def test_background_is_idle_motions_and_gestures_none_of_which_is_counted(body):
 
 def test_varied_errors_reach_from_few_to_many():
     plan, truth = plan_clip(7, 4, "squat", **SIZE), pose_clip(plan_clip(7, 4, "squat", **SIZE), "x", errors="none").pose
-    found, scored = [], []
+    result, scored = [], []
     for k in range(30):
         rng = np.random.default_rng(k)
         pose = estimate(truth, rng, varied(rng))
-        found.append(np.nanmedian(np.linalg.norm((pose.xyz - truth.xyz)[..., :2], axis=-1)))
+        result.append(np.nanmedian(np.linalg.norm((pose.xyz - truth.xyz)[..., :2], axis=-1)))
         scored.append(bool(np.ptp(pose.score[np.isfinite(pose.xyz).all(-1)]) > 0))
     usual = estimate(truth, np.random.default_rng(0))
     usual = np.nanmedian(np.linalg.norm((usual.xyz - truth.xyz)[..., :2], axis=-1))
-    assert min(found) < 0.6 * usual and max(found) > 1.5 * usual
+    assert min(result) < 0.6 * usual and max(result) > 1.5 * usual
     assert 5 < sum(scored) < 25
     assert pose_clip(plan, "x", errors="varied").pose.xyz.tobytes() != pose_clip(plan, "x").pose.xyz.tobytes()

@@ -66,9 +66,9 @@ def test_an_entry_that_cannot_be_is_refused():
 
 def test_a_mirror_image_twice_is_the_pose_itself():
     pose = pose_vector({"left_knee": 90, "yaw": 20, "chest_side": 5, "right_elbow": 40})
-    other = swap_sides(pose)
-    assert other[INDEX["right_knee"]] == 90 and other[INDEX["yaw"]] == -20 and other[INDEX["left_elbow"]] == 40
-    assert np.array_equal(swap_sides(other), pose)
+    another = swap_sides(pose)
+    assert another[INDEX["right_knee"]] == 90 and another[INDEX["yaw"]] == -20 and another[INDEX["left_elbow"]] == 40
+    assert np.array_equal(swap_sides(another), pose)
     assert len(CHANNELS) == len(pose)
 
 

@@ -35,9 +35,9 @@ def interrupted(folder: Path, processes: int, clips: int) -> None:
         time.sleep(0.02)
     began = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)
-    said = run.communicate(timeout=60)[1]
+    message = run.communicate(timeout=60)[1]
     assert time.monotonic() - began < PROMPT
-    assert run.returncode == 130 and said == b""
+    assert run.returncode == 130 and message == b""
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,10 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_interrupted_run_leaves_nothing_half_written_and_goes_on(tmp_path, whole, processes):
     interrupted(tmp_path, processes, CLIPS)
-    made = contents(tmp_path)
-    assert not [name for name in made if name.endswith((".tmp", ".parquet"))]
-    assert 0 < sum(name.startswith("parameters") for name in made) < CLIPS
-    assert {name: whole[name] for name in made} == made  # what is there is right
+    output = contents(tmp_path)
+    assert not [name for name in output if name.endswith((".tmp", ".parquet"))]
+    assert 0 < sum(name.startswith("parameters") for name in output) < CLIPS
+    assert {name: whole[name] for name in output} == output  # what is there is right
     assert racctl("synth", "--out", tmp_path, "--clips", CLIPS, "--jobs", processes, *SMALL).returncode == 0
     assert contents(tmp_path) == whole
 

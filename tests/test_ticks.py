@@ -25,8 +25,8 @@ def windows(total: int, shots: WindowSampling, blank=None) -> tuple[np.ndarray, 
         prepared.append(frame.number)
         return np.array(frame.number)
 
-    found = list(cut_windows(frames(np.arange(total) / 30), shots, prepare, TickClock([], []), blank))
-    return np.array(found), prepared
+    result = list(cut_windows(frames(np.arange(total) / 30), shots, prepare, TickClock([], []), blank))
+    return np.array(result), prepared
 
 
 @settings(max_examples=200, deadline=None)
@@ -47,16 +47,16 @@ def test_every_frame_number_is_a_tick():
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 200), st.integers(2, 70), st.integers(1, 80), st.integers(1, 16))
 def test_windows_are_those_of_index_arithmetic(total, window, stride, sampled):
-    found, prepared = windows(total, WindowSampling(window, stride, sampled))
+    result, prepared = windows(total, WindowSampling(window, stride, sampled))
     starts = np.arange(0, total, stride)
     offsets = np.linspace(0, window, sampled + 1)[:-1].astype(int)
-    assert np.array_equal(found, np.minimum(starts[:, None] + offsets, total - 1))
+    assert np.array_equal(result, np.minimum(starts[:, None] + offsets, total - 1))
     assert len(prepared) - len(set(prepared)) <= 1  # the last once more, to fill up with
 
 
 def test_the_papers_windows_show_every_fourth_frame_and_convert_no_other():
-    found, prepared = windows(200, WindowSampling(64, 16, 16))
-    assert found[1].tolist() == list(range(16, 80, 4)) and len(found) == 13
+    result, prepared = windows(200, WindowSampling(64, 16, 16))
+    assert result[1].tolist() == list(range(16, 80, 4)) and len(result) == 13
     assert set(prepared) == set(range(0, 200, 4)) | {199}
 
 
@@ -70,9 +70,9 @@ def test_beyond_the_end_is_the_last_frame_or_nothing():
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 60)), min_size=1, max_size=8))
 def test_each_repetition_is_shown_evenly_from_within(spans):
     cycles = np.array(sorted((start, min(start + length, 100)) for start, length in spans))
-    found, _ = windows(100, WindowSampling(64, 16, 16, cycles))
-    assert found.shape == (len(cycles), 16)
-    for (start, stop), shown in zip(cycles, found, strict=True):
+    result, _ = windows(100, WindowSampling(64, 16, 16, cycles))
+    assert result.shape == (len(cycles), 16)
+    for (start, stop), shown in zip(cycles, result, strict=True):
         assert shown.tolist() == [start + (stop - start) * k // 16 for k in range(16)]
         assert shown[0] == start and shown[-1] < stop
 

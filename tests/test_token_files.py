@@ -71,14 +71,14 @@ def test_what_does_not_fit_is_one_line(tokens, tmp_path):
     np.savez(tmp_path / "short.npz", VIDEO[:2])
     np.save(tmp_path / "broken.npy", np.full((1, 1, 1, 1, 1), np.nan, np.float32))
     np.save(tmp_path / "none.npy", np.zeros((0, 1, 1, 1, 1), np.float32))
-    for words, code, said in (
+    for words, code, message in (
         ([tokens / "clip.npz", "--pose", tokens / "clip.npz"], 1, "one of each branch"),
         ([tokens / "joints.npy", "--pose", tmp_path / "short.npz"], 1, "unlike the other branch"),
         ([tmp_path / "broken.npy"], 1, "not finite"),
         ([tmp_path / "none.npy"], 1, "no window"),
         ([tokens / "clip.npz", "--video", tokens / "clip.npz"], 2, "holds tokens already"),
     ):
-        assert said in one_line(racctl("encode", *words), code)
+        assert message in one_line(racctl("encode", *words), code)
     assert "another rate" in one_line(racctl("count", tokens / "joints.npy", "--model", "d2stx"), 1)
 
 

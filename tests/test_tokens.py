@@ -27,22 +27,22 @@ def features(ticks: int, window: int = 64, stride: int = 16, video: int = 8, pos
 @pytest.mark.parametrize("ticks", [1, 7, 64, 65, 100, 300])
 @pytest.mark.parametrize("step", [4, 8])
 def test_the_sequence_runs_through_the_clip(ticks, step):
-    found = sequence(features(ticks), step)
+    result = sequence(features(ticks), step)
     count = -(-ticks // step)
-    assert len(found) == count and found.video.shape == (count, 2, 2, 2) and found.pose.shape == (count, 2, 3)
-    assert found.time[0] == 0 and found.time[-1] == pytest.approx(ticks / 30)
-    assert found.frame == pytest.approx(np.minimum(np.arange(count + 1) * step, ticks) * 2)
+    assert len(result) == count and result.video.shape == (count, 2, 2, 2) and result.pose.shape == (count, 2, 3)
+    assert result.time[0] == 0 and result.time[-1] == pytest.approx(ticks / 30)
+    assert result.frame == pytest.approx(np.minimum(np.arange(count + 1) * step, ticks) * 2)
     if step == 4:
-        assert found.pose[:, 1, 0].tolist() == [4 * k + 2 for k in range(count)]
-        assert found.video[:, 1, 0, 0].tolist() == [8 * (k // 2) + 4 for k in range(count)]
+        assert result.pose[:, 1, 0].tolist() == [4 * k + 2 for k in range(count)]
+        assert result.video[:, 1, 0, 0].tolist() == [8 * (k // 2) + 4 for k in range(count)]
     else:  # the pose's tokens, averaged in pairs
         whole = count - (ticks % 8 in (1, 2, 3, 4))
-        assert found.pose[:whole, 1, 0].tolist() == [8 * k + 4 for k in range(whole)]
+        assert result.pose[:whole, 1, 0].tolist() == [8 * k + 4 for k in range(whole)]
 
 
 def test_each_token_comes_from_the_middle_of_a_window():
-    found = sequence(features(640), 4)
-    away = np.abs(found.pose[:, 1, 0] - (found.pose[:, 0, 0] * 16 + 32))
+    result = sequence(features(640), 4)
+    away = np.abs(result.pose[:, 1, 0] - (result.pose[:, 0, 0] * 16 + 32))
     inner = slice(8, -8)
     assert away[inner].max() <= 8 and away.max() <= 32
 

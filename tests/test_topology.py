@@ -56,8 +56,8 @@ def test_d2stx_to_ntu_is_the_known_permutation() -> None:
     order = [22, 24, 23, 0, 1, 3, 5, 7, 2, 4, 6, 8, 13, 15, 17, 19, 14, 16, 18, 20, 21, 9, 11, 10, 12]
     assert D2STX25.permutation(NTU25).tolist() == order
     assert D2STX25.permutation(NTU25)[NTU25.permutation(D2STX25)].tolist() == list(range(25))
-    kept = [joint for joint in D2STX25.joints if D2STX25.index(joint) == NTU25.index(joint)]
-    assert kept == ["left_hand", "right_ankle"]
+    remaining = [joint for joint in D2STX25.joints if D2STX25.index(joint) == NTU25.index(joint)]
+    assert remaining == ["left_hand", "right_ankle"]
 
 
 def test_d2stx_edges_are_the_authors_bone_list() -> None:

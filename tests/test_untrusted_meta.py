@@ -24,11 +24,11 @@ def npz(meta):
 
 def table(meta, **columns):
     row = {"clip": "a", "person": 0, "count": 1.0, "low": 1.0, "high": 1.0, "frames": 9}
-    found = table_from_rows("racctl.counts/1", [row])
+    result = table_from_rows("racctl.counts/1", [row])
     for name, column in columns.items():
-        found = found.append_column(name, column)
+        result = result.append_column(name, column)
     out = io.BytesIO()
-    write_table(out, found.replace_schema_metadata({b"racctl": dump_meta(meta)}))
+    write_table(out, result.replace_schema_metadata({b"racctl": dump_meta(meta)}))
     return out
 
 

@@ -66,8 +66,8 @@ def test_other_options_are_seen_by_classify(pose, tmp_path, capsys):
 def test_classified_videos_are_skipped(tmp_path, capsys):
     clip = write_clip(tmp_path / "a.mp4", bouncing(40, 20))
     words = ("classify", clip, "-o", f"{tmp_path / 'out'}/")
-    code, said = in_process(capsys, *words)
-    assert code == 0, said
+    code, message = in_process(capsys, *words)
+    assert code == 0, message
     first = times(tmp_path / "out")
     assert in_process(capsys, *words)[0] == 0
     assert times(tmp_path / "out") == first
@@ -120,8 +120,8 @@ def test_imported_tokens_are_skipped(pose, tmp_path, capsys):
     first = times(tmp_path / "out")
     assert in_process(capsys, *words)[0] == 0
     assert times(tmp_path / "out") == first
-    code, said = in_process(capsys, *words, "--start", "1")
-    assert code == 2 and "leave out '--start'" in said
+    code, message = in_process(capsys, *words, "--start", "1")
+    assert code == 2 and "leave out '--start'" in message
 
 
 def test_where_the_weights_lie_is_no_part_of_the_result(pose, tmp_path, capsys):
@@ -130,9 +130,9 @@ def test_where_the_weights_lie_is_no_part_of_the_result(pose, tmp_path, capsys):
         (tmp_path / folder).mkdir()
         shutil.copy(embedded("d2stx"), tmp_path / folder / "counter.safetensors")
         target = tmp_path / folder / "c.parquet"
-        code, said = in_process(
+        code, message = in_process(
             capsys, "count", pose, "--model", tmp_path / folder / "counter.safetensors", "-o", target
         )
-        assert code == 0, said
+        assert code == 0, message
         written.append(target.read_bytes())
     assert written[0] == written[1] and str(tmp_path).encode() not in written[0]

@@ -108,23 +108,23 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-benchmark")
     parser.add_argument("--plots", type=Path)
     parser.add_argument("--lost", action="store_true", help="lose the person for half of the time")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     if "RACCTL_TEST_DATA" not in os.environ:
         sys.exit("set RACCTL_TEST_DATA to a folder with poses.tsv, poses/, clips.tsv and clips/")
     data = Path(os.environ["RACCTL_TEST_DATA"])
-    asked.work.mkdir(parents=True, exist_ok=True)
-    counters = {model: counter(model) for model in asked.models}
+    requested.work.mkdir(parents=True, exist_ok=True)
+    counters = {model: counter(model) for model in requested.models}
     for title in ("poses", "clips"):
         table, first = data / f"{title}.tsv", None
         names = list(truth_of(table))
-        poses = sequences(data, names) if title == "poses" else clips(data, names, asked.work)
-        if asked.lost:
+        poses = sequences(data, names) if title == "poses" else clips(data, names, requested.work)
+        if requested.lost:
             poses = [without_half(pose, name) for pose, name in zip(poses, names, strict=True)]
         for model, count in counters.items():
-            made = [count(pose) for pose in poses]
+            output = [count(pose) for pose in poses]
             name = f"{title} {Path(model).stem}"
-            plots = asked.plots / name if asked.plots else None
-            counts = report(name, table, made, asked.work, plots, first)
+            plots = requested.plots / name if requested.plots else None
+            counts = report(name, table, output, requested.work, plots, first)
             first = first or counts
 
 

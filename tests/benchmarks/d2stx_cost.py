@@ -167,11 +167,11 @@ def gigaflops(run: Callable[[], object]) -> dict[str, tuple[float, float]]:
     device "meta" nothing is computed."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # it knows not all fused attentions
         run()
-    found = {}
+    result = {}
     for module, counts in counter.get_flop_counts().items():
         linear = sum(count for name, count in counts.items() if "bmm" not in str(name))
-        found[module] = sum(counts.values()) / 1e9, linear / 1e9
-    return found
+        result[module] = sum(counts.values()) / 1e9, linear / 1e9
+    return result
 
 
 def exponent(lengths: list[int], costs: list[float]) -> float:
@@ -184,15 +184,16 @@ def exponent(lengths: list[int], costs: list[float]) -> float:
 # The table of the fusion.
 
 
-def fusion_table(asked: argparse.Namespace) -> list[dict]:
-    clock = "processor" if asked.device == "cpu" and asked.threads == 1 else "clock"
-    passes = "forward and backward" if asked.backward else "forward"
-    print(f"{passes}, {asked.device}, {asked.threads} threads, torch {torch.__version__}; seconds of the {clock}\n")
+def fusion_table(arguments: argparse.Namespace) -> list[dict]:
+    clock = "processor" if arguments.device == "cpu" and arguments.threads == 1 else "clock"
+    passes = "forward and backward" if arguments.backward else "forward"
+    setup = f"{arguments.device}, {arguments.threads} threads, torch {torch.__version__}"
+    print(f"{passes}, {setup}; seconds of the {clock}\n")
     print(
         f"{'way':<16}{'guide':<7}{'T':>5}{'J':>4}{'HW':>4}{'C':>5}{'seconds':>10}{'MiB':>10}{'GFLOP':>9}{'M pairs':>9}"
     )
     rows = []
-    for case in cases(asked):
+    for case in cases(arguments):
         # Or the C library keeps some of what was freed, and takes it for its own.
         mib = alone(peak_mib, case, MALLOC_MMAP_THRESHOLD_="65536")
         seconds, flops = alone(median_seconds, case), fusion_gigaflops(case)
@@ -212,29 +213,31 @@ def fusion_gigaflops(case: Case) -> float:
     return gigaflops(lambda: fusion(*streams))["Global"][0]
 
 
-def cases(asked: argparse.Namespace) -> list[Case]:
+def cases(arguments: argparse.Namespace) -> list[Case]:
     """Those asked for, less loops that take too long and scores that would not fit."""
-    config, found = PRESETS[asked.preset], []
-    shape = config.branch("pose").places, asked.places or config.grid**2, config.width, config.heads
-    rest = asked.backward, asked.device, asked.threads, asked.runs, asked.most_seconds
-    for way in asked.ways:
-        for guide in asked.guides:
-            for tokens in asked.tokens:
-                case = Case(way, guide, tokens, *shape, *rest)
-                kept = case.pairs() * case.heads * 4 * SCORES if way.endswith("+scores") else 0
-                if kept < asked.most_gib * GIB and not (way.startswith("loops") and tokens > asked.loops_up_to):
-                    found.append(case)
-    return found
+    config, result = PRESETS[arguments.preset], []
+    shape = config.branch("pose").places, arguments.places or config.grid**2, config.width, config.heads
+    remainder = arguments.backward, arguments.device, arguments.threads, arguments.runs, arguments.most_seconds
+    for way in arguments.ways:
+        for guide in arguments.guides:
+            for tokens in arguments.tokens:
+                case = Case(way, guide, tokens, *shape, *remainder)
+                remaining = case.pairs() * case.heads * 4 * SCORES if way.endswith("+scores") else 0
+                if remaining < arguments.most_gib * GIB and not (
+                    way.startswith("loops") and tokens > arguments.loops_up_to
+                ):
+                    result.append(case)
+    return result
 
 
 def print_growth(rows: list[dict]) -> None:
     """Exponents, beside that of the paper's expression (`Case.pairs`) at the same T."""
     print(f"\n{'way':<16}{'guide':<7}{'T':<12}{'seconds':>9}{'memory':>9}{'GFLOP':>9}{'paper':>9}   exponents of T")
     for way, guide in dict.fromkeys((row["way"], row["guide"]) for row in rows):
-        own = [row for row in rows if (row["way"], row["guide"]) == (way, guide)]
-        lengths = [row["tokens"] for row in own]
-        if len(own) > 1:
-            slopes = [exponent(lengths, [row[name] for row in own]) for name in ("seconds", "mib", "gflop", "pairs")]
+        ours = [row for row in rows if (row["way"], row["guide"]) == (way, guide)]
+        lengths = [row["tokens"] for row in ours]
+        if len(ours) > 1:
+            slopes = [exponent(lengths, [row[name] for row in ours]) for name in ("seconds", "mib", "gflop", "pairs")]
             over = f"{lengths[-LARGEST:][0]}..{lengths[-1]}"
             print(f"{way:<16}{guide:<7}{over:<12}" + "".join(f"{slope:>9.2f}" for slope in slopes))
 
@@ -268,13 +271,13 @@ class Size:
     shot_gflop: float
     shot_linear_gmac: float
 
-    def __add__(self, other: Size) -> Size:
-        figures = {name: getattr(self, name) + getattr(other, name) for name in list(asdict(self))[2:]}
+    def __add__(self, size: Size) -> Size:
+        figures = {name: getattr(self, name) + getattr(size, name) for name in list(asdict(self))[2:]}
         return replace(self, part="", **figures)
 
 
-def model_table(asked: argparse.Namespace) -> list[dict]:
-    t = asked.tokens[0]
+def model_table(arguments: argparse.Namespace) -> list[dict]:
+    t = arguments.tokens[0]
     print(f"one clip of {t} tokens; with a shot: an exemplar for each branch in place of the learnt stand-in\n")
     print(
         f"{'':<31}{'params M':>10}{'used M':>9}{'GFLOP':>9}{'lin. GMAC':>10}{'GFLOP':>11}{'lin. GMAC':>10}  with a shot"
@@ -299,9 +302,9 @@ def sizes_of(preset: str, t: int) -> list[Size]:
     free, shot = gigaflops(lambda: model(video, pose)), gigaflops(lambda: model(video, pose, **shots))
     parts = []
     for part in PAPER:
-        own = dict(model.get_submodule(part).named_parameters(part))
+        ours = dict(model.get_submodule(part).named_parameters(part))
         (flop, linear), (shot_flop, shot_linear) = free[f"D2STX.{part}"], shot[f"D2STX.{part}"]
-        numbers = [sum(p.numel() for p in own.values()), sum(p.numel() for name, p in own.items() if name in used)]
+        numbers = [sum(p.numel() for p in ours.values()), sum(p.numel() for name, p in ours.items() if name in used)]
         parts.append(Size(preset, part, *numbers, flop, linear / 2, shot_flop, shot_linear / 2))
     whole = replace(parts[0] + parts[1] + parts[2], part="branches + fusion")
     try:
@@ -342,16 +345,16 @@ def encoder_size(preset: str, name: str, network: nn.Module, run: Callable[[], T
     params = {name: p.numel() for name, p in network.named_parameters()}
     flop, linear = gigaflops(run)["Global"]
     work = [flop * windows, linear / 2 * windows, flop * (windows + 1), linear / 2 * (windows + 1)]
-    return Size(preset, f"{name} x {windows}", sum(params.values()), sum(params[one] for one in used), *work)
+    return Size(preset, f"{name} x {windows}", sum(params.values()), sum(params[part] for part in used), *work)
 
 
 def depended_on(network: nn.Module, run: Callable[[], Tensor]) -> set[str]:
     """Names of the parameters that a number depends on. No gradients are asked of them from then on."""
     network.requires_grad_(True)
     run().backward()
-    found = {name for name, p in network.named_parameters() if p.grad is not None}
+    result = {name for name, p in network.named_parameters() if p.grad is not None}
     network.requires_grad_(False)
-    return found
+    return result
 
 
 def print_account(sizes: list[Size]) -> None:
@@ -388,13 +391,15 @@ def main() -> None:
     parser.add_argument("--most-gib", type=float, default=8, help="of scores; cases above are left out")
     parser.add_argument("--loops-up-to", type=int, default=256, metavar="T")
     parser.add_argument("--csv", type=Path)
-    asked = parser.parse_args()
-    if math.isqrt(asked.places) ** 2 != asked.places:
+    requested = parser.parse_args()
+    if math.isqrt(requested.places) ** 2 != requested.places:
         parser.error("'--places' is a square, 9 or 49")
-    asked.tokens = sorted(asked.tokens or ([31] if asked.table == "model" else [32, 64, 128, 256, 512, 1024]))
-    rows = fusion_table(asked) if asked.table == "fusion" else model_table(asked)
-    if asked.csv:
-        with open(asked.csv, "w", newline="") as file:
+    requested.tokens = sorted(
+        requested.tokens or ([31] if requested.table == "model" else [32, 64, 128, 256, 512, 1024])
+    )
+    rows = fusion_table(requested) if requested.table == "fusion" else model_table(requested)
+    if requested.csv:
+        with open(requested.csv, "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)

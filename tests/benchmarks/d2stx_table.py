@@ -60,25 +60,25 @@ class Trial:
 def trials(out: Path, data: Path | None) -> list[Trial]:
     rows = [row for row in pq.read_table(out / "drawn/manifest.parquet").to_pylist() if row["split"] == "test"]
     drawn = {row["clip"]: float(row["count"]) for row in rows}
-    own = lambda clip: stored(out / f"drawn/pose/{clip}.npz", read_pose)  # noqa: E731
+    ours = lambda clip: stored(out / f"drawn/pose/{clip}.npz", read_pose)  # noqa: E731
     encoders = load_encoders(JOINTS, CPU)
     usual = lambda clip: stored(out / f"features/{clip}.features.npz", read_features)  # noqa: E731
-    poor = lambda clip: without_half(own(clip), clip)  # noqa: E731
-    found = [
-        Trial("drawn", drawn, own, usual),
-        Trial("drawn, 2x", drawn, lambda clip: twice_as_fast(own(clip)),
+    poor = lambda clip: without_half(ours(clip), clip)  # noqa: E731
+    result = [
+        Trial("drawn", drawn, ours, usual),
+        Trial("drawn, 2x", drawn, lambda clip: twice_as_fast(ours(clip)),
               lambda clip: at_usual_rate(stored(out / f"fast/{clip}.features.npz", read_features))),
         Trial("drawn, pose lost half the time", drawn, poor, lambda clip: with_pose(usual(clip), poor(clip), encoders)),
     ]  # fmt: skip
     if data:
-        found.append(Trial("real clips", truth(data / "clips.tsv"),
+        result.append(Trial("real clips", truth(data / "clips.tsv"),
                            lambda clip: stored(out / f"real-pose/{clip}.pose.npz", read_pose),
                            lambda clip: stored(out / f"real/{clip}.features.npz", read_features)))  # fmt: skip
         poses = lambda clip: load_pose(str(data / f"poses/{clip}.npy"))  # noqa: E731
-        found.append(Trial("real poses", truth(data / "poses.tsv"), poses,
+        result.append(Trial("real poses", truth(data / "poses.tsv"), poses,
                            lambda clip: encoded(poses(clip), encoders),
                            video=False))  # fmt: skip
-    return found
+    return result
 
 
 def with_pose(features: Features, pose: Pose, encoders: Encoders) -> Features:
@@ -117,11 +117,11 @@ def weight_free(trial: Trial, clip: str) -> float:
 
 def scored(trial: Trial, count: Callable[[str], float]) -> dict[str, tuple[float, float, float]]:
     """Metric -> value, low, high."""
-    found = np.array([max(float(round_half_up(np.array(count(clip)))), 0.0) for clip in trial.true])
+    result = np.array([max(float(round_half_up(np.array(count(clip)))), 0.0) for clip in trial.true])
     true = np.array(list(trial.true.values()))
     cells = {}
     for metric in METRICS:
-        terms = TERMS[metric](found, true)
+        terms = TERMS[metric](result, true)
         cells[metric] = (value(metric, terms), *bootstrap_interval(metric, terms, resamples=2000, seed=0))
     return cells
 
@@ -132,13 +132,13 @@ def cost(counter: DensityReader) -> tuple[float, float, float]:
     video = torch.randn(1, TOKENS, c.video, 4, 4) if c.branches != "pose" else None
     pose = torch.randn(1, TOKENS, c.pose, c.joints) if c.branches != "video" else None
     flop = gigaflops(lambda: network(video, pose))["Global"][0]
-    taken = []
+    chosen = []
     with torch.no_grad():
         for _ in range(7):
             begin = time.perf_counter()
             network(video, pose)
-            taken.append(time.perf_counter() - begin)
-    return parameters(network) / 1e6, flop, 1e3 * statistics.median(taken[1:])
+            chosen.append(time.perf_counter() - begin)
+    return parameters(network) / 1e6, flop, 1e3 * statistics.median(chosen[1:])
 
 
 def table(out: Path, data: Path | None) -> list[dict]:
@@ -176,15 +176,15 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--csv", type=Path)
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     torch.set_num_threads(1)
-    rows = table(asked.out, asked.data)
+    rows = table(requested.out, requested.data)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
         print(f"| {' | '.join(shown(row.get(key)) for key in columns)} |")
-    if asked.csv:
-        with asked.csv.open("w", newline="") as file:
+    if requested.csv:
+        with requested.csv.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows([[shown(row.get(key)) for key in columns] for row in rows])

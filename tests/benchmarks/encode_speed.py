@@ -38,8 +38,8 @@ def plain(clip: Clip, encoders: Encoders, options: EncodeOptions) -> np.ndarray:
     for start in range(0, len(shown), options.stride):
         window = np.stack([shown[min(start + k, len(shown) - 1)] for k in offsets])
         with torch.no_grad():
-            found = network(encoders.video.look.normalise(torch.from_numpy(window[None])).contiguous())
-        tokens.append(found[0].to(torch.float16).numpy())
+            result = network(encoders.video.look.normalise(torch.from_numpy(window[None])).contiguous())
+        tokens.append(result[0].to(torch.float16).numpy())
     return np.stack(tokens)
 
 
@@ -72,10 +72,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    for name in asked.encoders.split(","):
-        measured(asked.clip, name, asked.seconds, asked.compile)
+    requested = parser.parse_args()
+    torch.set_num_threads(requested.threads)
+    for name in requested.encoders.split(","):
+        measured(requested.clip, name, requested.seconds, requested.compile)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
 
 

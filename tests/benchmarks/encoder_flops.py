@@ -22,14 +22,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--preset", default="")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    requested = parser.parse_args()
+    torch.set_num_threads(requested.threads)
     print(f"{'encoder':<16}{'window':>16}{'tokens':>16}{'params M':>10}{'GFLOP':>8}{'ms median':>11}{'ms best':>9}")
-    for name in asked.encoders or NETWORKS:
-        encoder = video_encoder(name, random=True, device=asked.device, preset=asked.preset)
+    for name in requested.encoders or NETWORKS:
+        encoder = video_encoder(name, random=True, device=requested.device, preset=requested.preset)
         side = encoder.look.side
         window = torch.randint(256, (1, encoder.frames, side, side, 3), dtype=torch.uint8)
-        times = sorted(timed(encoder, window) for _ in range(asked.runs))
+        times = sorted(timed(encoder, window) for _ in range(requested.runs))
         print(
             f"{name:<16}{f'{encoder.frames}x{side}x{side}':>16}{'x'.join(map(str, encoder.shape)):>16}"
             f"{sum(p.numel() for p in encoder.network.parameters()) / 1e6:>10.2f}{gigaflops(encoder, window):>8.1f}"

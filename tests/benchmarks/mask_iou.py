@@ -39,15 +39,15 @@ def made_clips(folder: Path) -> list[Path]:
     return sorted((folder / "video").glob("*.mp4"))
 
 
-def backends(asked: list[str]) -> list[str]:
+def backends(names: list[str]) -> list[str]:
     yolo = Path(DATA, "weights", "yolov8n-seg_int8.tflite")
-    return asked or ["blazepose", "selfie", *([str(yolo)] if DATA and yolo.is_file() else [])]
+    return names or ["blazepose", "selfie", *([str(yolo)] if DATA and yolo.is_file() else [])]
 
 
-def overlap(mask: Mask, other: Mask) -> np.ndarray:
+def overlap(mask: Mask, second: Mask) -> np.ndarray:
     """(T,) IoU, NaN where both are empty."""
-    both = (mask.mask & other.mask).sum((1, 2), dtype=np.int64)
-    either = (mask.mask | other.mask).sum((1, 2), dtype=np.int64)
+    both = (mask.mask & second.mask).sum((1, 2), dtype=np.int64)
+    either = (mask.mask | second.mask).sum((1, 2), dtype=np.int64)
     return np.where(either > 0, both / np.maximum(either, 1), np.nan)
 
 
@@ -57,15 +57,15 @@ def against_truth(model: str, clips: list[Path], jobs: int) -> None:
         mask_source(str(clips[0]), workers, options=options)  # starts the processes
         for clip in clips:
             began = time.perf_counter()
-            found = mask_source(str(clip), workers, options=options)
+            result = mask_source(str(clip), workers, options=options)
             took += time.perf_counter() - began
             with open(clip.parent.parent / "mask" / f"{clip.stem}.npz", "rb") as file:
                 truth = read_mask(file, clip.stem)
             seen = truth.mask.any((1, 2))
-            each[clip.stem] = overlap(found.mask(), truth)[seen]
-            filled.append(found.filled)
+            each[clip.stem] = overlap(result.mask(), truth)[seen]
+            filled.append(result.filled)
             true.append(truth.mask.mean((1, 2)))
-            frames += len(found.frame)
+            frames += len(result.frame)
     iou, worst = np.concatenate(list(each.values())), min(each, key=lambda name: each[name].mean())
     covered, covers = np.concatenate(filled), np.concatenate(true)
     print(
@@ -100,15 +100,19 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=cores())
     parser.add_argument("--real", nargs="*", default=[])
     parser.add_argument("--model", nargs="*", default=[])
-    asked = parser.parse_args()
-    real = sorted(Path(DATA, "clips").glob("*.mp4")) if asked.real == ["all"] else [Path(name) for name in asked.real]
+    requested = parser.parse_args()
+    real = (
+        sorted(Path(DATA, "clips").glob("*.mp4"))
+        if requested.real == ["all"]
+        else [Path(name) for name in requested.real]
+    )
     if real:
-        on_real(backends(asked.model), real, asked.jobs)
+        on_real(backends(requested.model), real, requested.jobs)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        clips = made_clips(asked.clips or Path(scratch))
-        for model in backends(asked.model):
-            against_truth(model, clips, asked.jobs)
+        clips = made_clips(requested.clips or Path(scratch))
+        for model in backends(requested.model):
+            against_truth(model, clips, requested.jobs)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def scores(run: Path, split: str) -> tuple[float, ...] | None:
 
 def of(runs: Path, name: str, split: str = "test") -> np.ndarray:
     """(seeds, 3) percent."""
-    found = [scores(run, split) for run in sorted(runs.glob(f"{name}@*"))]
-    return np.array([row for row in found if row]).reshape(-1, 3)
+    result = [scores(run, split) for run in sorted(runs.glob(f"{name}@*"))]
+    return np.array([row for row in result if row]).reshape(-1, 3)
 
 
 def shown(values: np.ndarray) -> str:
@@ -64,22 +64,22 @@ def shown(values: np.ndarray) -> str:
 def table(runs: Path, title: str, names: dict[str, str]) -> None:
     print(f"\n{title}\n\n| | paper acc | F1 | AUC | ours acc | F1 | AUC | seeds |\n|---|---|---|---|---|---|---|---|")
     for name, label in names.items():
-        found, theirs = of(runs, name), PAPER.get(name)
+        result, theirs = of(runs, name), PAPER.get(name)
         paper = " | ".join(f"{value:.1f}" for value in theirs) if theirs else "– | – | –"
-        print(f"| {label} | {paper} | {' | '.join(shown(found[:, k]) for k in range(3))} | {len(found)} |")
+        print(f"| {label} | {paper} | {' | '.join(shown(result[:, k]) for k in range(3))} | {len(result)} |")
 
 
 def depth(runs: Path) -> None:
     print("\nTable 4: depth\n\n| layers | paper acc | F1 | M | ours acc | F1 | M |\n|---|---|---|---|---|---|---|")
     for name, (accuracy, f1, size) in DEPTH.items():
-        found, count = of(runs, name), "–"
+        result, count = of(runs, name), "–"
         for path in sorted(runs.glob(f"{name}@*/model.safetensors"))[:1]:
             with open(path, "rb") as file:
                 tensors = read_model(file, str(path))[1]
             learnt = [t for key, t in tensors.items() if "running" not in key and "num_batches" not in key]
             count = f"{sum(t.numel() for t in learnt) / 1e6:.2f}"
-        print(f"| {4 if name == 'mcat_both' else name[-1]} | {accuracy} | {f1} | {size} | {shown(found[:, 0])} | "
-              f"{shown(found[:, 1])} | {count} |")  # fmt: skip
+        print(f"| {4 if name == 'mcat_both' else name[-1]} | {accuracy} | {f1} | {size} | {shown(result[:, 0])} | "
+              f"{shown(result[:, 1])} | {count} |")  # fmt: skip
 
 
 def speed(runs: Path) -> None:
@@ -87,28 +87,28 @@ def speed(runs: Path) -> None:
     print(f"| | {' | '.join(SHOWN[name] for name in SPEEDS)} | lost from 1x to 4x |\n|{'---|' * (len(SPEEDS) + 2)}")
     names = BEYOND | {"mcat_mask": "masks alone", "transformer_both": "transformer, concatenated", "tcn_both": "TCN"}
     for name, label in names.items():
-        found = [of(runs, name, split)[:, 0] for split in SPEEDS]
-        lost = f"{found[1].mean() - found[-1].mean():.1f}" if len(found[1]) and len(found[-1]) else "–"
-        print(f"| {label} | {' | '.join(shown(one) for one in found)} | {lost} |")
+        result = [of(runs, name, split)[:, 0] for split in SPEEDS]
+        lost = f"{result[1].mean() - result[-1].mean():.1f}" if len(result[1]) and len(result[-1]) else "–"
+        print(f"| {label} | {' | '.join(shown(single) for single in result)} | {lost} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
     parser.add_argument("--scale", default="paper")
-    asked = parser.parse_args()
-    first = next(iter(sorted(asked.runs.glob("*/model.safetensors"))), None)
+    requested = parser.parse_args()
+    first = next(iter(sorted(requested.runs.glob("*/model.safetensors"))), None)
     if first is None:
-        raise SystemExit(f"no runs in '{asked.runs}'; make -f tests/benchmarks/mcat.mk tables")
+        raise SystemExit(f"no runs in '{requested.runs}'; make -f tests/benchmarks/mcat.mk tables")
     meta = model_meta(first)
     shape = f"{meta['input']['size']} pixels, {meta['training']['epochs']} epochs"
     windows = f"{meta['training']['windows']} training windows of {meta['data']['clips']} sessions"
-    print(f"Scale '{asked.scale}': {shape}, {windows}. Test: 2x, unless said.")
+    print(f"Scale '{requested.scale}': {shape}, {windows}. Test: 2x, unless said.")
     names = {key: key.replace("_", " ").upper() for key in PAPER if key != "mcat_add"}
-    table(asked.runs, "Table 2: models and inputs", names)
-    table(asked.runs, "Table 3: fusion", FUSIONS)
-    depth(asked.runs)
-    speed(asked.runs)
+    table(requested.runs, "Table 2: models and inputs", names)
+    table(requested.runs, "Table 3: fusion", FUSIONS)
+    depth(requested.runs)
+    speed(requested.runs)
 
 
 if __name__ == "__main__":

@@ -56,18 +56,18 @@ def main() -> None:
     parser.add_argument("clips", nargs="*")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, nargs="*", default=[1, os.cpu_count() or 1])
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     racctl = str(Path(sys.executable).with_name("racctl"))
     with tempfile.TemporaryDirectory() as folder:
-        clips = asked.clips or [str(made_clip(Path(folder)))]
+        clips = requested.clips or [str(made_clip(Path(folder)))]
         for clip in clips:
             frames = count_frames(clip)
             commands = {"plain loop": [sys.executable, "-c", PLAIN, clip]}
-            for jobs in asked.jobs:
-                own = [racctl, "pose", clip, "--jobs", str(jobs), "-o", f"{folder}/p"]
-                commands[f"racctl pose --jobs {jobs}"] = own
+            for jobs in requested.jobs:
+                ours = [racctl, "pose", clip, "--jobs", str(jobs), "-o", f"{folder}/p"]
+                commands[f"racctl pose --jobs {jobs}"] = ours
             took: dict[str, list[float]] = {name: [] for name in commands}
-            for _ in range(asked.rounds):
+            for _ in range(requested.rounds):
                 for name, command in commands.items():
                     took[name].append(seconds(command))
             print(f"{Path(clip).name}: {frames} frames")

@@ -41,22 +41,22 @@ def main() -> None:
     parser.add_argument("--model", default="joints")
     parser.add_argument("--set", default="clips")
     parser.add_argument("--work", type=Path, help="where poses are kept from run to run")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     data = Path(os.environ["RACCTL_TEST_DATA"])
-    with open(data / f"{asked.set}.tsv") as file:
+    with open(data / f"{requested.set}.tsv") as file:
         exercise = {row["clip"].rsplit(".", 1)[0]: row["exercise"] for row in csv.DictReader(file, delimiter="\t")}
     with tempfile.TemporaryDirectory() as scratch:
-        work = asked.work or Path(scratch)
-        videos = [str(data / asked.set / f"{clip}.mp4") for clip in exercise]
+        work = requested.work or Path(scratch)
+        videos = [str(data / requested.set / f"{clip}.mp4") for clip in exercise]
         racctl = str(Path(sys.executable).with_name("racctl"))
         sources = videos
-        if not needs_picture(asked.model):
+        if not needs_picture(requested.model):
             subprocess.run([racctl, "pose", *videos, "-o", f"{work}/"], check=True)
             sources = [f"{work}/{clip}.pose.npz" for clip in exercise]
-        found = work / "labels.parquet"
-        subprocess.run([racctl, "classify", *sources, "--whole", "--model", asked.model, "-o", found], check=True)
-        with open(found, "rb") as file:
-            meta, table = read_table(file, str(found))
+        result = work / "labels.parquet"
+        subprocess.run([racctl, "classify", *sources, "--whole", "--model", requested.model, "-o", result], check=True)
+        with open(result, "rb") as file:
+            meta, table = read_table(file, str(result))
     report(meta["classes"], {row["clip"]: row for row in table.to_pylist()}, exercise)
 
 
@@ -73,13 +73,13 @@ def report(classes: list[str], rows: dict[str, dict], exercise: dict[str, str]) 
     for clip, name in exercise.items():
         order = [classes[k] for k in np.argsort(rows[clip]["probs"])[::-1]]
         label, right = rows[clip]["label"], RIGHT.get(name, [])
-        best = ", ".join(f"{one} {rows[clip]['probs'][classes.index(one)]:.2f}" for one in order[:3])
+        best = ", ".join(f"{single} {rows[clip]['probs'][classes.index(single)]:.2f}" for single in order[:3])
         verdict = "" if not right else "right" if label in right else "WRONG"
         print(f"{clip:28}{name:24}{label:24}{verdict:8}{best}")
         if right:
             strict.append(label == right[0])
             lenient.append(label in right)
-            third.append(any(one in right for one in [label, *order][:3]))
+            third.append(any(name in right for name in [label, *order][:3]))
     n = len(strict)
     shown = {"top-1": lenient, "top-3": third, "top-1 by the first name only": strict}
     figures = ", ".join(f"{name} {np.mean(hits):.2f} ({sum(hits)}/{n})" for name, hits in shown.items())

@@ -29,10 +29,10 @@ def pairs(folder: Path) -> list[tuple[Pose, Pose]]:
     out = []
     for record in sorted((folder / "parameters").glob("*.json")):
         name = json.loads(record.read_text())["summary"]["clip"]
-        found = folder / f"found/{name}.pose.npz"
-        if found.exists():
-            with open(folder / f"pose/{name}.npz", "rb") as one, open(found, "rb") as two:
-                out.append((read_pose(one, name), read_pose(two, name)))
+        result = folder / f"found/{name}.pose.npz"
+        if result.exists():
+            with open(folder / f"pose/{name}.npz", "rb") as single, open(result, "rb") as two:
+                out.append((read_pose(single, name), read_pose(two, name)))
     return out
 
 
@@ -41,20 +41,20 @@ def spells(flags: np.ndarray) -> tuple[int, int]:
     return int((np.diff(flags.astype(int), prepend=0) == 1).sum()), int(flags.sum())
 
 
-def slope(found: np.ndarray, true: np.ndarray) -> float:
+def slope(estimated: np.ndarray, true: np.ndarray) -> float:
     """The factor that makes the most of `true` out of it."""
-    return float((found * true).sum() / max(float((true**2).sum()), 1e-9))
+    return float((estimated * true).sum() / max(float((true**2).sum()), 1e-9))
 
 
 def best_lag(clips: list[tuple[Pose, Pose]]) -> float:
     """Seconds by which the truth must be delayed to fit best."""
     lags = np.arange(0, 0.21, 0.01)
     cost = np.zeros(len(lags))
-    for true, found in clips:
+    for true, result in clips:
         beat = float(np.median(np.diff(true.time)))
         for k, lag in enumerate(lags):
             gap = np.linalg.norm(
-                found.xyz[:, 0, LIMBS, :2] - _late(true.xyz[:, 0].astype(float), lag, beat)[:, LIMBS, :2], axis=-1
+                result.xyz[:, 0, LIMBS, :2] - _late(true.xyz[:, 0].astype(float), lag, beat)[:, LIMBS, :2], axis=-1
             )
             cost[k] += np.nanmean(np.minimum(gap / torso(true)[:, None], 0.3))
     return float(lags[cost.argmin()])
@@ -79,31 +79,31 @@ class Sums:
     seconds: float = 0.0
 
 
-def measure(true: Pose, found: Pose, lag: float, sums: Sums) -> None:
+def measure(true: Pose, estimated: Pose, lag: float, sums: Sums) -> None:
     """Add one clip."""
     beat = float(np.median(np.diff(true.time)))
     sums.seconds += beat * len(true.time)
     size = torso(true)[:, None]
     late = _late(true.xyz[:, 0].astype(float), lag, beat)
-    there = found.score[:, 0].max(1) > 0
-    direct = np.linalg.norm(found.xyz[:, 0, LIMBS, :2] - late[:, LIMBS, :2], axis=-1)
-    turned = np.linalg.norm(found.xyz[:, 0][:, BLAZEPOSE33.flip][:, LIMBS, :2] - late[:, LIMBS, :2], axis=-1)
-    near, far = (np.nanmean(np.where(there[:, None], gap, 9e9), 1) for gap in (turned, direct))
-    swapped = there & (near < 0.6 * far)
-    for kind, flags in (("drops", ~there), ("swaps", swapped)):
+    present = estimated.score[:, 0].max(1) > 0
+    direct = np.linalg.norm(estimated.xyz[:, 0, LIMBS, :2] - late[:, LIMBS, :2], axis=-1)
+    turned = np.linalg.norm(estimated.xyz[:, 0][:, BLAZEPOSE33.flip][:, LIMBS, :2] - late[:, LIMBS, :2], axis=-1)
+    near, far = (np.nanmean(np.where(present[:, None], gap, 9e9), 1) for gap in (turned, direct))
+    swapped = present & (near < 0.6 * far)
+    for kind, flags in (("drops", ~present), ("swaps", swapped)):
         runs, frames = spells(flags)
         setattr(sums, kind, getattr(sums, kind) + np.array([runs, frames * beat]))
-    good = there & ~swapped & (np.nan_to_num(direct.mean(1) / size[:, 0], nan=9) < 0.5)
+    good = present & ~swapped & (np.nan_to_num(direct.mean(1) / size[:, 0], nan=9) < 0.5)
     if good.sum() < 5:
         return
     visible, inside = true.score[:, 0] > VISIBLE, true.score[:, 0] > 0
-    spread_of_errors((found.xyz[:, 0, :, :2] - late[..., :2]) / size[..., None], good, visible, inside, beat, sums)
-    sums.flat.append(slope(found.world[good, 0, :, 2], true.world[good, 0, :, 2]))
-    z, real = found.xyz[good, 0, :, 2] / size[good], late[good, :, 2] / size[good]
+    spread_of_errors((estimated.xyz[:, 0, :, :2] - late[..., :2]) / size[..., None], good, visible, inside, beat, sums)
+    sums.flat.append(slope(estimated.world[good, 0, :, 2], true.world[good, 0, :, 2]))
+    z, real = estimated.xyz[good, 0, :, 2] / size[good], late[good, :, 2] / size[good]
     sums.scale.append(slope(z, real))
     sums.depth.append(float(np.median(np.abs(z - sums.scale[-1] * real)) * 1.48))
-    sums.marks_seen.append(found.score[:, 0][good[:, None] & visible])
-    sums.marks_hidden.append(found.score[:, 0][good[:, None] & ~visible & inside])
+    sums.marks_seen.append(estimated.score[:, 0][good[:, None] & visible])
+    sums.marks_hidden.append(estimated.score[:, 0][good[:, None] & ~visible & inside])
 
 
 def spread_of_errors(
@@ -140,15 +140,15 @@ def mean(parts: list[np.ndarray]) -> tuple[float, float]:
 def fit(clips: list[tuple[Pose, Pose]]) -> Errors:
     """The arguments of `Errors` that describe what was found against the truth."""
     lag, sums = best_lag(clips), Sums()
-    for true, found in clips:
-        measure(true, found, lag, sums)
-    kept = float(np.clip(np.median(sums.memory), 0.05, 0.97))
+    for true, result in clips:
+        measure(true, result, lag, sums)
+    remaining = float(np.clip(np.median(sums.memory), 0.05, 0.97))
     numbers = {
         "seen": spread(sums.seen),
         "hidden": spread(sums.hidden),
         "steady": round(float(np.nanmedian(sums.steady)), 2),
         "jitter": round(float(np.median(np.abs(np.concatenate(sums.quick))) * 1.48), 4),
-        "linger": round(-0.3 / float(np.log(kept)), 2),
+        "linger": round(-0.3 / float(np.log(remaining)), 2),
         "lag": round(lag, 2),
         "depth": round(float(np.median(sums.depth)), 2),
         "depth_scale": round(float(np.median(sums.scale)), 2),
@@ -169,11 +169,11 @@ def compare(real: Errors, modelled: Errors) -> None:
         for kind in ("seen", "hidden"):
             print(f"{name + ' ' + kind:22} {getattr(real, kind)[name]:9.3f}  {getattr(modelled, kind)[name]:9.3f}")
     for field_ in fields(Errors):
-        one, two = getattr(real, field_.name), getattr(modelled, field_.name)
-        if isinstance(one, tuple):
-            print(f"{field_.name:22} {one[0]:.2f}±{one[1]:.2f}  {two[0]:.2f}±{two[1]:.2f}")
-        elif not isinstance(one, dict):
-            print(f"{field_.name:22} {one:9g}  {two:9g}")
+        single, two = getattr(real, field_.name), getattr(modelled, field_.name)
+        if isinstance(single, tuple):
+            print(f"{field_.name:22} {single[0]:.2f}±{single[1]:.2f}  {two[0]:.2f}±{two[1]:.2f}")
+        elif not isinstance(single, dict):
+            print(f"{field_.name:22} {single:9g}  {two:9g}")
 
 
 def main() -> None:

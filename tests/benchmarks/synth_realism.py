@@ -26,14 +26,14 @@ BODY = [
 ]
 
 
-def compare(true: Pose, found: Pose) -> dict[str, float]:
+def compare(true: Pose, estimated: Pose) -> dict[str, float]:
     """Frames in view, frames found, and the mean error of visible joints over the torso's length."""
     joints = BLAZEPOSE33.indices(BODY)
     in_view = (true.score[:, 0] > 0).mean(1) >= IN_VIEW
     seen = (true.score[:, 0, joints] > 0.5) & in_view[:, None]
     in_view &= (true.score[:, 0] > 0.5).mean(1) >= 0.45  # not behind something
-    detected = found.score[:, 0].max(1) > 0
-    gap = np.linalg.norm(found.xyz[:, 0, joints, :2] - true.xyz[:, 0, joints, :2], axis=-1)
+    detected = estimated.score[:, 0].max(1) > 0
+    gap = np.linalg.norm(estimated.xyz[:, 0, joints, :2] - true.xyz[:, 0, joints, :2], axis=-1)
     error = gap / torso(true)[:, None]
     use = seen & in_view[:, None] & detected[:, None]
     return {"view": in_view.sum(), "found": (in_view & detected).sum(), "error": error[use].sum(), "joints": use.sum()}
@@ -95,9 +95,9 @@ def report(summaries: list[dict], folder: Path) -> None:
         row = {"view": 0.0, "found": 0.0, "error": 0.0, "joints": 0.0}
         if path.exists():
             with open(path, "rb") as file:
-                found = read_pose(file, summary["clip"])
-            row = compare(true, found)
-            row["count"] = hit(found, summary["count"])
+                result = read_pose(file, summary["clip"])
+            row = compare(true, result)
+            row["count"] = hit(result, summary["count"])
         row["truth"] = hit(true, summary["count"])
         rows.setdefault(summary["label"], []).append(row)
     print(f"{'movement':24} clips  found   error  OBO on truth  OBO on BlazePose")
@@ -116,8 +116,8 @@ def hit(pose: Pose, count: float) -> float:
     from racctl.counters.recurrence import count_repetitions
 
     pairs = [tuple(BLAZEPOSE33.indices(pair)) for pair in BLAZEPOSE33.symmetries]
-    found = count_repetitions(pose.xyz[:, 0], pose.score[:, 0], pose.time, pairs)
-    return float(abs(found.count - count) <= 1)
+    result = count_repetitions(pose.xyz[:, 0], pose.score[:, 0], pose.time, pairs)
+    return float(abs(result.count - count) <= 1)
 
 
 if __name__ == "__main__":

@@ -186,6 +186,6 @@ def quickest(teacher: Teacher, run: Run, shelf: Shelf, say: Callable[[str], None
         except Exception as error:  # a compiler that is not there or fails; said, and in the report
             seconds[name] = f"{type(error).__name__}: {str(error)[:200]}"
         say(f"a step, {name}: {seconds[name]}")
-    taken = min((name for name in ways if isinstance(seconds[name], float)), key=lambda name: seconds[name])
-    torch.backends.cudnn.benchmark, teacher.compiled = ways[taken]
-    return {**seconds, "taken": taken}
+    chosen = min((name for name in ways if isinstance(seconds[name], float)), key=lambda name: seconds[name])
+    torch.backends.cudnn.benchmark, teacher.compiled = ways[chosen]
+    return {**seconds, "taken": chosen}

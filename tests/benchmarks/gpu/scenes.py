@@ -83,7 +83,7 @@ def scene(order: Order, bodies: list[Body]) -> dict:
     frame = _framing(played, rows, rng) if order.hard else (0.0, 0.0, *map(float, played.view.size))
     people = [_cloud(played, body, plan, rows, order.hard, rng)]
     if plan.bystander and plan.bystander_bout:
-        people.append(_other(plan, played, bodies, rows, order.hard, rng))
+        people.append(_bystander(plan, played, bodies, rows, order.hard, rng))
     curve = 0.8 * plan.picture.gamma
     room = _room(played, plan, body, curve, order.hard, rng)
     azimuth, elevation, strength, ambient = plan.room.light
@@ -133,8 +133,8 @@ def _framing(played: Played, rows: np.ndarray, rng: np.random.Generator) -> tupl
     wide = max(span * zoom) * np.sqrt(np.exp(rng.uniform(np.log([0.5, 0.5]), np.log([2.0, 2.0]))))
     left, top = np.maximum(middle - wide / 2, 0)
     right, bottom = np.minimum(middle + wide / 2, [width, height])
-    kept = (seen > [left, top]).all(-1) & (seen < [right, bottom]).all(-1)
-    if kept.mean() < 0.45:
+    remaining = (seen > [left, top]).all(-1) & (seen < [right, bottom]).all(-1)
+    if remaining.mean() < 0.45:
         return 0.0, 0.0, float(width), float(height)
     return float(left), float(top), float(right), float(bottom)
 
@@ -221,7 +221,7 @@ def _patterned(body: Body, gray: np.ndarray, rng: np.random.Generator) -> np.nda
     return gray.clip(0.01, 1)
 
 
-def _other(plan: Plan, played: Played, bodies: list[Body], rows: np.ndarray, hard: bool, rng) -> dict:
+def _bystander(plan: Plan, played: Played, bodies: list[Body], rows: np.ndarray, hard: bool, rng) -> dict:
     """Somebody else, idle, behind or beside the person."""
     from racctl.synth.clip import _second_person
 

@@ -137,8 +137,8 @@ class Shelf:
         """As `racctl.training.clip_windows.WindowSet.batch`, from what lies on the device."""
         rows = retimed(middle, tempo, look.window, np.array(self.length)[clip]) + np.array(self.first)[clip][:, None]
         rows = torch.from_numpy(rows).to(self.device, non_blocking=True)
-        made = {"packed": self.packed[rows], "label": torch.from_numpy(label).to(self.device, non_blocking=True)}
-        return made | ({"joints": self.joints[rows]} if look.topology else {})
+        output = {"packed": self.packed[rows], "label": torch.from_numpy(label).to(self.device, non_blocking=True)}
+        return output | ({"joints": self.joints[rows]} if look.topology else {})
 
 
 class Studio:
@@ -150,7 +150,7 @@ class Studio:
         self.random = torch.Generator(device).manual_seed(seed)
         self.rng = np.random.default_rng(seed)
 
-    def scene(self, made: dict) -> points.Scene:
+    def scene(self, clip: dict) -> points.Scene:
         """From the plain dict of `scenes.scene`."""
 
         def tensor(array: np.ndarray) -> Tensor:
@@ -161,33 +161,33 @@ class Studio:
             points.Cloud(
                 tensor(each["vertices"]), tensor(each["gray"]), self.shared["weights"], tensor(each["moves"]), *common
             )
-            for each in made["people"]
+            for each in clip["people"]
         ]
-        held = made["held"]
+        held = clip["held"]
         held = held and points.Held(*(tensor(held[name]) for name in ("places", "gray", "corner", "share")))
         return points.Scene(
-            clouds[0], clouds[1:], held, tensor(made["turn"]), tensor(made["place"]), made["focal"], made["size"],
-            made["frame"], tensor(made["boxes"]), tensor(made["room"]).float(), tensor(made["light"]),
-            made["strength"], made["ambient"], made["gain"], made["curve"], made["shutter"], made["exposures"],
-            tensor(made["missing"]), made["held_masked"],
+            clouds[0], clouds[1:], held, tensor(clip["turn"]), tensor(clip["place"]), clip["focal"], clip["size"],
+            clip["frame"], tensor(clip["boxes"]), tensor(clip["room"]).float(), tensor(clip["light"]),
+            clip["strength"], clip["ambient"], clip["gain"], clip["curve"], clip["shutter"], clip["exposures"],
+            tensor(clip["missing"]), clip["held_masked"],
         )  # fmt: skip
 
-    def pictured(self, made: dict, exact: bool = False) -> Tensor:
+    def pictured(self, clip: dict, exact: bool = False) -> Tensor:
         """(K, side, side + side / 8) uint8 of a scene. exact: the true mask instead of one as it might be found."""
-        gray, mask = points.draw(self.scene(made), self.side)
-        gray = self._developed(gray, made)
-        mask = mask if exact else self._found(mask)
+        gray, mask = points.draw(self.scene(clip), self.side)
+        gray = self._developed(gray, clip)
+        mask = mask if exact else self._detected(mask)
         return packed(gray, mask)
 
-    def _developed(self, gray: Tensor, made: dict) -> Tensor:
+    def _developed(self, gray: Tensor, clip: dict) -> Tensor:
         """Lens and noise."""
-        blur = max(0.0, made["blur"]) + self.rng.uniform(0, 0.5)
+        blur = max(0.0, clip["blur"]) + self.rng.uniform(0, 0.5)
         if blur > 0.35:
             gray = blurred(gray, blur)
-        noise = torch.randn(gray.shape, generator=self.random, device=self.device) * (0.7 * made["noise"])
+        noise = torch.randn(gray.shape, generator=self.random, device=self.device) * (0.7 * clip["noise"])
         return (gray + noise).clamp(0, 1)
 
-    def _found(self, mask: Tensor) -> Tensor:
+    def _detected(self, mask: Tensor) -> Tensor:
         """A mask as an estimator finds it: its outline rounded, too wide here and too narrow there, lost at times."""
         count = len(mask)
         soft = blurred(mask.float(), self.rng.uniform(0.6, 1.8))
@@ -196,11 +196,11 @@ class Studio:
         moving = torch.randn((count, 1, cells, cells), generator=self.random, device=self.device)
         moving = (moving + moving.roll(1, 0) + moving.roll(-1, 0)) / 3**0.5
         field = F.interpolate(0.7 * still + 0.7 * moving, size=mask.shape[1:], mode="bicubic")[:, 0]
-        found = soft + size * field * 4 * soft * (1 - soft) > 0.5 + self.rng.uniform(-0.2, 0.2)
+        result = soft + size * field * 4 * soft * (1 - soft) > 0.5 + self.rng.uniform(-0.2, 0.2)
         lost = np.zeros(count, bool)
         for start in np.flatnonzero(self.rng.random(count) < (0.02 if self.rng.random() < 0.15 else 0.002)):
             lost[start : start + int(self.rng.integers(1, 6))] = True
-        return found & ~torch.from_numpy(lost).to(self.device)[:, None, None]
+        return result & ~torch.from_numpy(lost).to(self.device)[:, None, None]
 
 
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
@@ -224,9 +224,9 @@ def stocked(producers: Producers, studio: Studio, shelves: dict[str, Shelf], unt
     drawn, waited, began = 0, 0.0, time.monotonic()
     while producers.left and drawn < most and time.monotonic() < until:
         now = time.monotonic()
-        made = producers.next(0.5)
+        output = producers.next(0.5)
         waited += time.monotonic() - now
-        if made and shelves[made["split"]].add(studio.pictured(made), made["label"], made.get("joints")):
+        if output and shelves[output["split"]].add(studio.pictured(output), output["label"], output.get("joints")):
             drawn += 1
     print(
         f"  drew {drawn} clips in {time.monotonic() - began:.1f} s, {waited:.1f} s of them waiting for scenes",
