@@ -84,7 +84,7 @@ def test_mmfit_in_parts(tmp_path):
     with pytest.raises(DataError, match=r"lacks its labels, 'w02_labels\.csv'"):
         read_labelled(tmp_path)
     (tmp_path / "w02").rename(tmp_path / "w21")
-    with pytest.raises(DataError, match="no workout of MM-Fit, which has w00 to w20"):
+    with pytest.raises(DataError, match="not a workout of MM-Fit, which has w00 to w20"):
         read_labelled(tmp_path)
 
 
