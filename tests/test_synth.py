@@ -48,6 +48,13 @@ def body():
     return make_body({"gender": 0.1, "age": 0.6})
 
 
+def test_a_plan_is_recorded_under_the_names_of_earlier_data_sets():
+    record = plan_clip(3, 4, "squat").record()
+    assert {"other", "other_bout"} <= record.keys() and "bystander" not in record
+    repetition = record["bouts"][0]["repetitions"][0]
+    assert set(repetition) == {"pace", "depth", "kind", "rest"}
+
+
 def standing(body, name: str, repetitions: int = 2, fps: float = 20.0, **options):
     moves = timeline([Bout(name, (Repetition(),) * repetitions, **options)], fps, generator(3))
     return moves, stand(body, moves.track)

@@ -231,4 +231,4 @@ def array_format(layout: Layout) -> PoseFormat:
 
 POSERAC = array_format(POSERAC_LAYOUT)
 KINECT = array_format(KINECT_LAYOUT)
-D2STX = array_format(D2STX_LAYOUT)
+D2STX_FORMAT = array_format(D2STX_LAYOUT)

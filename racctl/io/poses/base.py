@@ -19,7 +19,7 @@ POSE_FORMATS = Kind(
     {
         "poserac": "racctl.io.poses.arrays:POSERAC",
         "kinect": "racctl.io.poses.arrays:KINECT",
-        "d2stx": "racctl.io.poses.arrays:D2STX",
+        "d2stx": "racctl.io.poses.arrays:D2STX_FORMAT",
         "openpose": "racctl.io.poses.json_documents:OPENPOSE",
         "openpose25b": "racctl.io.poses.json_documents:OPENPOSE25B",
         "coco": "racctl.io.poses.json_documents:COCO",

@@ -356,9 +356,9 @@ def is_coco(content: Content) -> bool:
     return isinstance(document, list) or (isinstance(document, dict) and "annotations" in document)
 
 
-def _refuse_other_json(content: Content, name: str | None, claims: Callable[[Content], bool], other: str) -> None:
+def _refuse_other_json(content: Content, name: str | None, claims: Callable[[Content], bool], dialect: str) -> None:
     if not claims(content):
-        raise DataError(f"'{content.where}' is {other} JSON, not '--from {name}'")
+        raise DataError(f"'{content.where}' is {dialect} JSON, not '--from {name}'")
 
 
 def openpose_format(layouts: tuple[Layout, ...]) -> PoseFormat:
