@@ -351,7 +351,8 @@ def draw_person(rng: np.random.Generator) -> Person:
 
 
 def _colour(value: np.ndarray) -> UnitColour:
-    return tuple(r(v) for v in np.clip(value, 0.02, 0.97))  # type: ignore[return-value]
+    red, green, blue = np.clip(value, 0.02, 0.97)
+    return r(red), r(green), r(blue)
 
 
 def _cloth(rng: np.random.Generator, dark: float = 1.0) -> UnitColour:
