@@ -49,9 +49,9 @@ def test_smoothed_probabilities_add_up_to_1(labels, windows):
 def test_segments_cover_the_clip_without_a_gap(labels, windows):
     probs = one_hot(labels)
     middle = 8 + 8 * np.arange(len(labels))
-    found = segments(probs, smoothed(probs, windows), middle, 8 * len(labels) + 8)
-    assert found[0].start == 0 and found[-1].stop == 8 * len(labels) + 8
-    assert all(a.stop == b.start and a.label != b.label for a, b in itertools.pairwise(found))
+    result = segments(probs, smoothed(probs, windows), middle, 8 * len(labels) + 8)
+    assert result[0].start == 0 and result[-1].stop == 8 * len(labels) + 8
+    assert all(a.stop == b.start and a.label != b.label for a, b in itertools.pairwise(result))
 
 
 def test_segments_meet_half_way():
@@ -101,8 +101,8 @@ def test_the_command_gives_segments_windows_and_a_whole(model, clip):
     assert [(row["start"], row["stop"]) for row in windows] == [(k, k + 16) for k in range(0, 45, 8)]
     for row in windows:
         assert row["prob"] == max(row["probs"]) and sum(row["probs"]) == pytest.approx(1, abs=1e-4)
-    (one,) = rows(racctl("classify", clip, "--model", model, "--whole", "--format", "json"))
-    assert (one["start"], one["stop"], one["clip"]) == (0, 60, "bounce")
+    (item,) = rows(racctl("classify", clip, "--model", model, "--whole", "--format", "json"))
+    assert (item["start"], item["stop"], item["clip"]) == (0, 60, "bounce")
 
 
 def test_a_mask_on_stdin_gives_the_same(model, clip):
@@ -176,13 +176,13 @@ def test_slow_clips_are_smoothed_over_the_same_time(fps):
     look = Look(size=0, topology="d2stx25")
     rows_of = look.windows.rows(look.windows.starts(len(streams.frame)), len(streams.frame))
     probs = one_hot([1] * 6 + [2] + [1] * (len(rows_of) - 7))
-    found = Classification("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
+    result = Classification("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
     for unit in ("segment", "window", "clip"):
-        table = labels_table([found], ClassifyOptions(unit=unit)).to_pylist()
+        table = labels_table([result], ClassifyOptions(unit=unit)).to_pylist()
         assert all(row["stop"] > row["start"] and row["stop_s"] > row["start_s"] for row in table)
         assert unit == "window" or table[-1]["stop"] == len(frame)
-    assert len(labels_table([found], ClassifyOptions()).to_pylist()) == 1
-    assert len(labels_table([found], ClassifyOptions(smooth=0)).to_pylist()) == 3
+    assert len(labels_table([result], ClassifyOptions()).to_pylist()) == 1
+    assert len(labels_table([result], ClassifyOptions(smooth=0)).to_pylist()) == 3
 
 
 def test_nobody_in_the_picture(model, tmp_path):
@@ -206,8 +206,8 @@ def test_a_model_file_is_the_same_whenever_it_is_written(model):
     write_model(again, meta, tensors)
     assert again.getvalue() == model.read_bytes()
     assert model_meta(model) == meta
-    other = {**tensors, "norm.weight": tensors["norm.weight"] + 1}
-    assert digest(tensors) != digest(other)
+    another = {**tensors, "norm.weight": tensors["norm.weight"] + 1}
+    assert digest(tensors) != digest(another)
 
 
 def test_weights_without_a_header(tmp_path):

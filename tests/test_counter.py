@@ -40,29 +40,29 @@ from racctl.models.d2stx import D2STX, SMALL_D2STX
 CPU = torch.device("cpu")
 
 
-def evenly(count: int, tokens: int = 64, rest: int = 0) -> np.ndarray:
+def evenly(count: int, tokens: int = 64, others: int = 0) -> np.ndarray:
     """Repetitions one after the other, then a rest, as borders in tokens."""
-    return np.stack([np.arange(count), np.arange(count) + 1.0], axis=1) * (tokens - rest) / max(count, 1)
+    return np.stack([np.arange(count), np.arange(count) + 1.0], axis=1) * (tokens - others) / max(count, 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
-@pytest.mark.parametrize("rest", [0, 20])
-def test_a_density_goes_back_to_its_repetitions(count, rest):
-    cycles, edges = evenly(count, rest=rest), np.arange(65.0)
-    found = repetitions(density(cycles, edges, 1.0), edges)
-    assert found.shape == (count, 2)
-    assert (found[:, 1] > found[:, 0]).all() and (found[1:, 0] >= found[:-1, 1] - 1e-9).all()
+@pytest.mark.parametrize("others", [0, 20])
+def test_a_density_goes_back_to_its_repetitions(count, others):
+    cycles, edges = evenly(count, others=others), np.arange(65.0)
+    result = repetitions(density(cycles, edges, 1.0), edges)
+    assert result.shape == (count, 2)
+    assert (result[:, 1] > result[:, 0]).all() and (result[1:, 0] >= result[:-1, 1] - 1e-9).all()
     if count > 1:
-        assert np.abs(found.mean(1) - cycles.mean(1)).max() < 1
-        assert np.abs(found - cycles).max() < 1.5
+        assert np.abs(result.mean(1) - cycles.mean(1)).max() < 1
+        assert np.abs(result - cycles).max() < 1.5
     if count == 1:
-        assert abs(found.mean() - cycles.mean()) < 0.5
+        assert abs(result.mean() - cycles.mean()) < 0.5
 
 
 def test_a_rest_belongs_to_no_repetition():
     cycles = np.array([[0, 10], [10, 20], [60, 70], [70, 80]])
-    found = repetitions(density(cycles, np.arange(81.0), 1.0), np.arange(81.0))
-    assert found[1, 1] < 25 and found[2, 0] > 55
+    result = repetitions(density(cycles, np.arange(81.0), 1.0), np.arange(81.0))
+    assert result[1, 1] < 25 and result[2, 0] > 55
 
 
 def test_what_is_below_zero_is_nothing_and_a_count_may_be_given():
@@ -76,12 +76,14 @@ def test_what_is_below_zero_is_nothing_and_a_count_may_be_given():
 
 @pytest.mark.parametrize("n", [1, CHUNK_TOKENS - 1, CHUNK_TOKENS, CHUNK_TOKENS + 1, 2 * CHUNK_TOKENS, 1000, 5000])
 def test_chunks_cover_every_token_once_and_away_from_their_ends(n):
-    found = chunks(n)
-    assert np.concatenate([np.arange(kept.start, kept.stop) for _, kept in found]).tolist() == list(range(n))
-    for part, kept in found:
-        assert part.start <= kept.start < kept.stop <= part.stop and part.stop - part.start <= CHUNK_TOKENS
-        assert part.start in (0, kept.start) or kept.start - part.start >= SHARED_TOKENS // 2
-        assert part.stop == n or part.stop - kept.stop >= SHARED_TOKENS // 2 - 1
+    result = chunks(n)
+    assert np.concatenate([np.arange(remaining.start, remaining.stop) for _, remaining in result]).tolist() == list(
+        range(n)
+    )
+    for part, remaining in result:
+        assert part.start <= remaining.start < remaining.stop <= part.stop and part.stop - part.start <= CHUNK_TOKENS
+        assert part.start in (0, remaining.start) or remaining.start - part.start >= SHARED_TOKENS // 2
+        assert part.stop == n or part.stop - remaining.stop >= SHARED_TOKENS // 2 - 1
 
 
 def test_exemplars_are_the_tokens_of_their_seconds():
@@ -90,14 +92,14 @@ def test_exemplars_are_the_tokens_of_their_seconds():
     assert rows.tolist() == [8, 10, 12, 14]
     with pytest.raises(UsageError, match=r"'--exemplar 5-7' is not within the clip, 0.00 to 5.33 s"):
         exemplars(tokens, [(5.0, 7.0)])
-    found = TokenDensities(density(evenly(4, 40), np.arange(41.0), 1.0), {})
-    assert found.count == 4 and len(clearest(found, tokens, 2)) == 2
+    result = TokenDensities(density(evenly(4, 40), np.arange(41.0), 1.0), {})
+    assert result.count == 4 and len(clearest(result, tokens, 2)) == 2
     assert clearest(TokenDensities(np.zeros(40), {}), tokens, 2) == []
 
 
 def test_the_interval_holds_what_each_part_says():
-    found = TokenDensities(np.full(10, 0.31), {"pose": np.full(10, 0.5), "video": np.full(10, -0.1)})
-    assert found.count == 3 and found.interval == (0, 5)
+    result = TokenDensities(np.full(10, 0.31), {"pose": np.full(10, 0.5), "video": np.full(10, -0.1)})
+    assert result.count == 3 and result.interval == (0, 5)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def untrained(tmp_path_factory):
     of_pose = {"encoder": "ctrgcn", "weights": encoders.pose.record, "look": None, "topology": "d2stx25"}
     of_video = {"encoder": "silhouette", "weights": encoders.video.record, "look": encoders.video.look.header(),
                 "topology": None}  # fmt: skip
-    made = {}
+    output = {}
     for branches in ("pose", "both"):
         torch.manual_seed(0)
         config = dataclasses.replace(SMALL_D2STX, branches=branches)
@@ -116,10 +118,10 @@ def untrained(tmp_path_factory):
             "model": "d2stx", "config": as_dict(config), "classes": [], "licence": "MIT",
             "input": {"window": 64, "stride": 32, "rate": 30.0, "step": 4, **fed},
         }  # fmt: skip
-        made[branches] = folder / f"{branches}.safetensors"
-        with open(made[branches], "wb") as file:
+        output[branches] = folder / f"{branches}.safetensors"
+        with open(output[branches], "wb") as file:
             write_model(file, meta, D2STX(config).state_dict())
-    return made
+    return output
 
 
 def rows(done) -> list[dict]:
@@ -131,16 +133,16 @@ def test_a_pose_and_its_features_give_the_same(untrained, tmp_path):
     pose = tmp_path / "p.npz"
     pose.write_bytes(pose_bytes(swinging_pose(300)))
     model = ["--model", untrained["pose"]]
-    (one,) = rows(racctl("count", pose, *model))
+    (first,) = rows(racctl("count", pose, *model))
     features = racctl("encode", pose, "--encoder", "none", "--stride", 32)
     (two,) = rows(racctl("count", *model, stdin=features.stdout))
-    assert one["density"] == two["density"] and len(one["density"]) == one["frames"] == 300
-    assert one["count"] == pytest.approx(max(np.sum(one["density"]), 0), abs=1e-5)
-    rounded = np.floor(one["count"] + 0.5)
-    assert one["low"] <= rounded <= one["high"]
+    assert first["density"] == two["density"] and len(first["density"]) == first["frames"] == 300
+    assert first["count"] == pytest.approx(max(np.sum(first["density"]), 0), abs=1e-5)
+    rounded = np.floor(first["count"] + 0.5)
+    assert first["low"] <= rounded <= first["high"]
     assert len(rows(racctl("count", pose, *model, "--reps"))) == rounded
     (shown,) = rows(racctl("count", pose, *model, "--exemplar", "1-2.5"))
-    assert shown["density"] != one["density"]
+    assert shown["density"] != first["density"]
 
 
 def test_a_video_is_counted_with_both_branches_and_explained(untrained, tmp_path):
@@ -181,7 +183,7 @@ def test_a_folder_is_skipped_where_it_is_up_to_date(untrained, tmp_path):
 def test_refusals(untrained, tmp_path):
     pose, model = tmp_path / "p.npz", ["--model", untrained["pose"]]
     pose.write_bytes(pose_bytes(swinging_pose(90)))
-    for words, code, said in (
+    for words, code, printed in (
         (["--model", "nothing"], 2, "invalid value 'nothing' for '--model'"),
         (["--model", pose], 1, "p.npz"),
         (
@@ -196,7 +198,7 @@ def test_refusals(untrained, tmp_path):
         ([*model, "--exemplar", "1-2", "--shots", 2], 2, "'--shots' chooses exemplars itself"),
         ([*model, "--explain", tmp_path / "x"], 2, "this model looks at pose"),
     ):
-        assert said in one_line(racctl("count", pose, *words), code)
+        assert printed in one_line(racctl("count", pose, *words), code)
     features = racctl("encode", pose, "--encoder", "none", "--random-weights", "--rate", 30).stdout
     assert "made by another pose than the counter was trained with" in one_line(
         racctl("count", *model, stdin=features), 1
@@ -242,9 +244,9 @@ def test_the_seams_of_a_long_clip_do_not_change_its_count(a_set, monkeypatch):
 
 def test_the_embedded_counter_counts_what_it_was_trained_for(a_set, tmp_path):
     poses = sorted((a_set / "few/pose").iterdir())
-    found = racctl("count", *poses, "--model", "d2stx", "-o", f"{tmp_path}/out/")
-    assert found.returncode == 0, found.stderr.decode()
+    result = racctl("count", *poses, "--model", "d2stx", "-o", f"{tmp_path}/out/")
+    assert result.returncode == 0, result.stderr.decode()
     counts = {path.name.split(".")[0]: pq.read_table(path)["count"][0].as_py() for path in (tmp_path / "out").iterdir()}
     true = {row["clip"]: row["count"] for row in pq.read_table(a_set / "few/manifest.parquet").to_pylist()}
     off = [abs(counts[clip] - true[clip]) for clip in counts]
-    assert len(off) == 6 and sum(one <= 1 for one in off) >= 5
+    assert len(off) == 6 and sum(first <= 1 for first in off) >= 5

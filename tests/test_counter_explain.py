@@ -85,30 +85,30 @@ def coloured(path) -> int:
 
 @pytest.mark.parametrize(("config", "joints"), [(TINY, 25), (PARTS, 5), (dataclasses.replace(TINY, guide="pose"), 25)])
 def test_shares_of_every_moment_sum_to_one(config, joints):
-    found = attribute(network(config), *streams())
-    assert found.before.shape == found.after.shape == (N, joints) and found.to_places.shape == (N, 2, 2)
-    assert (found.to_joints is None) == (config.guide == "pose")
-    shares = [found.before, found.after, found.to_places.reshape(N, 4)]
-    for one in shares if found.to_joints is None else [*shares, found.to_joints]:
-        assert np.allclose(one.sum(1), 1, atol=1e-5) and (one >= 0).all()
-    assert not np.allclose(found.before, found.after, atol=1e-3)
+    result = attribute(network(config), *streams())
+    assert result.before.shape == result.after.shape == (N, joints) and result.to_places.shape == (N, 2, 2)
+    assert (result.to_joints is None) == (config.guide == "pose")
+    shares = [result.before, result.after, result.to_places.reshape(N, 4)]
+    for item in shares if result.to_joints is None else [*shares, result.to_joints]:
+        assert np.allclose(item.sum(1), 1, atol=1e-5) and (item >= 0).all()
+    assert not np.allclose(result.before, result.after, atol=1e-3)
 
 
 def test_the_attention_is_the_models_own_and_nothing_is_left_behind():
     model, (video, pose) = network(), streams()
     seen = {}
     hooks = [
-        part.register_forward_hook(lambda _, given, made, guide=guide: seen.update({guide: (given, made)}))
+        part.register_forward_hook(lambda _, inputs, output, guide=guide: seen.update({guide: (inputs, output)}))
         for guide, part in model.fusion.spatial.items()
     ]
-    found, made = attribute(model, video, pose), model(video, pose)
+    result, output = attribute(model, video, pose), model(video, pose)
     for hook in hooks:
         hook.remove()
-    for guide, attention in (("pose", found.to_places.reshape(N, 4)), ("video", found.to_joints)):
-        given, (_, own) = seen[guide]
-        assert np.allclose(attention, own[0].mean(1).detach(), atol=1e-6)
-        assert torch.allclose(model.fusion.spatial[guide](*given)[1], own)
-    assert np.allclose(found.density, made.final[0].detach() / SCALE, atol=1e-6)
+    for guide, attention in (("pose", result.to_places.reshape(N, 4)), ("video", result.to_joints)):
+        inputs, (_, mine) = seen[guide]
+        assert np.allclose(attention, mine[0].mean(1).detach(), atol=1e-6)
+        assert torch.allclose(model.fusion.spatial[guide](*inputs)[1], mine)
+    assert np.allclose(result.density, output.final[0].detach() / SCALE, atol=1e-6)
     assert not any(part._forward_hooks for part in model.modules())
     assert all(p.grad is None for p in model.parameters())
 
@@ -124,15 +124,15 @@ def test_shots_are_looked_at_too():
 def test_a_weight_is_gradient_times_feature():
     features = torch.tensor([[[[1.0, -2.0], [3.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]])
     factor = torch.tensor([1.0, 4.0])
-    found = weights(lambda x: (x * factor).sum(-1), features)
-    assert np.allclose(found, [[9 / 12, 3 / 12], [0.5, 0.5]])
+    result = weights(lambda x: (x * factor).sum(-1), features)
+    assert np.allclose(result, [[9 / 12, 3 / 12], [0.5, 0.5]])
 
 
 def test_the_length_of_features_tells_nothing_after_fusion():
     """Why the weight is something else."""
     model, lengths = network(), []
     hook = model.fusion.spatial["pose"].register_forward_hook(
-        lambda _, given, made: lengths.append(made[0].norm(dim=-1))
+        lambda _, inputs, output: lengths.append(output[0].norm(dim=-1))
     )
     model(*streams())
     hook.remove()
@@ -140,18 +140,18 @@ def test_the_length_of_features_tells_nothing_after_fusion():
 
 
 def test_a_clip_read_in_parts_is_one():
-    one, other = made_up(10, heavy=1), made_up(8)
-    found = join([one, other], [slice(0, 9), slice(1, 8)])
-    assert found.after.shape == (16, 25) and found.density.shape == (16,) and found.to_places.shape == (16, 2, 2)
-    assert (found.after[:9, 1] == 1).all() and (found.after[9:] == 1 / np.float32(25)).all()
-    without = [dataclasses.replace(part, to_joints=None) for part in (one, other)]
+    item, another = made_up(10, heavy=1), made_up(8)
+    result = join([item, another], [slice(0, 9), slice(1, 8)])
+    assert result.after.shape == (16, 25) and result.density.shape == (16,) and result.to_places.shape == (16, 2, 2)
+    assert (result.after[:9, 1] == 1).all() and (result.after[9:] == 1 / np.float32(25)).all()
+    without = [dataclasses.replace(part, to_joints=None) for part in (item, another)]
     assert join(without, [slice(0, 9), slice(1, 8)]).to_joints is None
 
 
 def test_moments_are_the_starts_and_middles_of_repetitions():
-    found = moments(made_up(24, count=3).density, 6)
-    assert list(found.values()) == [f"{phase} of repetition {k}" for k in (1, 2, 3) for phase in ("0%", "50%")]
-    assert np.abs(np.array(list(found)) - [0, 4, 8, 12, 16, 20]).max() <= 1
+    result = moments(made_up(24, count=3).density, 6)
+    assert list(result.values()) == [f"{phase} of repetition {k}" for k in (1, 2, 3) for phase in ("0%", "50%")]
+    assert np.abs(np.array(list(result)) - [0, 4, 8, 12, 16, 20]).max() <= 1
     assert [about[-1] for about in moments(made_up(200, count=5).density, 6).values()] == list("113355")
     assert len(moments(made_up(60, count=1).density, 6)) == 6 and len(moments(made_up(200, count=9).density, 1)) == 1
     assert moments(np.zeros(11), 3) == {0: "", 5: "", 10: ""} and moments(np.zeros(1), 6) == {0: ""}
@@ -159,8 +159,8 @@ def test_moments_are_the_starts_and_middles_of_repetitions():
 
 @pytest.mark.parametrize("config", [TINY, PARTS])
 def test_pictures_of_a_clip(tmp_path, film, config):
-    found = dataclasses.replace(attribute(network(config), *streams()), density=made_up().density)
-    written = explain_count(found, tokens(), standing(), film, tmp_path, "a $x$", most=4)
+    result = dataclasses.replace(attribute(network(config), *streams()), density=made_up().density)
+    written = explain_count(result, tokens(), standing(), film, tmp_path, "a $x$", most=4)
     assert [path.name for path in written] == ["a $x$-weights.png", "a $x$-joints.png", "a $x$-places.png"]
     wide, high = (COLUMN * 4 + 1.1) * ATTRIBUTION_DPI, (COLUMN * 3 + 0.9) * ATTRIBUTION_DPI
     assert np.abs(np.subtract(pixels(written[1]).shape[:2], (high, wide))).max() <= 1
@@ -197,7 +197,7 @@ def test_without_a_film_or_pixels_it_is_drawn_on_white(tmp_path, film, scale):
     used = None if scale == "pixels" else film
     (_, picture, _) = explain_count(made_up(), tokens(), pose, used, tmp_path, "white", most=2)
     (_, over, _) = explain_count(made_up(), tokens(), standing(), film, tmp_path, "film", most=2)
-    white, grey = ((pixels(one) == 255).all(-1).mean() for one in (picture, over))
+    white, grey = ((pixels(item) == 255).all(-1).mean() for item in (picture, over))
     assert white > 0.8 > grey
 
 
@@ -212,16 +212,16 @@ def test_without_a_pose_there_are_no_joints_to_draw(tmp_path, film):
 
 
 def test_places_are_laid_over_what_they_cover(tmp_path, film):
-    asked = []
+    options = []
 
     def area(number, shape):
-        asked.append((int(number), shape))
+        options.append((int(number), shape))
         return 10.0, 5.0, 50.0, 45.0
 
-    found, clock = made_up(), tokens()
-    (*_, below) = explain_count(found, clock, None, film, tmp_path, "below", most=2)
-    (*_, over) = explain_count(found, clock, None, film, tmp_path, "over", most=2, area=area)
-    assert asked == [(4 * row + 2, (48, 64)) for row in moments(found.density, 2)]
+    result, clock = made_up(), tokens()
+    (*_, below) = explain_count(result, clock, None, film, tmp_path, "below", most=2)
+    (*_, over) = explain_count(result, clock, None, film, tmp_path, "over", most=2, area=area)
+    assert options == [(4 * row + 2, (48, 64)) for row in moments(result.density, 2)]
     assert pixels(over).shape[0] < pixels(below).shape[0] and coloured(over) > 1000
 
 
@@ -263,6 +263,6 @@ def test_what_cannot_be_is_said_before(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot make the directory"):
         check_explain_count(TINY, tmp_path / "file")
-    found = attribute(network(dataclasses.replace(TINY, joints=7)), streams()[0], torch.randn(1, N, 8, 7))
+    result = attribute(network(dataclasses.replace(TINY, joints=7)), streams()[0], torch.randn(1, N, 8, 7))
     with pytest.raises(UsageError, match="weights of 7 joints"):
-        explain_count(found, tokens(), None, None, tmp_path, "a")
+        explain_count(result, tokens(), None, None, tmp_path, "a")

@@ -39,14 +39,14 @@ def test_both_branches_and_either_alone(model):
         D2STX(dataclasses.replace(TINY, branches="pose"))(video=video)
 
 
-@pytest.mark.parametrize("given", ["both", "video", "pose"])
+@pytest.mark.parametrize("inputs", ["both", "video", "pose"])
 @pytest.mark.parametrize("fusion", ["decoupled", "coupled"])
-def test_a_batch_of_clips_of_several_lengths_is_each_alone(given, fusion):
+def test_a_batch_of_clips_of_several_lengths_is_each_alone(inputs, fusion):
     torch.manual_seed(0)
     model = D2STX(dataclasses.replace(TINY, fusion=fusion)).eval()
     lengths, longest = (5, 12, 9), 12
     clips = [streams(t, 1) for t in lengths]
-    use = {"both": (0, 1), "video": (0,), "pose": (1,)}[given]
+    use = {"both": (0, 1), "video": (0,), "pose": (1,)}[inputs]
     padded = [
         torch.cat([torch.cat([clip[k], torch.randn(1, longest - t, *clip[k].shape[2:])], 1)
                    for clip, t in zip(clips, lengths, strict=True)])

@@ -68,27 +68,27 @@ def encoded(pose: Pose, encoders: Encoders, options: EncodeOptions, part: Part |
 
 
 @pytest.fixture(scope="module")
-def given(folder) -> list:
+def arguments(folder) -> list:
     """Options with which nothing is estimated and no weights are needed."""
     return ["--pose", folder / "clip.pose.npz", "--mask", folder / "clip.mask.npz", "--random-weights"]
 
 
-def test_a_video_becomes_both_branches_on_the_same_windows(folder, given):
-    done = racctl("encode", folder / "clip.mp4", *given)
+def test_a_video_becomes_both_branches_on_the_same_windows(folder, arguments):
+    done = racctl("encode", folder / "clip.mp4", *arguments)
     assert done.returncode == 0, done.stderr
-    found = features(done.stdout)
-    assert found.video.shape == (6, 192, 8, 4, 4) and found.pose.shape == (6, 256, 16, 25, 1)
-    assert found.start.tolist() == [0, 16, 32, 48, 64, 80] and found.stop.tolist() == [64, 80, 90, 90, 90, 90]
-    assert found.start_s == pytest.approx(found.start / 30, abs=2e-3)
-    meta = found.meta
+    result = features(done.stdout)
+    assert result.video.shape == (6, 192, 8, 4, 4) and result.pose.shape == (6, 256, 16, 25, 1)
+    assert result.start.tolist() == [0, 16, 32, 48, 64, 80] and result.stop.tolist() == [64, 80, 90, 90, 90, 90]
+    assert result.start_s == pytest.approx(result.start / 30, abs=2e-3)
+    meta = result.meta
     assert (meta["clip"], meta["span"], meta["window"], meta["stride"], meta["rate"]) == ("clip", "windows", 64, 16, 30)
     assert meta["video"]["frames_per_token"] == 8 and meta["pose"]["frames_per_token"] == 4
     assert meta["video"]["weights"] == {"name": "silhouette", "random": True, "seed": 0}
     assert [entry["tool"] for entry in meta["steps"]] == ["encode"]
-    assert afresh("encode", folder / "clip.mp4", *given).stdout == done.stdout  # equal input, equal bytes
+    assert afresh("encode", folder / "clip.mp4", *arguments).stdout == done.stdout  # equal input, equal bytes
 
 
-def test_pictures_that_are_lost_are_told_and_kept(folder, given):
+def test_pictures_that_are_lost_are_told_and_kept(folder, arguments):
     import av
 
     with av.open(str(folder / "clip.mp4")) as container:
@@ -98,43 +98,45 @@ def test_pictures_that_are_lost_are_told_and_kept(folder, given):
         data[at : at + size] = bytes(size)
     (folder / "holed").mkdir()
     (folder / "holed" / "clip.mp4").write_bytes(data)
-    done = racctl("encode", folder / "holed" / "clip.mp4", *given)
+    done = racctl("encode", folder / "holed" / "clip.mp4", *arguments)
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.decode().splitlines()
     lost = features(done.stdout).meta["source"]["losses"]["frames"]
     assert 0 < lost <= 20 and f"{lost} of {FRAMES} frames cannot be decoded" in line
 
 
-def test_a_pose_on_stdin_joins_its_video(folder, given):
+def test_a_pose_on_stdin_joins_its_video(folder, arguments):
     pose = (folder / "clip.pose.npz").read_bytes()
     words = ["--video", folder / "clip.mp4", "--mask", folder / "clip.mask.npz", "--random-weights"]
     piped = features(racctl("encode", *words, stdin=pose).stdout)
-    whole = features(racctl("encode", folder / "clip.mp4", *given).stdout)
+    whole = features(racctl("encode", folder / "clip.mp4", *arguments).stdout)
     assert np.array_equal(piped.video, whole.video) and np.array_equal(piped.pose, whole.pose)
     remapped = racctl("remap-joints", stdin=pose).stdout
     assert np.allclose(features(racctl("encode", *words, stdin=remapped).stdout).pose, whole.pose, atol=1e-2)
 
 
 def test_a_pose_alone_needs_no_video(folder):
-    found = features(racctl("encode", folder / "clip.pose.npz", "--encoder", "none", "--random-weights").stdout)
-    assert found.video is None and found.pose.shape == (6, 256, 16, 25, 1) and found.meta["clip"] == "clip"
+    result = features(racctl("encode", folder / "clip.pose.npz", "--encoder", "none", "--random-weights").stdout)
+    assert result.video is None and result.pose.shape == (6, 256, 16, 25, 1) and result.meta["clip"] == "clip"
     text = one_line(racctl("encode", folder / "clip.pose.npz", "--random-weights"), 2)
     assert "name its video with '--video FILE'" in text
 
 
-def test_repetitions_become_exemplars_all_of_them(folder, given):
-    done = racctl("encode", folder / "clip.mp4", *given, "--reps", folder / "reps.parquet")
-    found = features(done.stdout)
-    assert found.meta["span"] == "repetitions" and "window" not in found.meta
-    assert found.video.shape[0] == found.pose.shape[0] == 2
-    assert (found.start.tolist(), found.stop.tolist()) == ([4, 36], [36, 60])
+def test_repetitions_become_exemplars_all_of_them(folder, arguments):
+    done = racctl("encode", folder / "clip.mp4", *arguments, "--reps", folder / "reps.parquet")
+    result = features(done.stdout)
+    assert result.meta["span"] == "repetitions" and "window" not in result.meta
+    assert result.video.shape[0] == result.pose.shape[0] == 2
+    assert (result.start.tolist(), result.stop.tolist()) == ([4, 36], [36, 60])
 
 
-def test_windows_may_be_other_and_at_another_rate(folder, given):
-    found = features(racctl("encode", folder / "clip.mp4", *given, "--window", 32, "--stride", 32, "--rate", 15).stdout)
-    assert found.start.tolist() == [0, 63] or found.start.tolist() == [0, 64]
-    assert found.meta["video"]["frames_per_token"] == 4 and found.meta["rate"] == 15
-    part = features(racctl("encode", folder / "clip.mp4", *given, "--start", 1, "--stop", 2).stdout)
+def test_windows_may_be_other_and_at_another_rate(folder, arguments):
+    result = features(
+        racctl("encode", folder / "clip.mp4", *arguments, "--window", 32, "--stride", 32, "--rate", 15).stdout
+    )
+    assert result.start.tolist() == [0, 63] or result.start.tolist() == [0, 64]
+    assert result.meta["video"]["frames_per_token"] == 4 and result.meta["rate"] == 15
+    part = features(racctl("encode", folder / "clip.mp4", *arguments, "--start", 1, "--stop", 2).stdout)
     assert part.start.tolist() == [30, 46] and part.stop.max() == 60
 
 
@@ -142,12 +144,12 @@ def test_the_tokens_are_those_of_each_window_alone():
     """Batches, shared frames and the thread that decodes change nothing."""
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
     pose = a_pose()
-    found = encoded(pose, encoders, EncodeOptions(batch=1, rate=0))
+    result = encoded(pose, encoders, EncodeOptions(batch=1, rate=0))
     seen = encoders.pose.seen(pose)
     for k, start in enumerate(range(0, FRAMES, 16)):
         rows = np.minimum(np.arange(start, start + FRAMES_SHOWN), FRAMES - 1)
         alone = encoders.pose(seen[rows][None])[0].numpy()
-        assert np.allclose(found.pose[k], alone, atol=2e-2, rtol=1e-2)
+        assert np.allclose(result.pose[k], alone, atol=2e-2, rtol=1e-2)
 
 
 def test_at_half_the_rate_joints_are_as_those_of_one_who_moves_twice_as_fast():
@@ -162,11 +164,11 @@ def test_at_half_the_rate_joints_are_as_those_of_one_who_moves_twice_as_fast():
 
 def test_a_clip_of_one_frame_is_one_window():
     encoders = Encoders(None, pose_encoder("ctrgcn", random=True))
-    found = encoded(a_pose(1), encoders, EncodeOptions())
-    assert found.pose.shape == (1, 256, 16, 25, 1) and (found.start[0], found.stop[0]) == (0, 1)
+    result = encoded(a_pose(1), encoders, EncodeOptions())
+    assert result.pose.shape == (1, 256, 16, 25, 1) and (result.start[0], result.stop[0]) == (0, 1)
     target = io.BytesIO()
-    write_features(target, found)
-    assert features(target.getvalue()).pose.shape == found.pose.shape
+    write_features(target, result)
+    assert features(target.getvalue()).pose.shape == result.pose.shape
 
 
 def test_values_that_are_not_finite_name_the_clip():
@@ -319,15 +321,15 @@ def test_the_layout_of_escounts(llsp, tmp_path):
              "escounts", "-o", tmp_path]  # fmt: skip
     assert racctl(*words).returncode == 3
     assert racctl(*words, "--exemplars").returncode == 3
-    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz"))
-    assert found == [
+    result = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz"))
+    assert result == [
         "exemplar_ctrgcntokens_repcount/good.npz", "exemplar_silhouettetokens_repcount/good.npz",
         "saved_ctrgcntokens_repcount/good.npz", "saved_silhouettetokens_repcount/good.npz",
     ]  # fmt: skip
-    shapes = {name: np.load(tmp_path / name)["arr_0"].shape for name in found}
-    assert shapes[found[0]] == (2, 256, 16, 25, 1) and shapes[found[1]] == (2, 192, 8, 4, 4)
-    assert shapes[found[2]] == (4, 256, 16, 25, 1) and shapes[found[3]] == (4, 192, 8, 4, 4)
-    with open(tmp_path / found[3], "rb") as file:
+    shapes = {name: np.load(tmp_path / name)["arr_0"].shape for name in result}
+    assert shapes[result[0]] == (2, 256, 16, 25, 1) and shapes[result[1]] == (2, 192, 8, 4, 4)
+    assert shapes[result[2]] == (4, 256, 16, 25, 1) and shapes[result[3]] == (4, 192, 8, 4, 4)
+    with open(tmp_path / result[3], "rb") as file:
         assert read_tokens(file, "tokens").dtype == np.float32
 
 
@@ -343,7 +345,7 @@ def test_token_files_that_are_none_are_one_line():
             read_tokens(file, "tokens.npz")
 
 
-def test_a_command_says_what_it_cannot_do(folder, given, tmp_path):
+def test_a_command_says_what_it_cannot_do(folder, arguments, tmp_path):
     clip = folder / "clip.mp4"
     (folder / "other.csv").write_text("type,name,count,L1,L2\nsquat,zzz.mp4,1,0,64\n")
     for words, code, message in (
@@ -360,19 +362,19 @@ def test_a_command_says_what_it_cannot_do(folder, given, tmp_path):
         ([clip, "--layout", "other"], 2, "invalid value 'other' for '--layout'"),
         ([clip, "--video", clip, "--random-weights"], 2, "is a video itself"),
         ([folder / "clip.pose.npz", "--pose", clip, "--encoder", "none"], 2, "is a pose itself"),
-        ([clip, *given, "--reps", folder / "reps.parquet", "--stop", 1.5], 1, "repetitions after frame 44"),
-        ([clip, *given, "--reps", folder / "other.csv"], 1, "marks no repetitions of 'clip'"),
-        ([clip, *given, "--reps", folder / "reps.parquet", "-o", folder / "reps.parquet"], 2, "end it in .npz"),
+        ([clip, *arguments, "--reps", folder / "reps.parquet", "--stop", 1.5], 1, "repetitions after frame 44"),
+        ([clip, *arguments, "--reps", folder / "other.csv"], 1, "marks no repetitions of 'clip'"),
+        ([clip, *arguments, "--reps", folder / "reps.parquet", "-o", folder / "reps.parquet"], 2, "end it in .npz"),
         ([folder / "clip.mask.npz", "--random-weights"], 1, "holds racctl.mask/1"),
         ([clip, "--reps", folder / "reps.parquet", "--pose", folder / "clip.mask.npz", "--random-weights"], 1, "holds"),
     ):
         assert message in one_line(racctl("encode", *words), code)
 
 
-def test_what_is_stale_is_made_again(folder, given, tmp_path):
+def test_what_is_stale_is_made_again(folder, arguments, tmp_path):
     """Other repetitions, another mask or pose, another part: none of them is what lies there."""
     target = tmp_path / "clip.exemplars.npz"
-    words = ["encode", folder / "clip.mp4", *given, "-o", f"{tmp_path}/", "--reps"]
+    words = ["encode", folder / "clip.mp4", *arguments, "-o", f"{tmp_path}/", "--reps"]
     racctl(*words, folder / "reps.parquet")
     first, written = features(target.read_bytes()), target.stat().st_mtime_ns
     racctl(*words, folder / "reps.parquet")
@@ -398,7 +400,7 @@ def test_a_pose_in_a_folder_of_outputs_is_encoded_once(folder, tmp_path):
     assert (tmp_path / "clip.features.npz").stat().st_mtime_ns == written
 
 
-def test_masks_and_poses_come_from_folders_by_the_clips_names(folder, given, tmp_path):
+def test_masks_and_poses_come_from_folders_by_the_clips_names(folder, arguments, tmp_path):
     clips = [tmp_path / f"{name}.mp4" for name in ("a", "b", "c")]
     for kind, make, write in (("pose", a_pose, write_pose), ("mask", a_mask, write_mask)):
         (tmp_path / kind).mkdir()
@@ -410,15 +412,15 @@ def test_masks_and_poses_come_from_folders_by_the_clips_names(folder, given, tmp
     words = ["--mask", tmp_path / "mask", "--pose", tmp_path / "pose", "--random-weights"]
     done = racctl("encode", *clips, *words, "-o", f"{tmp_path}/out/")
     assert done.returncode == 3 and b"has no pose of clip 'c'" in done.stderr
-    wanted = features(racctl("encode", folder / "clip.mp4", *given).stdout)
+    desired = features(racctl("encode", folder / "clip.mp4", *arguments).stdout)
     for name in ("a", "b"):
-        found = features((tmp_path / f"out/{name}.features.npz").read_bytes())
-        assert np.array_equal(found.video, wanted.video) and np.allclose(found.pose, wanted.pose, atol=2e-3)
+        result = features((tmp_path / f"out/{name}.features.npz").read_bytes())
+        assert np.array_equal(result.video, desired.video) and np.allclose(result.pose, desired.pose, atol=2e-3)
     written = (tmp_path / "out/a.features.npz").stat().st_mtime_ns
     racctl("encode", *clips[:2], *words, "-o", f"{tmp_path}/out/")
     assert (tmp_path / "out/a.features.npz").stat().st_mtime_ns == written
     alone = features(racctl("encode", clips[0], *words).stdout)
-    assert np.allclose(alone.pose, wanted.pose, atol=2e-3)
+    assert np.allclose(alone.pose, desired.pose, atol=2e-3)
 
 
 def test_masks_and_poses_of_something_else_are_refused(folder, tmp_path):
@@ -431,9 +433,9 @@ def test_masks_and_poses_of_something_else_are_refused(folder, tmp_path):
         words = ["--mask", tmp_path / f"{name}.npz", "--pose-encoder", "none", "--random-weights"]
         text = one_line(racctl("encode", "clip.mp4", *words, cwd=folder), 1)
         assert message in text
-    other = a_mask()
-    other.meta["source"] = {"name": "clip.mp4", "sha256": "0" * 64}
+    second = a_mask()
+    second.meta["source"] = {"name": "clip.mp4", "sha256": "0" * 64}
     with open(tmp_path / "other.npz", "wb") as file:
-        write_mask(file, other)
+        write_mask(file, second)
     words = ["--mask", tmp_path / "other.npz", "--pose-encoder", "none", "--random-weights"]
     assert "was made of another file" in one_line(racctl("encode", folder / "clip.mp4", *words), 1)

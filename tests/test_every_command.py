@@ -303,8 +303,8 @@ def test_debug_shows_the_traceback():
 
 
 def test_clips_that_hold_little(tmp_path):
-    one = write_clip(tmp_path / "one.mp4", bouncing(1, 10))
-    done = racctl("count", one, "--format", "csv")
+    first = write_clip(tmp_path / "one.mp4", bouncing(1, 10))
+    done = racctl("count", first, "--format", "csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].startswith(b"one,0,0.0,0.0,0.0,1")
     nobody = write_clip(tmp_path / "nobody.mp4", plain(20, 128, 96))

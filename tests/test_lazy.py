@@ -31,24 +31,24 @@ status = run({[str(word) for word in words]!r})
 names = {HEAVY!r}
 print(status, *(name for name in names if sys.modules.get(name)), file=sys.stderr)
 """
-    *said, last = light().run(code, ["racctl"]).stderr.decode().splitlines()
+    *printed, last = light().run(code, ["racctl"]).stderr.decode().splitlines()
     status, *packages = last.split()
-    return int(status), packages, "\n".join(said)
+    return int(status), packages, "\n".join(printed)
 
 
 @pytest.mark.parametrize("tool", ["count", "classify", "pose", "mask", "encode", "remap-joints"])
 def test_a_missing_input_is_said_before_anything_is_loaded(tmp_path, tool):
-    status, packages, said = loaded(tool, tmp_path / "missing.mp4", "-o", tmp_path / "out")
-    assert (status, packages) == (1, []), said
-    assert "does not exist" in said
-    status, packages, said = loaded(tool, tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", f"{tmp_path}/")
-    assert (status, packages) == (1, []) and "none of the 2 inputs exists" in said
+    status, packages, printed = loaded(tool, tmp_path / "missing.mp4", "-o", tmp_path / "out")
+    assert (status, packages) == (1, []), printed
+    assert "does not exist" in printed
+    status, packages, printed = loaded(tool, tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", f"{tmp_path}/")
+    assert (status, packages) == (1, []) and "none of the 2 inputs exists" in printed
 
 
 def test_a_sure_count_never_loads_torch(tmp_path):
     (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose()))
-    status, packages, said = loaded("count", tmp_path / "p.npz", "-o", tmp_path / "c.csv")
-    assert status == 0, said
+    status, packages, printed = loaded("count", tmp_path / "p.npz", "-o", tmp_path / "c.csv")
+    assert status == 0, printed
     assert "torch" not in packages and (tmp_path / "c.csv").read_text().splitlines()[1].startswith("swing,0,5.0")
 
 
@@ -57,8 +57,8 @@ def test_a_doubtful_count_loads_it(tmp_path):
     pose.xyz[np.arange(360) % 60 < 39] = np.nan
     with open(tmp_path / "p.npz", "wb") as file:
         write_pose(file, pose)
-    status, packages, said = loaded("count", tmp_path / "p.npz", "-o", tmp_path / "c.csv")
-    assert status == 0 and "torch" in packages, said
+    status, packages, printed = loaded("count", tmp_path / "p.npz", "-o", tmp_path / "c.csv")
+    assert status == 0 and "torch" in packages, printed
 
 
 @pytest.mark.parametrize("name", ["text", "table.csv"])
@@ -74,17 +74,17 @@ def test_a_pose_needs_no_mediapipe(tmp_path, words):
     tool, *options = words
     suffix = "npz" if tool == "encode" else "csv"
     gone = "sys.modules['mediapipe'] = None"
-    status, _, said = loaded(tool, tmp_path / "p.npz", *options, "-o", tmp_path / f"out.{suffix}", before=gone)
-    assert status == 0, said
+    status, _, printed = loaded(tool, tmp_path / "p.npz", *options, "-o", tmp_path / f"out.{suffix}", before=gone)
+    assert status == 0, printed
 
 
 @pytest.mark.parametrize("tool", ["classify", "encode", "count"])
 def test_a_video_needs_it_and_says_so_before_it_is_read(tmp_path, tool):
     clip = write_clip(tmp_path / "a.mp4", bouncing(20, 10))
     gone = "sys.modules['mediapipe'] = None"
-    status, _, said = loaded(tool, clip, "-o", tmp_path / "out", before=gone)
-    assert status == 1 and "mediapipe is not installed" in said
-    assert len(said.splitlines()) == 1
+    status, _, printed = loaded(tool, clip, "-o", tmp_path / "out", before=gone)
+    assert status == 1 and "mediapipe is not installed" in printed
+    assert len(printed.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_a_video_needs_it_and_says_so_before_it_is_read(tmp_path, tool):
 def test_a_missing_file_of_an_option_is_said_before_anything_is_loaded(tmp_path, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose()))
-    status, packages, said = loaded(
+    status, packages, printed = loaded(
         *line.split(), "-o", "out/" if "train" in line or "dataset repcount" in line else "out"
     )
-    assert status == 1 and said.endswith("'missing' does not exist"), said
+    assert status == 1 and printed.endswith("'missing' does not exist"), printed
     assert not {"torch", "scipy", "mediapipe"} & set(packages)
 
 
@@ -123,13 +123,13 @@ def test_a_missing_file_of_an_option_is_said_before_anything_is_loaded(tmp_path,
 def test_a_mistyped_value_is_said_before_torch_is_loaded(tmp_path, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose(30)))
-    status, packages, said = loaded(*line.split(), "-o", "out/" if "dataset" in line else "out")
-    assert (status, len(said.splitlines())) == (2, 1), said
+    status, packages, printed = loaded(*line.split(), "-o", "out/" if "dataset" in line else "out")
+    assert (status, len(printed.splitlines())) == (2, 1), printed
     assert not {"torch", "mediapipe", "matplotlib", "sklearn"} & set(packages)
 
 
 def test_values_that_options_have_are_let_through(tmp_path):
     (tmp_path / "p.npz").write_bytes(pose_bytes(swinging_pose(30)))
     for words in (("--device", "cpu"), ("--person", "0"), ("--model", "periodicity"), ("--alternating", "pair")):
-        status, _, said = loaded("count", tmp_path / "p.npz", *words, "-o", tmp_path / "c.csv")
-        assert status == 0, said
+        status, _, printed = loaded("count", tmp_path / "p.npz", *words, "-o", tmp_path / "c.csv")
+        assert status == 0, printed

@@ -102,9 +102,9 @@ def test_nobody_at_all_is_an_error_and_somebody_who_leaves_is_not(tmp_path):
     path = write_clip(tmp_path / "empty.mp4", plain(5, 128, 96))
     with pytest.raises(DataError, match="shows no person in any of its 5 frames"):
         estimate(path)
-    there = bouncing(10, 26)
-    height, width = there[0].shape[:2]
-    gone = write_clip(tmp_path / "leaves.mp4", there + plain(60, width, height))
+    present = bouncing(10, 26)
+    height, width = present[0].shape[:2]
+    gone = write_clip(tmp_path / "leaves.mp4", present + plain(60, width, height))
     film = estimate(gone)
     seen = film.unpacked().mask.any((1, 2))
     assert seen[:10].all() and not seen[-30:].any()
@@ -235,10 +235,10 @@ def test_info_tells_what_a_mask_is(tmp_path, film):
         ({"start": 2.0, "stop": 1.0}, "'--stop 1' is not after '--start 2'"),
     ],
 )
-def test_what_cannot_be_is_one_line(monkeypatch, tmp_path, asked, message):
+def test_what_cannot_be_is_one_line(monkeypatch, tmp_path, arguments, message):
     monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match=message):
-        MaskOptions(**asked).check()
+        MaskOptions(**arguments).check()
 
 
 def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path):
@@ -263,8 +263,8 @@ def test_stdin_to_stdout_and_the_figures_on_stderr(clip, film):
     done = racctl("mask", stdin=clip.read_bytes())
     assert done.returncode == 0, done.stderr
     assert done.stderr.decode().startswith("stdin: masks cover ")
-    found = read_mask(io.BytesIO(done.stdout), "stdout")
-    np.testing.assert_array_equal(found.mask, film.unpacked().mask)
+    result = read_mask(io.BytesIO(done.stdout), "stdout")
+    np.testing.assert_array_equal(result.mask, film.unpacked().mask)
     assert racctl("mask", "-q", "--stop", "0.1", clip).stderr == b""
 
 
@@ -277,23 +277,23 @@ def test_many_clips_a_bad_one_and_resume(tmp_path):
     assert done.returncode == 3
     assert b"bad.mp4" in done.stderr and b"1 of 3 inputs failed" in done.stderr
     assert done.stderr.count(b"masks cover") == 2
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    assert sorted(path.name for path in made) == ["c0.mask.npz", "c1.mask.npz"]
+    output = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert sorted(path.name for path in output) == ["c0.mask.npz", "c1.mask.npz"]
     again = racctl(*words)
     assert again.stderr.count(b"masks cover") == 2
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == made
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == output
 
 
 def test_a_saved_mask_is_made_anew_with_other_options(tmp_path, clip):
-    options, other = (MaskOptions(stop=0.2, hold=n).check() for n in (0, 1))
+    options, second = (MaskOptions(stop=0.2, hold=n).check() for n in (0, 1))
     with mask_lanes(options, 1, 1) as (workers,):
         first = save_mask(str(clip), workers, folder=tmp_path, options=options)
         target = tmp_path / "bounce.mask.npz"
-        made = target.stat().st_mtime_ns
-        kept = save_mask(str(clip), workers, folder=tmp_path, options=options)
-        assert target.stat().st_mtime_ns == made and quality_line(kept) == quality_line(first)
-        save_mask(str(clip), workers, folder=tmp_path, options=other)
-        assert target.stat().st_mtime_ns != made
+        output = target.stat().st_mtime_ns
+        remaining = save_mask(str(clip), workers, folder=tmp_path, options=options)
+        assert target.stat().st_mtime_ns == output and quality_line(remaining) == quality_line(first)
+        save_mask(str(clip), workers, folder=tmp_path, options=second)
+        assert target.stat().st_mtime_ns != output
 
 
 def test_an_overlay_shows_the_person_tinted(tmp_path, clip):

@@ -43,8 +43,8 @@ def parcels(*frames):
 
 
 def chosen(frames, person, fps=10):
-    found = list(follow(parcels(*frames), np.arange(len(frames)) / fps, person))
-    return [unpack(parcel)[0].astype(bool) if parcel[0][0] else None for parcel in found]
+    result = list(follow(parcels(*frames), np.arange(len(frames)) / fps, person))
+    return [unpack(parcel)[0].astype(bool) if parcel[0][0] else None for parcel in result]
 
 
 def test_largest_and_central_choose_in_every_frame():
@@ -59,36 +59,36 @@ def test_largest_and_central_choose_in_every_frame():
 
 def test_tracked_stays_with_the_first_person():
     walk = [square(10, x, 8) for x in range(0, 40, 4)]
-    other = square(28, 40, 11)
-    frames = [[walk[0]], *([other, step] for step in walk[1:])]
+    second = square(28, 40, 11)
+    frames = [[walk[0]], *([second, step] for step in walk[1:])]
     for got, step in zip(chosen(frames, "tracked"), walk, strict=True):
         assert (got == step).all()
-    assert (chosen([[other, walk[0]]], "tracked")[0] == other).all()
+    assert (chosen([[second, walk[0]]], "tracked")[0] == second).all()
 
 
 def test_tracked_waits_a_second_for_a_person_who_is_gone():
-    me, other = square(10, 0, 8), square(28, 40, 11)
-    frames = [[me], *[[other]] * 15, [me, other]]
+    me, second = square(10, 0, 8), square(28, 40, 11)
+    frames = [[me], *[[second]] * 15, [me, second]]
     got = chosen(frames, "tracked")
-    assert [one is None for one in got] == [False, *[True] * 10, *[False] * 6]
-    assert (got[-1] == other).all()
-    assert (chosen([[me], [other], [other, me]], "tracked")[2] == me).all()
+    assert [first is None for first in got] == [False, *[True] * 10, *[False] * 6]
+    assert (got[-1] == second).all()
+    assert (chosen([[me], [second], [second, me]], "tracked")[2] == me).all()
 
 
 def test_hold_fills_short_gaps():
-    one, nobody = pack(square(0, 0, 5)[None]), pack(np.zeros((0, 40, 60), bool))
-    clip = [nobody, one, nobody, nobody, nobody, one, nobody]
+    first, nobody = pack(square(0, 0, 5)[None]), pack(np.zeros((0, 40, 60), bool))
+    clip = [nobody, first, nobody, nobody, nobody, first, nobody]
     for most, expected in ((0, "0100010"), (1, "0110011"), (2, "0111011"), (9, "0111111")):
-        kept, held = hold(clip, most)
-        assert "".join(str(parcel[0][0]) for parcel in kept) == expected
+        remaining, held = hold(clip, most)
+        assert "".join(str(parcel[0][0]) for parcel in remaining) == expected
         assert held == expected.count("1") - 2
 
 
 def test_people_are_told_apart_by_what_hangs_together():
     two = square(5, 5, 12) | square(20, 40, 18)
-    found = selfie.apart(two)
-    assert len(found) == 2
-    assert (found[0] == square(20, 40, 18)).all() and (found[1] == square(5, 5, 12)).all()
+    result = selfie.apart(two)
+    assert len(result) == 2
+    assert (result[0] == square(20, 40, 18)).all() and (result[1] == square(5, 5, 12)).all()
     cut = square(5, 5, 20)
     cut[:, 12:15] = False  # a bar in front
     assert len(selfie.apart(cut)) == 1
@@ -96,9 +96,9 @@ def test_people_are_told_apart_by_what_hangs_together():
 
 
 @given(st.integers(1, 3000), st.integers(1, 500))
-def test_nearest_takes_the_pixel_whose_middle_is_nearest(length, wanted):
-    at = nearest(length, wanted)
-    middle = (np.arange(wanted) + 0.5) * length / wanted
+def test_nearest_takes_the_pixel_whose_middle_is_nearest(length, target):
+    at = nearest(length, target)
+    middle = (np.arange(target) + 0.5) * length / target
     assert (np.abs(at + 0.5 - middle) <= 0.5).all() and at.min() >= 0 and at.max() < length
 
 
@@ -107,24 +107,24 @@ def test_nearest_takes_the_pixel_whose_middle_is_nearest(length, wanted):
 
 def anchors(*people, count=6):
     """(count, 4 + 80 + 32): each (cx, cy, w, h, class, score); the coefficients pick the prototype of that number."""
-    found = np.zeros((count, 116), np.float32)
+    result = np.zeros((count, 116), np.float32)
     for k, (*box, kind, score) in enumerate(people):
-        found[k, :4] = box
-        found[k, 4 + kind] = score
-        found[k, 84 + k] = 1
-    return found
+        result[k, :4] = box
+        result[k, 4 + kind] = score
+        result[k, 84 + k] = 1
+    return result
 
 
 def test_people_are_the_sure_ones_of_their_class_and_each_once():
-    found = anchors(
+    result = anchors(
         (100, 100, 50, 80, 0, 0.5), (101, 100, 50, 80, 0, 0.9), (300, 300, 40, 40, 0, 0.3), (300, 100, 9, 9, 7, 0.9),
         (500, 500, 40, 40, 0, 0.2),
     )  # fmt: skip
-    boxes, weights = yolo.people(found, (640, 640))
+    boxes, weights = yolo.people(result, (640, 640))
     np.testing.assert_allclose(boxes, [[76, 60, 126, 140], [280, 280, 320, 320]])
     assert weights.argmax(1).tolist() == [1, 2]
-    found[:, :4] /= 640
-    np.testing.assert_allclose(yolo.people(found, (640, 640))[0], boxes, atol=1e-3)
+    result[:, :4] /= 640
+    np.testing.assert_allclose(yolo.people(result, (640, 640))[0], boxes, atol=1e-3)
     assert len(yolo.people(anchors(), (640, 640))[0]) == 0
 
 
@@ -180,19 +180,19 @@ def test_ultralytics_is_imported_in_one_place_only():
 @needs_litert
 def test_the_real_yolo_model_finds_her_too(tmp_path):
     clip = write_clip(tmp_path / "bounce.mp4", bouncing(5, 26))
-    found = estimate(clip, model=str(TFLITE), stop=0.2)
-    (weights,) = found.meta["steps"][0]["weights"]
+    result = estimate(clip, model=str(TFLITE), stop=0.2)
+    (weights,) = result.meta["steps"][0]["weights"]
     assert weights["licence"] == "AGPL-3.0" and weights["name"] == TFLITE.name
-    mask, other = found.unpacked().mask, estimate(clip, stop=0.2).unpacked().mask
-    assert (mask & other).sum() / (mask | other).sum() > 0.85
-    assert written(estimate(clip, 2, model=str(TFLITE), stop=0.2)) == written(found)
+    mask, second = result.unpacked().mask, estimate(clip, stop=0.2).unpacked().mask
+    assert (mask & second).sum() / (mask | second).sum() > 0.85
+    assert written(estimate(clip, 2, model=str(TFLITE), stop=0.2)) == written(result)
 
 
 @needs_tflite
 @needs_litert
 def test_the_real_yolo_model_tells_two_people_apart(tmp_path):
-    one = bouncing(1, 26)[0]
-    two = np.concatenate([one[::2, ::2], one[::2, ::2]], 1)
+    first = bouncing(1, 26)[0]
+    two = np.concatenate([first[::2, ::2], first[::2, ::2]], 1)
     two = np.concatenate([np.full_like(two, 200), two])
     clip = write_clip(tmp_path / "two.mp4", [two] * 3)
     mask = estimate(clip, model=str(TFLITE)).unpacked().mask

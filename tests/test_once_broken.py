@@ -75,11 +75,11 @@ def test_a_topology_of_another_size_is_an_error():
 
 @pytest.mark.parametrize("option", ["-o", "--plot", "--overlay"])
 def test_the_input_is_never_overwritten(clip, tmp_path, option):
-    own = tmp_path / "own.mp4"
-    own.write_bytes(clip.read_bytes())
-    done = racctl("count", own, option, own)
+    mine = tmp_path / "own.mp4"
+    mine.write_bytes(clip.read_bytes())
+    done = racctl("count", mine, option, mine)
     assert done.returncode == 2, done.stderr
-    assert own.read_bytes() == clip.read_bytes()
+    assert mine.read_bytes() == clip.read_bytes()
 
 
 def test_other_tools_do_not_overwrite_either(tmp_path):

@@ -52,19 +52,19 @@ still = np.zeros
 
 @pytest.mark.parametrize("repetitions", [1, 2, 3, 10])
 def test_counts_cycles_between_rests(repetitions):
-    found = count(person(np.concatenate([still(60), np.tile(cycle(60), repetitions), still(60)])))
-    assert len(found.start) == repetitions
-    assert found.low <= len(found.start) <= found.high
+    result = count(person(np.concatenate([still(60), np.tile(cycle(60), repetitions), still(60)])))
+    assert len(result.start) == repetitions
+    assert result.low <= len(result.start) <= result.high
 
 
 def test_repetitions_lie_where_the_movement_is():
-    found = count(person(np.concatenate([still(90), np.tile(cycle(60), 4), still(90)])))
+    result = count(person(np.concatenate([still(90), np.tile(cycle(60), 4), still(90)])))
     turns = 90 + 30 + 60 * np.arange(4)
-    assert (found.start < turns).all() and (turns < found.stop).all()
-    assert (found.start[1:] >= found.stop[:-1]).all()
-    assert found.start[0] >= 90 and found.stop[-1] <= 90 + 240
-    assert found.period == pytest.approx(2.0, rel=0.05)
-    assert found.start.dtype == found.stop.dtype == np.int64
+    assert (result.start < turns).all() and (turns < result.stop).all()
+    assert (result.start[1:] >= result.stop[:-1]).all()
+    assert result.start[0] >= 90 and result.stop[-1] <= 90 + 240
+    assert result.period == pytest.approx(2.0, rel=0.05)
+    assert result.start.dtype == result.stop.dtype == np.int64
 
 
 sitting_down = np.concatenate([still(100), np.linspace(0, 1, 30), np.ones(100)])
@@ -77,9 +77,9 @@ sitting_down = np.concatenate([still(100), np.linspace(0, 1, 30), np.ones(100)])
 )
 @pytest.mark.parametrize("noise", [0.1, 1.0])
 def test_nothing_repeated_is_zero(depth, noise):
-    found = count(person(depth), noise=noise)
-    assert len(found.start) == 0 and found.low == 0 and len(found.start) == len(found.stop) == 0
-    assert np.isnan(found.period) and found.explained == 0
+    result = count(person(depth), noise=noise)
+    assert len(result.start) == 0 and result.low == 0 and len(result.start) == len(result.stop) == 0
+    assert np.isnan(result.period) and result.explained == 0
 
 
 @pytest.mark.parametrize("lengths", [(100, 33), (30, 90)], ids=["faster", "slower"])
@@ -101,10 +101,10 @@ def test_walking_in_and_out_is_not_counted():
 def test_a_repetition_that_is_cut_off_counts_if_its_turning_point_is_seen(seen, counted, end):
     body = np.tile(cycle(60), 5)
     part = [cycle(60)[-seen:], body, still(30)] if end == "first" else [still(30), body, cycle(60)[:seen]]
-    found = count(person(np.concatenate(part)))
-    assert len(found.start) == counted
-    assert found.low <= counted <= found.high
-    assert (np.diff(found.start) > 0).all() and (found.stop[:-1] <= found.start[1:]).all()
+    result = count(person(np.concatenate(part)))
+    assert len(result.start) == counted
+    assert result.low <= counted <= result.high
+    assert (np.diff(result.start) > 0).all() and (result.stop[:-1] <= result.start[1:]).all()
 
 
 def test_another_movement_at_the_end_is_no_repetition():
@@ -115,16 +115,16 @@ def test_another_movement_at_the_end_is_no_repetition():
 @pytest.mark.parametrize("sides, expected", [("each", 8), ("pair", 4)])
 def test_alternating_sides(sides, expected):
     left = np.tile(np.append(cycle(60), still(60)), 4)
-    found = count(raising(left, np.roll(left, 60)), alternating=sides)
-    assert found.alternating
-    assert len(found.start) == expected == len(found.start)
-    assert found.low <= expected <= found.high
+    result = count(raising(left, np.roll(left, 60)), alternating=sides)
+    assert result.alternating
+    assert len(result.start) == expected == len(result.start)
+    assert result.low <= expected <= result.high
 
 
 def test_both_sides_together_do_not_alternate():
     arms = np.tile(cycle(60), 6)
-    found = count(raising(arms, arms), alternating="pair")
-    assert not found.alternating and len(found.start) == 6
+    result = count(raising(arms, arms), alternating="pair")
+    assert not result.alternating and len(result.start) == 6
 
 
 def test_unknown_convention_is_refused():
@@ -157,11 +157,11 @@ def test_missing_frames_and_exchanged_sides():
 def test_signal_is_unknown_in_a_long_gap():
     pose = person(np.tile(cycle(60), 8))
     pose[200:280] = np.nan
-    found = count(pose)
-    assert len(found.signal) == len(pose)
-    assert np.isnan(found.signal[205:275]).all() and np.isfinite(found.signal[:195]).all()
-    assert 6 <= len(found.start) <= 8
-    assert not ((found.start >= 205) & (found.stop <= 275)).any()
+    result = count(pose)
+    assert len(result.signal) == len(pose)
+    assert np.isnan(result.signal[205:275]).all() and np.isfinite(result.signal[:195]).all()
+    assert 6 <= len(result.start) <= 8
+    assert not ((result.start >= 205) & (result.stop <= 275)).any()
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 5, 90])
@@ -178,15 +178,15 @@ def test_joint_never_seen_does_not_blind_the_rest():
 
 
 def test_minutes_are_read_in_windows():
-    found = count(person(np.tile(cycle(60), 100)))  # 200 s
-    assert abs(len(found.start) - 100) <= 1
-    assert (found.start[1:] >= found.stop[:-1]).all()
+    result = count(person(np.tile(cycle(60), 100)))  # 200 s
+    assert abs(len(result.start) - 100) <= 1
+    assert (result.start[1:] >= result.stop[:-1]).all()
 
 
 def test_two_exercises_apart():
     arms = np.tile(cycle(45), 20)
-    found = count(np.concatenate([person(np.tile(cycle(60), 15)), raising(arms, arms)]))
-    assert abs(len(found.start) - 35) <= 1
+    result = count(np.concatenate([person(np.tile(cycle(60), 15)), raising(arms, arms)]))
+    assert abs(len(result.start) - 35) <= 1
 
 
 def test_motion_fills_short_gaps_only():
@@ -202,8 +202,10 @@ def test_motion_fills_short_gaps_only():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(2, 9), st.integers(24, 90), st.integers(0, 60), st.integers(0, 10**6))
-def test_any_count_tempo_and_rest(repetitions, frames, rest, seed):
-    depth = np.concatenate([still(rest + 15), np.tile(np.append(cycle(frames), still(rest)), repetitions), still(30)])
+def test_any_count_tempo_and_rest(repetitions, frames, others, seed):
+    depth = np.concatenate(
+        [still(others + 15), np.tile(np.append(cycle(frames), still(others)), repetitions), still(30)]
+    )
     assert count(person(depth), seed=seed).count == repetitions
 
 
@@ -213,8 +215,8 @@ def test_scale_place_mirror_and_time_reversal(scale, shift, mirrored, reversed_)
     pose = scale * person(np.concatenate([still(30), np.tile(cycle(50), 5), still(40)])) + shift
     if mirrored:
         pose[..., 0] *= -1
-    found = count(pose[::-1] if reversed_ else pose, noise=0.4 * scale)
-    assert len(found.start) == 5
+    result = count(pose[::-1] if reversed_ else pose, noise=0.4 * scale)
+    assert len(result.start) == 5
 
 
 @settings(max_examples=10, deadline=None)

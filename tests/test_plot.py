@@ -17,12 +17,12 @@ from racctl.errors import DataError, UsageError
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def curve(reps=5, seconds=10.0, rate=20, begin=0.0, name="clip", **other):
+def curve(reps=5, seconds=10.0, rate=20, begin=0.0, name="clip", **another):
     """`reps` cosine bumps over the whole clip."""
     time = begin + np.arange(int(seconds * rate)) / rate
     edges = begin + np.linspace(0, seconds, reps + 1)
     signal = 1 - np.cos(2 * np.pi * reps * (time - begin) / seconds)
-    return replace(Curve(name, time, signal, edges[:-1], edges[1:], reps, reps, reps), **other)
+    return replace(Curve(name, time, signal, edges[:-1], edges[1:], reps, reps, reps), **another)
 
 
 def words(path):
@@ -38,9 +38,9 @@ def curve_path(path):
 
 def in_colour(path, colour):
     """Pixels of a PNG in the colour "#rrggbb"."""
-    wanted = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    expected = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
     with Image.open(path) as image:
-        return int((np.asarray(image.convert("RGB")) == wanted).all(-1).sum())
+        return int((np.asarray(image.convert("RGB")) == expected).all(-1).sum())
 
 
 def test_png_has_a_band_for_every_repetition(tmp_path):

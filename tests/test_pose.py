@@ -85,15 +85,15 @@ def test_a_turned_clip_gives_the_upright_pose(tmp_path, pose, rotation):
 
 def test_a_frame_without_a_person_is_nan_with_score_0(tmp_path):
     height, width = portrait().shape[:2]
-    there = bouncing(10, 28)
-    height, width = there[0].shape[:2]
+    present = bouncing(10, 28)
+    height, width = present[0].shape[:2]
     nobody = plain(60, width, height)
-    pose = estimate(write_clip(tmp_path / "leaves.mp4", there + nobody))
-    found = (pose.score[:, 0] > 0).all(1)
-    assert found[:10].all()
-    assert not found[-30:].any()
-    assert np.isnan(pose.xyz[~found]).all()
-    assert np.isnan(pose.world[~found]).all()
+    pose = estimate(write_clip(tmp_path / "leaves.mp4", present + nobody))
+    result = (pose.score[:, 0] > 0).all(1)
+    assert result[:10].all()
+    assert not result[-30:].any()
+    assert np.isnan(pose.xyz[~result]).all()
+    assert np.isnan(pose.world[~result]).all()
 
 
 def test_nobody_at_all_is_an_error(tmp_path):
@@ -166,9 +166,9 @@ def test_a_task_file_gives_the_same_person(tmp_path, clip, pose):
     """The wheel's own models, bundled as a .task file, go through MediaPipe's other interface."""
     bundle = _bundle(tmp_path)
     with pose_workers(str(bundle), 2, 1) as pool, open(clip, "rb") as file:
-        found = pose_of_video(file, str(clip), pool, pose_step(str(bundle), 2, None, 0.4, 1))
-    assert found.meta["steps"][0]["weights"][0]["licence"] == "unknown"
-    gap = np.linalg.norm(found.xyz[:, 0, :11, :2] - pose.xyz[:10, 0, :11, :2], axis=-1)
+        result = pose_of_video(file, str(clip), pool, pose_step(str(bundle), 2, None, 0.4, 1))
+    assert result.meta["steps"][0]["weights"][0]["licence"] == "unknown"
+    gap = np.linalg.norm(result.xyz[:, 0, :11, :2] - pose.xyz[:10, 0, :11, :2], axis=-1)
     assert gap.mean() < 0.03 * pose.meta["source"]["height"]
 
 
@@ -185,9 +185,9 @@ def _bundle(folder):
     path = folder / "own.task"
     with zipfile.ZipFile(path, "w") as archive:
         for name, (model, mean, std) in parts.items():
-            made = writer.MetadataWriter.create(bytearray(model.read_bytes()))
-            made.add_image_input([mean], [std])
+            output = writer.MetadataWriter.create(bytearray(model.read_bytes()))
+            output.add_image_input([mean], [std])
             for _ in range(2 if name == "pose_detector.tflite" else 5):
-                made.add_feature_output()
-            archive.writestr(name, bytes(made.populate()[0]))
+                output.add_feature_output()
+            archive.writestr(name, bytes(output.populate()[0]))
     return path

@@ -307,10 +307,10 @@ def test_the_tool_writes_parquet_that_says_where_it_came_from():
     words = ["score", "--truth", "truth", "windows", "--resamples", "20", "-o"]
     assert racctl([*words, "s.parquet"]) == racctl([*words, "again.parquet"]) == 0
     with open("s.parquet", "rb") as file:
-        meta, found = read_table(file, "s.parquet")
+        meta, results = read_table(file, "s.parquet")
     assert (meta["unit"], meta["n"], meta["n_clips"], meta["protocol"]) == ("window", 6, 2, "with-null")
     assert [entry["tool"] for entry in meta["steps"]] == ["classify", "score"]
-    assert found.num_rows == 6 and Path("s.parquet").read_bytes() == Path("again.parquet").read_bytes()
+    assert results.num_rows == 6 and Path("s.parquet").read_bytes() == Path("again.parquet").read_bytes()
 
 
 def test_the_tool_reads_labels_from_stdin_and_says_what_it_did(capsysbinary, monkeypatch):

@@ -80,9 +80,9 @@ def test_other_frame_rates_are_resampled(tmp_path, fps, frames):
 def test_masks_of_every_second_frame_hold_until_the_next(tmp_path):
     mask = mask_of()
     every = Mask(mask.mask[::2], mask.frame[::2], mask.time[::2], mask.meta)
-    _, found = unpacked(read(film(tmp_path / "film.mp4"), Look(size=48), every).packed, 48)
-    assert np.array_equal(found[2], found[3])
-    assert not np.array_equal(found[3], found[4])
+    _, result = unpacked(read(film(tmp_path / "film.mp4"), Look(size=48), every).packed, 48)
+    assert np.array_equal(result[2], result[3])
+    assert not np.array_equal(result[3], result[4])
 
 
 def test_without_masks_there_are_none(tmp_path):
@@ -102,12 +102,12 @@ def test_the_person_is_cut_out(tmp_path):
     boxes = person_boxes(mask.mask, mask.frame, VIDEO)
     assert np.ptp(boxes, axis=0).max() < 0.02  # steady
     streams = read(film(tmp_path / "film.mp4"), Look(size=48, crop="person"), mask)
-    _, found = unpacked(streams.packed, 48)
-    seen = found.any(0)
+    _, result = unpacked(streams.packed, 48)
+    seen = result.any(0)
     assert seen.any(1).sum() / 48 == pytest.approx(24 / (50 * 1.24), abs=0.06)  # its path is 50 wide, it is 24 tall
     assert seen.any(0).sum() / 48 == pytest.approx(1 / 1.24, abs=0.06)
     gray, _ = unpacked(streams.packed, 48)
-    assert ((gray[3] > 128) == found[3]).mean() > 0.9
+    assert ((gray[3] > 128) == result[3]).mean() > 0.9
 
 
 @pytest.mark.parametrize("height", [64, 32, 16])
@@ -117,9 +117,9 @@ def test_squeezed_masks_stay_on_the_person(tmp_path, height):
     rows, columns = (np.arange(height) * H) // height, (np.arange(height) * W) // height
     small = Mask(np.ascontiguousarray(mask.mask[:, rows][:, :, columns]), mask.frame, mask.time, {})
     streams = read(film(tmp_path / "film.mp4"), Look(size=48, crop="person"), small)
-    gray, found = unpacked(streams.packed, 48)
+    gray, result = unpacked(streams.packed, 48)
     for k in (2, 10, 18):
-        middles = [np.argwhere(part).mean(0) for part in (gray[k] > 128, found[k] == 1)]
+        middles = [np.argwhere(part).mean(0) for part in (gray[k] > 128, result[k] == 1)]
         assert np.abs(middles[0] - middles[1]).max() < 0.5 + 0.8 * W / height  # one pixel of the mask
 
 
@@ -154,15 +154,15 @@ def test_smoothed_joints_lose_jumps_and_jitter_but_not_the_movement():
     way[:, 0] = np.random.default_rng(0).normal(0, 50, (33, 3))
     way[:, 0, 3:9, 1] += 40 * np.sin(2 * np.pi * 0.5 * time)[:, None]
     clean = Pose(way, np.ones(way.shape[:3], np.float32), np.arange(240), time, np.zeros(1, np.int32), pose_of().meta)
-    found = replace(clean, xyz=(way + np.random.default_rng(1).normal(0, 6, way.shape)).astype(np.float32))
-    found.xyz[100, 0] += 200
-    found.xyz[50:53], found.score[50:53] = np.nan, 0
-    wanted, raw, smooth = joint_tokens(clean), joint_tokens(found), joint_tokens(found, 0.067)
+    result = replace(clean, xyz=(way + np.random.default_rng(1).normal(0, 6, way.shape)).astype(np.float32))
+    result.xyz[100, 0] += 200
+    result.xyz[50:53], result.score[50:53] = np.nan, 0
+    expected, raw, smooth = joint_tokens(clean), joint_tokens(result), joint_tokens(result, 0.067)
     assert not smooth[50:53].any() and np.array_equal(smooth[..., 3], raw[..., 3])
     seen = smooth[..., 3] > 0
-    error = [np.sqrt(((tokens - wanted)[seen][:, :3] ** 2).mean()) for tokens in (raw, smooth)]
+    error = [np.sqrt(((tokens - expected)[seen][:, :3] ** 2).mean()) for tokens in (raw, smooth)]
     assert error[1] < 0.5 * error[0]
-    assert np.abs((smooth - wanted)[99:102]).max() < 0.3 < np.abs((raw - wanted)[100]).max()
+    assert np.abs((smooth - expected)[99:102]).max() < 0.3 < np.abs((raw - expected)[100]).max()
 
 
 def test_joints_come_in_the_topology_asked_for(tmp_path):

@@ -175,9 +175,9 @@ def test_the_tokens_of_the_masked_autoencoder_stand_where_their_tubelets_were():
     for block in model.blocks:  # else every token sees every tubelet
         nn.init.zeros_(block.attn.proj.weight)
     clip = torch.randn(1, 3, 4, 32, 32)
-    other = clip.clone()
-    other[:, :, 2:, 16:, :16] += 1
-    changed = (model(clip) - model(other)).abs().amax(1)[0] > 1e-6
+    second = clip.clone()
+    second[:, :, 2:, 16:, :16] += 1
+    changed = (model(clip) - model(second)).abs().amax(1)[0] > 1e-6
     assert changed.nonzero().tolist() == [[1, 1, 0]]
     model.pos_embed_temporal.data[:, 1] += torch.linspace(0, 1, 24)
     assert ((model(clip) - model(clip.flip(2))).abs() > 1e-6).any()
@@ -258,8 +258,8 @@ def test_an_encoder_is_frozen_and_repeatable(resnext):
 
 @needs_torchvision
 def test_a_whole_window_of_each_of_torchvision_s():
-    found = video_encoder("r2plus1d_18", random=True)
-    assert found(noise(1, 16, 112, 112, 3)).shape == (1, *found.shape) == (1, 512, 2, 7, 7)
+    result = video_encoder("r2plus1d_18", random=True)
+    assert result(noise(1, 16, 112, 112, 3)).shape == (1, *result.shape) == (1, 512, 2, 7, 7)
     swin = video_encoder("swin3d_t", random=True, preset="escounts")
     assert swin.look.resize == (224,) and swin(noise(1, 16, 64, 64, 3)).shape == (1, 768, 8, 2, 2)
 
@@ -267,11 +267,11 @@ def test_a_whole_window_of_each_of_torchvision_s():
 def test_random_weights_follow_the_seed_and_leave_the_generator_alone(monkeypatch):
     monkeypatch.setitem(NETWORKS, "tiny", replace(NETWORKS["resnext3d_101"], build=tiny))
     state = torch.get_rng_state()
-    first, again, other = (video_encoder("tiny", random=True, seed=seed) for seed in (1, 1, 2))
+    first, again, second = (video_encoder("tiny", random=True, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
     assert digest(first.network.state_dict()) == digest(again.network.state_dict())
-    assert digest(first.network.state_dict()) != digest(other.network.state_dict())
-    assert other.record == {"name": "tiny", "random": True, "seed": 2}
+    assert digest(first.network.state_dict()) != digest(second.network.state_dict())
+    assert second.record == {"name": "tiny", "random": True, "seed": 2}
 
 
 def test_another_kind_of_look_makes_an_encoder_too():
@@ -301,17 +301,17 @@ def test_the_checkpoint_of_hara_loads_whole_as_he_saved_it(tmp_path, resnext):
     tensors |= {"module.fc.weight": torch.zeros(400, 2048), "module.fc.bias": torch.zeros(400)}
     path = tmp_path / "resnext-101-64f-kinetics.pth"
     torch.save({"epoch": 3, "arch": "resnext-101", "state_dict": tensors, "optimizer": {"state": {}}}, path)
-    found = video_encoder("resnext3d_101", weights=str(path))
-    held = found.network.state_dict()
+    result = video_encoder("resnext3d_101", weights=str(path))
+    held = result.network.state_dict()
     assert torch.equal(held["layer3.7.conv2.weight"], tensors["module.layer3.7.conv2.weight"])
-    assert found.record == {"name": path.name, "sha256": digest(held), "licence": "unstated"}
-    assert not found.network.training
+    assert result.record == {"name": path.name, "sha256": digest(held), "licence": "unstated"}
+    assert not result.network.training
 
 
 @pytest.mark.parametrize("wrapped", ["plain", "state_dict", "model_state", "parallel", "old", "safetensors"])
 def test_one_set_of_weights_in_every_wrapping(tmp_path, wrapped):
     torch.manual_seed(3)
-    network, other = tiny(), tiny()
+    network, second = tiny(), tiny()
     tensors, path = network.state_dict(), tmp_path / "w.bin"
     if wrapped == "safetensors":
         from safetensors.torch import save_file
@@ -323,8 +323,8 @@ def test_one_set_of_weights_in_every_wrapping(tmp_path, wrapped):
         torch.save({"state_dict": tensors}, path, _use_new_zipfile_serialization=False)
     else:
         torch.save(tensors if wrapped == "plain" else {"cfg": "text", wrapped: tensors}, path)
-    load_tensors(other, path)
-    assert digest(other.state_dict()) == digest(tensors)
+    load_tensors(second, path)
+    assert digest(second.state_dict()) == digest(tensors)
 
 
 @pytest.mark.parametrize(
@@ -379,20 +379,22 @@ def test_the_masked_autoencoder_s_decoder_is_left_aside(tmp_path, monkeypatch):
         ("swin3d_t", {"weights": "w.pth", "random": True}, "exclude each other"),
     ],
 )
-def test_what_cannot_be_is_one_line(monkeypatch, tmp_path, name, asked, message):
+def test_what_cannot_be_is_one_line(monkeypatch, tmp_path, name, options, message):
     monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match=message) as caught:
-        video_encoder(name, **asked)
+        video_encoder(name, **options)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("kept", "message"), [(None, "this encoder needs torchvision"), (object(), "does not fit")])
-def test_without_a_torchvision_that_works(monkeypatch, kept, message):
+@pytest.mark.parametrize(
+    ("remaining", "message"), [(None, "this encoder needs torchvision"), (object(), "does not fit")]
+)
+def test_without_a_torchvision_that_works(monkeypatch, remaining, message):
     for name in [name for name in sys.modules if name.startswith("torchvision.models")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torchvision", kept)
-    if kept is not None:
-        monkeypatch.setitem(sys.modules, "torchvision.models", kept)
+    monkeypatch.setitem(sys.modules, "torchvision", remaining)
+    if remaining is not None:
+        monkeypatch.setitem(sys.modules, "torchvision.models", remaining)
     with pytest.raises(UsageError, match=message):
         video._torchvision()
 
@@ -452,6 +454,6 @@ def test_a_compiled_network_gives_the_same_tokens():
         warnings.simplefilter("ignore")  # the compiler's own
         fast = VideoEncoder("a", look, network, (256, 1, 4, 4), {}, compiled=True)
         clips = torch.randint(0, 256, (1, 8, 32, 32, 3), dtype=torch.uint8)
-        found = fast(clips)
+        result = fast(clips)
     plain = VideoEncoder("a", look, network, (256, 1, 4, 4), {})(clips)
-    assert torch.allclose(found, plain, atol=1e-4 * plain.abs().max())
+    assert torch.allclose(result, plain, atol=1e-4 * plain.abs().max())

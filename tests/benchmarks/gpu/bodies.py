@@ -69,5 +69,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
     parser.add_argument("--count", type=int, default=96)
-    given = parser.parse_args()
-    write_bodies(given.path, given.count)
+    inputs = parser.parse_args()
+    write_bodies(inputs.path, inputs.count)

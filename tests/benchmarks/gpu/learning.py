@@ -41,7 +41,7 @@ class Run:
     share: float = 1
     tempo: tuple[float, float] = (1.0, 1.0)
     augmentation: dict = field(default_factory=dict)
-    kept: bool = False
+    remaining: bool = False
 
 
 @dataclass
