@@ -222,7 +222,7 @@ def test_info_tells_what_a_mask_is(tmp_path, film):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("arguments", "message"),
     [
         ({"model": "huge"}, "no such mask model 'huge'; expected blazepose, "),
         ({"model": "blazepose-heavy"}, "'heavy' does not come with the installation"),

@@ -369,7 +369,7 @@ def test_the_masked_autoencoder_s_decoder_is_left_aside(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "message"),
+    ("name", "options", "message"),
     [
         ("c3d", {}, "no such video encoder 'c3d'; expected r2plus1d_18, swin3d_t, resnext3d_101, videomae_vit_b"),
         ("swin3d_t", {}, r"use '--weights FILE', '--download' \(121 MiB, BSD-3-Clause .*\), or '--random-weights' to"),
