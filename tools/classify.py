@@ -34,31 +34,57 @@ from racctl.errors import UsageError
 from racctl.recognisers.base import LabelledSet
 
 Model = Annotated[
-    str, typer.Option("--model", metavar="joints|FILE", help="Embedded weights or 'racctl train' output.")
+    str,
+    typer.Option(
+        "--model",
+        metavar="joints|FILE",
+        help="Choose the model: an embedded one, or a file of 'racctl train recogniser'.",
+    ),
 ]
-Windows = Annotated[bool, typer.Option("--windows", help="One row per window, not smoothed.")]
-Whole = Annotated[bool, typer.Option("--whole", help="One row per clip: the exercise that it shows most surely.")]
-Smooth = Annotated[float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this; 0: not at all.")]
+Windows = Annotated[bool, typer.Option("--windows", help="Print one row per window, not smoothed.")]
+Whole = Annotated[bool, typer.Option("--whole", help="Print one row per clip: its most certain exercise.")]
+Smooth = Annotated[
+    float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this long; 0: not at all.")
+]
 Film = Annotated[
-    str, typer.Option("--video", metavar="FILE", show_default=False, help="The clip, where the input is its mask.")
+    str, typer.Option("--video", metavar="FILE", show_default=False, help="Use this video of the input, a mask.")
 ]
 PoseFile = Annotated[
-    str, typer.Option("--pose", metavar="FILE", show_default=False, help="Its pose, where that is there already.")
+    str, typer.Option("--pose", metavar="FILE", show_default=False, help="Use this pose instead of estimating one.")
 ]
-MaskModel = Annotated[str, typer.Option("--mask-model", metavar="NAME|FILE", help="As --model of 'racctl mask'.")]
+MaskModel = Annotated[
+    str, typer.Option("--mask-model", metavar="NAME|FILE", help="Choose what finds the person, as 'racctl mask' does.")
+]
 Explain = Annotated[
     str,
-    typer.Option("--explain", metavar="DIR", show_default=False, help="Pictures of what the model looks at, here."),
+    typer.Option(
+        "--explain", metavar="DIR", show_default=False, help="Write pictures of what the model looks at to DIR."
+    ),
 ]
 DataSet = Annotated[
-    str, typer.Option("--dataset", metavar="DATA", show_default=False, help="A labelled set, with its masks and poses.")
+    str,
+    typer.Option(
+        "--dataset", metavar="DATA", show_default=False, help="Classify a labelled data set, with its masks and poses."
+    ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="NAME", show_default=False, help="Of --dataset; default: all.")]
-Videos = Annotated[str, typer.Option("--videos", metavar="DIR", show_default=False, help="Of --dataset, as of train.")]
-Masks = Annotated[str, typer.Option("--masks", metavar="DIR", show_default=False, help="Of --dataset, as of train.")]
-Poses = Annotated[str, typer.Option("--poses", metavar="DIR", show_default=False, help="Of --dataset, as of train.")]
+Split = Annotated[
+    str,
+    typer.Option("--split", metavar="NAME", show_default=False, help="Classify this split of --dataset; default: all."),
+]
+Videos = Annotated[
+    str, typer.Option("--videos", metavar="DIR", show_default=False, help="Find the videos of --dataset here.")
+]
+Masks = Annotated[
+    str, typer.Option("--masks", metavar="DIR", show_default=False, help="Find the masks of --dataset here.")
+]
+Poses = Annotated[
+    str, typer.Option("--poses", metavar="DIR", show_default=False, help="Find the poses of --dataset here.")
+]
 Cache = Annotated[
-    str, typer.Option("--cache", metavar="DIR", show_default=False, help="Of --dataset's decoded clips, as of train.")
+    str,
+    typer.Option(
+        "--cache", metavar="DIR", show_default=False, help="Keep the decoded clips of --dataset here, for several runs."
+    ),
 ]
 
 

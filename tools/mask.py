@@ -32,7 +32,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="blazepose|selfie|yolov8n-seg|NAME|FILE",
-        help="What finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO segmentation "
+        help="Choose what finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO segmentation "
         "model (.tflite, .onnx, .pt) or a .task file.",
     ),
 ]
@@ -41,7 +41,7 @@ Size = Annotated[
     typer.Option(
         "--size",
         metavar="WIDTHxHEIGHT|full",
-        help="Pixels of the masks, by nearest neighbour; 'full' is the video's own size. The default is what the "
+        help="Set the size of the masks, by nearest neighbour; 'full' is the video's own size. The default is what the "
         "exercise recogniser takes.",
     ),
 ]
@@ -50,7 +50,7 @@ Person = Annotated[
     typer.Option(
         "--person",
         metavar="tracked|largest|central",
-        help="Whose mask where several people are seen: one person throughout, or in every frame anew the largest or "
+        help="Choose whose mask, of several people: one person throughout, or in every frame the largest or "
         "the most central one.",
     ),
 ]
@@ -58,7 +58,7 @@ Hold = Annotated[
     int, typer.Option("--hold", metavar="N", min=0, help="Keep the last mask over up to N frames without any.")
 ]
 Threshold = Annotated[
-    float, typer.Option("--threshold", metavar="P", help="Probability from which a pixel is the person's.")
+    float, typer.Option("--threshold", metavar="P", help="Count a pixel as the person's from this probability on.")
 ]
 Overlay = Annotated[
     str,

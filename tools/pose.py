@@ -12,7 +12,7 @@ from racctl.cli.options import BLAZEPOSE, Download, Jobs, OutputMany, Sources, S
 
 Model = Annotated[str, typer.Option("--model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
 People = Annotated[
-    int, typer.Option("--people", metavar="N", min=1, help="Up to N people; several need a .task model.")
+    int, typer.Option("--people", metavar="N", min=1, help="Find up to N people; several need a .task model.")
 ]
 
 

@@ -11,7 +11,11 @@ from racctl.io.poses.base import POSE_FORMATS
 
 To = Annotated[
     str,
-    typer.Option("--to", metavar="TOPOLOGY", help="d2stx25, ntu25, coco17, blazepose33, openpose25 or openpose18."),
+    typer.Option(
+        "--to",
+        metavar="TOPOLOGY",
+        help="Choose the joints: d2stx25, ntu25, coco17, blazepose33, openpose25 or openpose18.",
+    ),
 ]
 From = Annotated[
     str | None,
@@ -23,11 +27,13 @@ From = Annotated[
 ]
 Fps = Annotated[
     float | None,
-    typer.Option("--fps", metavar="N", help="Frames per second of an imported file without timestamps; default 30."),
+    typer.Option(
+        "--fps", metavar="N", help="Set the frames per second of an imported file without timestamps; default 30."
+    ),
 ]
 Size = Annotated[
     str | None,
-    typer.Option("--size", metavar="WxH", help="Picture size, for imported coordinates in fractions of it."),
+    typer.Option("--size", metavar="WxH", help="Set the picture's size, for imported coordinates in fractions of it."),
 ]
 
 Minmax = Annotated[

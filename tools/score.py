@@ -76,7 +76,7 @@ Confusion = Annotated[
     ),
 ]
 Resamples = Annotated[
-    int, typer.Option("--resamples", metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
+    int, typer.Option("--resamples", metavar="N", min=0, help="Draw N bootstrap resamples; 0: no intervals.")
 ]
 
 

@@ -52,7 +52,7 @@ Out = Annotated[
 Clips = Annotated[
     int,
     typer.Option(
-        "--clips", metavar="N", min=1, max=100_000, help="How many clips; with --protocol, sessions in each split."
+        "--clips", metavar="N", min=1, max=100_000, help="Draw N clips; with --protocol, N sessions in each split."
     ),
 ]
 Classes = Annotated[
@@ -60,18 +60,22 @@ Classes = Annotated[
     typer.Option(
         "--classes",
         metavar="|".join(["A,B,...", *ADDED]),
-        help="Movements, 'all', 'invented', 'background'; see --list.",
+        help="Draw these movements, or 'all', 'invented', 'background'; see --list.",
     ),
 ]
-Split = Annotated[str, typer.Option("--split", metavar="NAME=SHARE,...", help="Splits and their shares.")]
-Speed = Annotated[str, typer.Option("--speed", metavar="slow|fast|mixed|any|wide", help="Tempo of the movements.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="NAME=SHARE,...", help="Divide the clips into splits by these shares.")
+]
+Speed = Annotated[
+    str, typer.Option("--speed", metavar="slow|fast|mixed|any|wide", help="Choose the tempo of the movements.")
+]
 Size = Annotated[
     str,
     typer.Option(
         "--size",
         metavar="WIDTHxHEIGHT",
         show_default=False,
-        help="Pixels of the picture. Default: each clip its own, with --protocol 304x400.",
+        help="Set the size of the picture. Default: each clip its own, with --protocol 304x400.",
     ),
 ]
 Fps = Annotated[
@@ -80,27 +84,31 @@ Fps = Annotated[
         "--fps",
         metavar="N",
         show_default=False,
-        help="Frames per second. Default: each clip its own, 15 to 50, with --protocol 30.",
+        help="Set the frames per second. Default: each clip its own, 15 to 50, with --protocol 30.",
     ),
 ]
-Reps = Annotated[str, typer.Option("--reps", metavar="LOW-HIGH", help="Repetitions in a clip.")]
+Reps = Annotated[str, typer.Option("--reps", metavar="LOW-HIGH", help="Draw so many repetitions in a clip.")]
 Clean = Annotated[
-    bool, typer.Option("--clean", help="Full, even repetitions only, and nothing before or after the set.")
+    bool, typer.Option("--clean", help="Draw full, even repetitions only, and nothing before or after the set.")
 ]
-PoseOnly = Annotated[bool, typer.Option("--pose-only", help="No pictures: landmarks as BlazePose would find them.")]
+PoseOnly = Annotated[
+    bool, typer.Option("--pose-only", help="Draw no pictures, only landmarks as BlazePose would find them.")
+]
 Errors = Annotated[
     str,
     typer.Option(
         "--errors",
         metavar="none|blazepose|varied",
         show_default=False,
-        help="Of the landmarks in pose/. Default: blazepose with --pose-only, else none.",
+        help="Choose the errors of the landmarks in pose/. Default: blazepose with --pose-only, else none.",
     ),
 ]
 Protocol = Annotated[
-    bool, typer.Option("--protocol", help="The 17-class speed-shift protocol: slow training, fast test sets.")
+    bool, typer.Option("--protocol", help="Draw the 17-class speed-shift protocol: slow training, fast test sets.")
 ]
-Seconds = Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="Length of a session with --protocol.")]
+Seconds = Annotated[
+    float, typer.Option("--seconds", metavar="S", min=1, help="Set the length of a session with --protocol.")
+]
 List = Annotated[bool, typer.Option("--list", help="Print the movements and what counts as one repetition, and exit.")]
 
 

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-Source = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="Input; '-', the default, is stdin.")]
+Source = Annotated[
+    str, typer.Argument(metavar="FILE", show_default=False, help="Read this file; '-', the default, is stdin.")
+]
 
 Sources = Annotated[
     list[str],
-    typer.Argument(metavar="FILE", show_default=False, help="Input files; '-' or none is stdin."),
+    typer.Argument(metavar="FILE", show_default=False, help="Read these files; '-' or none is stdin."),
 ]
 
 Output = Annotated[
@@ -31,17 +33,17 @@ Format = Annotated[
     str,
     typer.Option(
         "--format", metavar="table|parquet|csv|json", show_default=False,
-        help="How to write the table. Default: a table on a terminal, Parquet into a pipe or file.",
+        help="Choose how to write the table. Default: a table on a terminal, Parquet into a pipe or file.",
     ),
 ]  # fmt: skip
 
-TextFormat = Annotated[str, typer.Option("--format", metavar="text|json", help="How to write it.")]
+TextFormat = Annotated[str, typer.Option("--format", metavar="text|json", help="Choose how to write it.")]
 
 Jobs = Annotated[
     int,
     typer.Option(
         "--jobs", metavar="N", min=0, show_default=False,
-        help="Worker processes; default: one per core. The output does not depend on it.",
+        help="Run N worker processes; default: one per core. The output does not depend on it.",
     ),
 ]  # fmt: skip
 
@@ -52,17 +54,25 @@ Stop = Annotated[
     float | None, typer.Option("--stop", metavar="SECONDS", help="End before here; the video's own timestamps.")
 ]
 Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Take every Nth frame only.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Set the seed of everything random.")]
 
-Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where networks run, if any do.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Choose where networks run, if any do.")
+]
 Threads = Annotated[
     int,
     typer.Option(
-        "--threads", metavar="N", min=0, show_default=False, help="Threads of the networks; default: one per core."
+        "--threads",
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Use N threads for networks; default: OMP_NUM_THREADS, or one per core.",
     ),
 ]
 
-BLAZEPOSE = "BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
+BLAZEPOSE = (
+    "Choose the BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
+)
 PoseModel = Annotated[str, typer.Option("--pose-model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
 Download = Annotated[
     bool, typer.Option("--download", help="Allow fetching a model that is not here; its sha256 is checked.")

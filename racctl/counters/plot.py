@@ -58,7 +58,7 @@ def plot_kind(target: str | Path) -> str:
     """The suffix that says how to draw, in lower case; UsageError for one that is not in KINDS."""
     suffix = Path(target).suffix.lower()
     if suffix not in PLOT_SUFFIXES:
-        raise UsageError(f"'{target}' is no name for a plot; end it in .png, .svg or .html")
+        raise UsageError(f"'{target}' is not a plot's file name; end it in .png, .svg or .html")
     return suffix
 
 
