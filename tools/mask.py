@@ -32,8 +32,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="blazepose|selfie|yolov8n-seg|NAME|FILE",
-        help="Choose what finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO segmentation "
-        "model (.tflite, .onnx, .pt) or a .task file.",
+        help="Choose what finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO "
+        "segmentation model (.tflite, .onnx, .pt) or a .task file.",
     ),
 ]
 Size = Annotated[
