@@ -93,8 +93,8 @@ def test_a_video_needs_it_and_says_so_before_it_is_read(tmp_path, tool):
         "count p.npz --model d2stx --video missing", "classify p.npz --pose missing", "classify --dataset missing",
         "encode p.npz --reps missing", "encode p.npz --mask missing", "encode p.npz --pose-weights missing",
         "encode --dataset repcount --root missing --split test", "score --truth missing p.npz",
-        "score --truth p.npz missing", "train missing", "train . --init missing", "train . --masks missing",
-        "train . --model d2stx --features missing",
+        "score --truth p.npz missing", "train recogniser missing", "train recogniser . --init missing", "train recogniser . --masks missing",
+        "train counter . --features missing",
     ],
 )  # fmt: skip
 def test_a_missing_file_of_an_option_is_said_before_anything_is_loaded(tmp_path, monkeypatch, line):
@@ -114,10 +114,11 @@ def test_a_missing_file_of_an_option_is_said_before_anything_is_loaded(tmp_path,
         "count p.npz --person somebody", "count p.npz --alternating both", "classify p.npz --model jonts",
         "classify p.npz --device gpu", "classify p.npz --start 2 --stop 1", "encode p.npz --encoder swin",
         "encode p.npz --layout escount", "encode p.npz --start 2 --stop 1", "encode --dataset repcount",
-        "encode --dataset repcounts --root . --split test", "mask p.npz --person nobody", "train . --input poses",
-        "train . --fusion crosss", "train . --precision 64", "train . --tempo fast", "train . --crop face",
-        "train . --model d2stx", "train . --model d2stx --features . --preset large",
-        "train . --model ctrgcn --objective labels",
+        "encode --dataset repcounts --root . --split test", "mask p.npz --person nobody", "train recogniser . --input poses",
+        "train recogniser . --fusion crosss", "train recogniser . --precision 64", "train recogniser . --tempo fast",
+        "train recogniser . --crop face",
+        "train counter .", "train counter . --features . --preset large",
+        "train encoder . --model ctrgcn --objective labels",
     ],
 )  # fmt: skip
 def test_a_mistyped_value_is_said_before_torch_is_loaded(tmp_path, monkeypatch, line):

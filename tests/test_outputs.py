@@ -84,7 +84,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         "encode y.features.npz -o ./",
         "remap-joints p.npz -o p.npz",
         "info clip -o clip",
-        "train poses --init run/model.safetensors -o run",
+        "train recogniser poses --init run/model.safetensors -o run",
     ],
 )
 def test_what_a_command_reads_is_never_its_output(desk, capsys, line):
