@@ -31,6 +31,7 @@ import typer
 
 from racctl.cli.options import Device, Download, Format, Jobs, OutputMany, Sources, Start, Stop, Threads
 from racctl.errors import UsageError
+from racctl.estimators.base import MASK_ESTIMATORS
 from racctl.recognisers.base import LabelledSet
 
 Model = Annotated[
@@ -45,7 +46,12 @@ Film = Annotated[
 PoseFile = Annotated[
     str, typer.Option("--pose", metavar="FILE", show_default=False, help="Its pose, where that is there already.")
 ]
-MaskModel = Annotated[str, typer.Option("--mask-model", metavar="NAME|FILE", help="As --model of 'racctl mask'.")]
+MaskModel = Annotated[
+    str,
+    typer.Option(
+        "--mask-model", metavar="|".join([*MASK_ESTIMATORS.names(), "FILE"]), help="As --model of 'racctl mask'."
+    ),
+]
 Explain = Annotated[
     str,
     typer.Option("--explain", metavar="DIR", show_default=False, help="Pictures of what the model looks at, here."),
