@@ -20,6 +20,7 @@ _racctl() {
     case "$tool $before" in
     "check-labels --format") words="table parquet csv json" ;;
     "classify --model") words="joints" ;;
+    "classify --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
     "count --model") words="combined periodicity d2stx" ;;
@@ -28,6 +29,7 @@ _racctl() {
     "count --pose-model") words="full lite heavy" ;;
     "count --format") words="table parquet csv json" ;;
     "count --alternating") words="each pair" ;;
+    "encode --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "encode --pose-model") words="full lite heavy" ;;
     "encode --layout") words="racctl escounts" ;;
     "encode --device") words="auto cpu cuda mps" ;;
@@ -35,7 +37,7 @@ _racctl() {
     "encode --pose-encoder") words="ctrgcn none" ;;
     "encode --dataset") words="repcount countix ucfrep" ;;
     "info --format") words="text json" ;;
-    "mask --model") words="blazepose selfie yolov8n-seg" ;;
+    "mask --model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "mask --size") words="full" ;;
     "mask --person") words="tracked largest central" ;;
     "pose --model") words="full lite heavy" ;;

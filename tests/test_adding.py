@@ -11,7 +11,7 @@ from clips import plain, write_clip
 from commands import one_line, racctl
 from plugins import documented, install
 
-from racctl.io.npz import read_features, read_pose
+from racctl.io.npz import read_features, read_mask, read_pose
 
 
 def shown_help(tool: str, environment: dict[str, str]) -> str:
@@ -100,3 +100,39 @@ def test_a_data_set_that_cannot_be_loaded_leaves_the_others(tmp_path):
     (tmp_path / "counts.csv").write_text("clip,count\na,2\n")
     done = racctl("check-labels", tmp_path / "counts.csv", env=environment)
     assert done.returncode == 0 and b"'gymapp' (gym:GymApp) cannot be loaded" in done.stderr
+
+
+CENTRE = '"""A pose model:'
+
+
+def test_a_pose_estimator_is_one_file(tmp_path):
+    environment = install(tmp_path, "bright", documented(CENTRE), "racctl.pose_estimators", brightest="Brightest")
+    for tool in ("pose", "count", "encode"):
+        assert "|brightest|FILE.task" in shown_help(tool, environment)
+    lit = np.zeros((6, 48, 64, 3), np.uint8)
+    lit[:, 20:24, 40:44] = 255
+    clip = write_clip(tmp_path / "clip.mp4", lit)
+    told = succeed("pose", clip, "--model", "brightest", "--jobs", 1, environment=environment)
+    pose = read_pose(io.BytesIO(told), "clip")
+    assert pose.xyz.shape == (6, 1, 17, 3) and pose.meta["topology"] == "coco17"
+    assert np.abs(pose.xyz[:, 0, 0, :2] - [42, 22]).max() < 2
+    assert pose.meta["steps"][0]["weights"] == [{"name": "brightest", "sha256": "", "licence": "MIT"}]
+    line = one_line(racctl("pose", clip, "--model", "brightest"), 2)
+    assert "invalid value 'brightest' for '--model'; expected full, lite, heavy or a .task file" in line
+
+
+BRIGHT = '"""A mask model:'
+
+
+def test_a_mask_estimator_is_one_file(tmp_path):
+    environment = install(tmp_path, "bright", documented(BRIGHT), "racctl.mask_estimators", bright="Bright")
+    for tool in ("mask", "encode", "classify"):
+        assert "|bright|FILE" in shown_help(tool, environment)
+    lit = np.zeros((6, 48, 64, 3), np.uint8)
+    lit[:, 20:28, 40:48] = 255
+    clip = write_clip(tmp_path / "clip.mp4", lit)
+    told = succeed("mask", clip, "--model", "bright", "--size", "full", "--jobs", 1, environment=environment)
+    mask = read_mask(io.BytesIO(told), "clip").mask
+    assert mask[0, 24, 44] == 1 and 0.5 < mask.sum() / (6 * 64) < 1.5
+    done = racctl("mask", clip, "--model", "bright", "--person", "central", env=environment)
+    assert "'bright' follows one person of its own choice" in one_line(done, 2)

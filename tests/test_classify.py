@@ -157,7 +157,7 @@ def test_pictures_that_explain(model, clip, tmp_path):
         (["--video", "CLIP"], 2, "a video or a pose itself"),
         (["--pose", "CLIP"], 1, "is not a whole npz file"),
         (["--model", "CLIP"], 1, "is not a whole safetensors file"),
-        (["--mask-model", "none"], 2, "no such mask model"),
+        (["--mask-model", "none"], 2, "invalid value 'none' for '--mask-model'"),
         (["--split", "val"], 2, "an option of '--dataset'"),
         (["--dataset", "set"], 2, "leave out a file"),
     ],

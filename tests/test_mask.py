@@ -15,8 +15,9 @@ from masks import estimate, written
 
 from racctl.contracts import Mask
 from racctl.errors import DataError, UsageError
+from racctl.estimators.base import mask_model
 from racctl.estimators.mask import MaskOptions, mask_lanes, quality_line, save_mask
-from racctl.estimators.silhouettes import mask_model, nearest, pack, unpack
+from racctl.estimators.silhouettes import nearest, pack, unpack
 from racctl.info import describe
 from racctl.io.npz import read_arrays, read_mask, write_frames, write_mask, write_npz
 

@@ -16,8 +16,9 @@ from masks import estimate, written
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators import selfie, yolo
+from racctl.estimators.base import mask_model
 from racctl.estimators.mask import MaskOptions, follow, hold
-from racctl.estimators.silhouettes import MaskModel, Silhouettes, mask_model, nearest, pack, unpack
+from racctl.estimators.silhouettes import Silhouettes, nearest, pack, unpack
 
 TFLITE = Path(os.environ.get("RACCTL_TEST_DATA", ""), "weights", "yolov8n-seg_int8.tflite")
 needs_tflite = pytest.mark.skipif(
@@ -148,7 +149,7 @@ def test_a_letterbox_and_its_masks_lead_back_to_the_picture():
 def test_a_file_that_is_no_model(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(100))
     model = mask_model(str(tmp_path / "a.tflite"), download=False)
-    assert model.kind == "litert"
+    assert model.has_threshold
     with pytest.raises((DataError, UsageError)) as caught:
         Silhouettes(model, None, 0.5)
     assert "\n" not in str(caught.value)
@@ -158,16 +159,17 @@ def test_a_file_that_is_no_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "module", "message"),
+    ("content", "module", "message"),
     [
-        ("litert", "ai_edge_litert.interpreter", r"a .tflite model needs LiteRT; pip install 'racctl\[litert\]'"),
-        ("ultralytics", "ultralytics", r"needs Ultralytics \(AGPL-3.0\); pip install 'racctl\[yolo\]'"),
+        (b"\x1c\0\0\0TFL3", "ai_edge_litert.interpreter", r"needs LiteRT; pip install 'racctl\[litert\]'"),
+        (b"", "ultralytics", r"needs Ultralytics \(AGPL-3.0\); pip install 'racctl\[yolo\]'"),
     ],
 )
-def test_a_missing_extra_says_what_to_install(monkeypatch, kind, module, message):
+def test_a_missing_extra_says_what_to_install(monkeypatch, tmp_path, content, module, message):
     monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "m.pt").write_bytes(content)
     with pytest.raises(UsageError, match=message):
-        Silhouettes(MaskModel(kind, "m"), None, 0.5)
+        Silhouettes(mask_model(str(tmp_path / "m.pt"), download=False), None, 0.5)
 
 
 def test_ultralytics_is_imported_in_one_place_only():
@@ -225,7 +227,7 @@ def test_a_model_of_ultralytics_runs_offline(monkeypatch, tmp_path):
     (cell,) = look(portrait(), 0.0)
     people = unpack(cell[()])
     assert people.shape == (8, 56, 84) and people.any()
-    with pytest.raises(UsageError, match="'--threshold' has no effect on Ultralytics"):
+    with pytest.raises(UsageError, match=r"'--threshold' has no effect on .*, which cuts at 0.5"):
         MaskOptions(model=str(path), threshold=0.4).check()
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
     with pytest.raises(DataError, match="is not a model that ultralytics loads"):

@@ -240,12 +240,12 @@ def test_an_interrupted_batch_ends_soon(long_clips, tmp_path, number):
 
 def test_little_shared_memory_makes_short_rings(monkeypatch, clip):
     from racctl.estimators import workers
-    from racctl.estimators.pose import pose_step, pose_workers
+    from racctl.estimators.pose import PoseWorkers, pose_step
 
     def estimate():
         from racctl.estimators.pose import pose_of_video
 
-        with pose_workers("full", 1, 2) as pool, open(clip, "rb") as file:
+        with PoseWorkers("full", 1, 2) as pool, open(clip, "rb") as file:
             return pose_of_video(file, "x", pool, pose_step("full", 1, None, None, 1)).xyz.tobytes()
 
     whole = estimate()

@@ -20,8 +20,7 @@ from racctl.data.published import SPLIT_SPELLINGS
 from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS
 from racctl.encoders.encode_set import LAYOUTS
 from racctl.errors import UsageError
-from racctl.estimators import silhouettes, yolo
-from racctl.estimators.blazepose import BUNDLES
+from racctl.estimators.base import MASK_ESTIMATORS, POSE_ESTIMATORS
 from racctl.estimators.mask import PERSONS
 from racctl.io.npz import pose_bytes
 from racctl.kinds import load_target
@@ -178,17 +177,17 @@ def test_the_library_refuses_a_video_that_nothing_looks_at():
 
 
 ACCEPTED = {  # what the library takes, which the command line must let through
-    ("mask", "--model"): [*silhouettes.MASK_MODEL_KINDS, "selfie", *yolo.WEIGHTS],
+    ("mask", "--model"): MASK_ESTIMATORS.names(),
     ("mask", "--person"): PERSONS,
     ("mask", "--size"): ["full", "112x112"],
-    ("pose", "--model"): BUNDLES,
-    ("count", "--pose-model"): BUNDLES,
+    ("pose", "--model"): POSE_ESTIMATORS.names(),
+    ("count", "--pose-model"): POSE_ESTIMATORS.names(),
     ("encode", "--encoder"): [*VIDEO_ENCODERS.names(), NONE],
     ("encode", "--pose-encoder"): [NONE, *POSE_ENCODERS.names()],
     ("encode", "--layout"): LAYOUTS,
     ("encode", "--dataset"): DATA_SETS.names(),
     ("encode", "--split"): [name for names in SPLIT_SPELLINGS.values() for name in names],
-    ("encode", "--mask-model"): [*silhouettes.MASK_MODEL_KINDS, "selfie"],
+    ("encode", "--mask-model"): MASK_ESTIMATORS.names(),
     ("train recogniser", "--model"): RECOGNISER_MODELS,
     ("train recogniser", "--crop"): CROPS,
     ("train recogniser", "--fusion"): MCAT_FUSIONS,

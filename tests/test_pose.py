@@ -12,7 +12,7 @@ from clips import bouncing, plain, portrait, write_clip
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators import blazepose, workers
-from racctl.estimators.pose import pose_of_video, pose_step, pose_workers, save_pose
+from racctl.estimators.pose import PoseWorkers, pose_of_video, pose_step, save_pose
 from racctl.skeleton.topology import TOPOLOGIES
 
 BLAZEPOSE = TOPOLOGIES["blazepose33"]
@@ -20,7 +20,7 @@ BLAZEPOSE = TOPOLOGIES["blazepose33"]
 
 def estimate(path, jobs=1, **part):
     made_by = pose_step("full", 1, part.get("start"), part.get("stop"), part.get("stride", 1))
-    with pose_workers("full", 1, jobs) as pool, open(path, "rb") as file:
+    with PoseWorkers("full", 1, jobs) as pool, open(path, "rb") as file:
         return pose_of_video(file, str(path), pool, made_by)
 
 
@@ -104,7 +104,7 @@ def test_nobody_at_all_is_an_error(tmp_path):
 
 def test_a_saved_pose_is_skipped_while_current(tmp_path, clip):
     made_by = pose_step("full", 1, None, 0.2, 1)
-    with pose_workers("full", 1, 1) as pool:
+    with PoseWorkers("full", 1, 1) as pool:
         save_pose(str(clip), pool, folder=tmp_path, entry=made_by)
         target = tmp_path / "bounce.pose.npz"
         first = target.stat().st_mtime_ns
@@ -165,7 +165,7 @@ def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path
 def test_a_task_file_gives_the_same_person(tmp_path, clip, pose):
     """The wheel's own models, bundled as a .task file, go through MediaPipe's other interface."""
     bundle = _bundle(tmp_path)
-    with pose_workers(str(bundle), 2, 1) as pool, open(clip, "rb") as file:
+    with PoseWorkers(str(bundle), 2, 1) as pool, open(clip, "rb") as file:
         result = pose_of_video(file, str(clip), pool, pose_step(str(bundle), 2, None, 0.4, 1))
     assert result.meta["steps"][0]["weights"][0]["licence"] == "unknown"
     gap = np.linalg.norm(result.xyz[:, 0, :11, :2] - pose.xyz[:10, 0, :11, :2], axis=-1)

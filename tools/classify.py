@@ -31,6 +31,7 @@ import typer
 
 from racctl.cli.options import Device, Download, Format, Jobs, OutputMany, Sources, Start, Stop, Threads
 from racctl.errors import UsageError
+from racctl.estimators.base import MASK_ESTIMATORS
 from racctl.recognisers.base import LabelledSet
 
 Model = Annotated[
@@ -53,7 +54,12 @@ PoseFile = Annotated[
     str, typer.Option("--pose", metavar="FILE", show_default=False, help="Use this pose instead of estimating one.")
 ]
 MaskModel = Annotated[
-    str, typer.Option("--mask-model", metavar="NAME|FILE", help="Choose what finds the person, as 'racctl mask' does.")
+    str,
+    typer.Option(
+        "--mask-model",
+        metavar="|".join([*MASK_ESTIMATORS.names(), "FILE"]),
+        help="Choose what finds the person, as 'racctl mask' does.",
+    ),
 ]
 Explain = Annotated[
     str,

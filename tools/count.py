@@ -55,15 +55,16 @@ from racctl.cli.options import (
     Format,
     Jobs,
     OutputMany,
-    PoseModel,
     Sources,
     Start,
     Stop,
     Stride,
     Threads,
+    pose_model_option,
 )
 from racctl.cli.settings import with_members
 from racctl.counters.base import COUNTERS
+from racctl.estimators.base import POSE_ESTIMATORS
 
 MODELS = "|".join([*COUNTERS.names(), "FILE"])
 
@@ -96,6 +97,7 @@ Video = Annotated[
         help="Use this video of the input, which is a pose: to draw --overlay on, and for d2stx to look at.",
     ),
 ]
+PoseModel = Annotated[str, pose_model_option("--pose-model", POSE_ESTIMATORS)]
 
 
 @with_members(COUNTERS, choose="model")

@@ -35,10 +35,11 @@ from typing import Annotated, Any
 
 import typer
 
-from racctl.cli.options import Device, Jobs, OutputMany, PoseModel, Sources, Start, Stop, Threads
+from racctl.cli.options import Device, Jobs, OutputMany, Sources, Start, Stop, Threads, pose_model_option
 from racctl.cli.settings import with_settings
 from racctl.encoders.base import EncodeOptions, Files, SetOptions
 from racctl.errors import UsageError
+from racctl.estimators.base import MASK_ESTIMATORS, POSE_ESTIMATORS
 
 OF_ALL = "'--dataset' stands for all its clips"
 
@@ -58,7 +59,12 @@ PoseFile = Annotated[
     ),
 ]
 MaskModel = Annotated[
-    str, typer.Option("--mask-model", metavar="NAME|FILE", help="Choose what finds the person, as 'racctl mask' does.")
+    str,
+    typer.Option(
+        "--mask-model",
+        metavar="|".join([*MASK_ESTIMATORS.names(), "FILE"]),
+        help="Choose what finds the person, as 'racctl mask' does.",
+    ),
 ]
 Reps = Annotated[
     str, typer.Option("--reps", metavar="FILE", show_default=False, help="Encode these repetitions, not windows.")
@@ -66,6 +72,7 @@ Reps = Annotated[
 Layout = Annotated[
     str, typer.Option("--layout", metavar="racctl|escounts", help="Choose the layout of the files in -o DIR/.")
 ]
+PoseModel = Annotated[str, pose_model_option("--pose-model", POSE_ESTIMATORS)]
 
 
 @with_settings(options=EncodeOptions, published=SetOptions)

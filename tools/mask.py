@@ -26,12 +26,13 @@ from typing import Annotated, Any
 import typer
 
 from racctl.cli.options import Download, Jobs, OutputMany, Sources, Start, Stop, Stride
+from racctl.estimators.base import MASK_ESTIMATORS
 
 Model = Annotated[
     str,
     typer.Option(
         "--model",
-        metavar="blazepose|selfie|yolov8n-seg|NAME|FILE",
+        metavar="|".join([*MASK_ESTIMATORS.names(), "FILE"]),
         help="Choose what finds the person. 'blazepose' and 'selfie' come with the installation; FILE is a YOLO "
         "segmentation model (.tflite, .onnx, .pt) or a .task file.",
     ),

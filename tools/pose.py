@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from racctl.cli.options import BLAZEPOSE, Download, Jobs, OutputMany, Sources, Start, Stop, Stride
+from racctl.cli.options import Download, Jobs, OutputMany, Sources, Start, Stop, Stride, pose_model_option
+from racctl.estimators.base import POSE_ESTIMATORS
 
-Model = Annotated[str, typer.Option("--model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
+Model = Annotated[str, pose_model_option("--model", POSE_ESTIMATORS)]
 People = Annotated[
     int, typer.Option("--people", metavar="N", min=1, help="Find up to N people; several need a .task model.")
 ]
@@ -39,11 +40,10 @@ def pose(
     from racctl.cli.streams import emit
 
     plan = plan_clips(videos, output, ".pose.npz", models=[model])
-    from racctl.estimators.blazepose import model_file
     from racctl.estimators.pose import pose_lanes, pose_source, pose_step, save_pose
     from racctl.io.npz import write_pose
 
-    entry = pose_step(model_file(model, download), people, start, stop, stride)
+    entry = pose_step(model, people, start, stop, stride, download)
     work: Callable[..., Any]
     work = partial(save_pose, folder=plan.folder, entry=entry) if plan.folder else partial(pose_source, entry=entry)
     poses, failures = run_clips("pose", plan.sources, jobs, partial(pose_lanes, model, people), work)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from racctl.kinds import Kind
 
 Source = Annotated[
     str, typer.Argument(metavar="FILE", show_default=False, help="Read this file; '-', the default, is stdin.")
@@ -70,10 +72,16 @@ Threads = Annotated[
     ),
 ]
 
-BLAZEPOSE = (
-    "Choose the BlazePose variant. 'full' comes with the installation; the others need --download or a .task file."
-)
-PoseModel = Annotated[str, typer.Option("--pose-model", metavar="full|lite|heavy|FILE.task", help=BLAZEPOSE)]
+
+def pose_model_option(option: str, models: Kind) -> Any:
+    """Return the option that chooses a pose model. models: those there are."""
+    return typer.Option(
+        option,
+        metavar="|".join([*models.names(), "FILE.task"]),
+        help="Choose the pose model. 'full' comes with the installation; other BlazePoses need --download or a .task file.",
+    )
+
+
 Download = Annotated[
     bool, typer.Option("--download", help="Allow fetching a model that is not here; its sha256 is checked.")
 ]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from racctl.errors import DataError, UsageError
+from racctl.estimators import workers
 from racctl.estimators.download import Bundle, fetch, weights_record
 from racctl.skeleton.topology import TOPOLOGIES
 
@@ -40,6 +41,27 @@ BUNDLES = {
         30664242, "64437af838a65d18e5ba7a0d39b465540069bc8aae8308de3e318aad31fcbc7b",
     ),
 }  # fmt: skip
+
+
+class BlazePoseModel:
+    """One of MediaPipe's models, by name, or a .task file."""
+
+    topology = "blazepose33"
+    warm_up = workers.WARM_UP
+
+    def __init__(self, name: str, download: bool) -> None:
+        self.file = model_file(name, download)
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """Return True: only MediaPipe can tell whether a file is a model of its own."""
+        return path.is_file()
+
+    def record(self) -> dict[str, str]:
+        return model_record(self.file)
+
+    def start(self, people: int) -> BlazePose:
+        return BlazePose(self.file, people)
 
 
 class BlazePose:

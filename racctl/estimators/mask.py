@@ -16,9 +16,10 @@ import numpy as np
 from racctl import __version__
 from racctl.contracts import Mask, Meta, mask_quality, step
 from racctl.errors import DataError, UsageError
-from racctl.estimators import selfie, silhouettes, yolo
+from racctl.estimators import silhouettes
 from racctl.estimators import workers as workers_module
-from racctl.estimators.silhouettes import MaskModel, Parcel, Size, mask_model, mask_workers, nearest, pack, unpack
+from racctl.estimators.base import MASK_ESTIMATORS, MaskModel, mask_model
+from racctl.estimators.silhouettes import Parcel, Size, mask_workers, nearest, pack, unpack
 from racctl.estimators.workers import Workers
 from racctl.io.bounds import MAX_MEMORY as MAX_BYTES
 from racctl.io.npz import write_frames
@@ -62,11 +63,13 @@ class MaskOptions:
             raise UsageError(f"'--threshold {self.threshold:g}' is no probability; expected one between 0 and 1")
         weights = self.weights
         if self.person != "tracked" and not weights.tells_apart:
+            others = [name for name in MASK_ESTIMATORS.names() if MASK_ESTIMATORS.load(name).tells_apart]
             raise UsageError(
-                f"'{self.model}' follows one person of its own choice; '--person {self.person}' needs 'selfie' or YOLO"
+                f"'{self.model}' follows one person of its own choice; '--person {self.person}' needs one of "
+                f"{', '.join(others)}"
             )
-        if self.threshold != 0.5 and weights.kind == "ultralytics":
-            raise UsageError("'--threshold' has no effect on Ultralytics, which cuts at 0.5; leave it out")
+        if self.threshold != 0.5 and not weights.has_threshold:
+            raise UsageError(f"'--threshold' has no effect on '{self.model}', which cuts at 0.5; leave it out")
         return self
 
     @cached_property
@@ -92,7 +95,9 @@ class MaskOptions:
             "mask", __version__, model=record["name"], size=self.size, person=self.person, hold=self.hold,
             threshold=self.threshold, start=self.start, stop=self.stop, stride=self.stride,
         )  # fmt: skip
-        constants = constants_digest(sys.modules[__name__], silhouettes, selfie, yolo, workers_module)
+        constants = constants_digest(
+            sys.modules[__name__], silhouettes, sys.modules[type(self.weights).__module__], workers_module
+        )
         return {**entry, "constants": constants, "weights": [record]}
 
 

@@ -10,10 +10,9 @@ from typing import IO
 
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
-from racctl.estimators.blazepose import model_file
 from racctl.estimators.mask import MaskOptions as MaskOptions
 from racctl.estimators.mask import PackedMasks, mask_lanes, masks_of_video
-from racctl.estimators.pose import pose_lanes, pose_of_video, pose_step
+from racctl.estimators.pose import PoseWorkers, pose_lanes, pose_of_video, pose_step
 from racctl.estimators.workers import Workers
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
@@ -66,7 +65,7 @@ class Estimators:
         return workers
 
     @cached_property
-    def _pose(self) -> Workers:
+    def _pose(self) -> PoseWorkers:
         (workers,) = self._stack.enter_context(pose_lanes(self.estimates.pose_model, 1, 1, self._jobs))
         self._workers.append(workers)
         return workers
@@ -78,8 +77,8 @@ class Estimators:
     @cache  # noqa: B019
     def pose_step(self, span: Span) -> Meta:
         """Return the provenance entry of the poses that these make; UsageError where the model is not here."""
-        model = model_file(self.estimates.pose_model, self.estimates.download)
-        return pose_step(model, 1, span.start, span.stop, span.stride)
+        estimates = self.estimates
+        return pose_step(estimates.pose_model, 1, span.start, span.stop, span.stride, estimates.download)
 
     def mask(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> PackedMasks:
         """Estimate the masks of an open video; `name` is its path, or "-"."""

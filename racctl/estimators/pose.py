@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,9 +14,8 @@ import numpy as np
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step
 from racctl.errors import DataError
-from racctl.estimators import blazepose
 from racctl.estimators import workers as workers_module
-from racctl.estimators.blazepose import BlazePose, model_file, model_record
+from racctl.estimators.base import pose_model
 from racctl.estimators.workers import LONG_SIDE, Workers
 from racctl.io.npz import write_pose
 from racctl.io.output import write_file
@@ -26,16 +26,23 @@ from racctl.video.decode import Video, probe
 from racctl.video.span import check_part, part_of
 
 
-def pose_workers(model: str, people: int, jobs: int) -> Workers:
-    """Worker processes for `pose_of_video`, started when they first have something to do. model: a name or a file."""
-    return Workers(functools.partial(BlazePose, model, people), jobs)
+class PoseWorkers(Workers):
+    """Worker processes for `pose_of_video`, started when they first have something to do.
+
+    model: a name or a file.  topology: of the poses that they find.
+    """
+
+    def __init__(self, model: str, people: int, jobs: int) -> None:
+        estimator = pose_model(model, download=False)
+        super().__init__(functools.partial(estimator.start, people), jobs, estimator.warm_up)
+        self.topology = estimator.topology
 
 
 @contextmanager
-def pose_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[Workers]]:
+def pose_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[PoseWorkers]]:
     """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
     with ExitStack() as stack:
-        yield [stack.enter_context(pose_workers(model, people, each)) for _ in range(lanes)]
+        yield [stack.enter_context(PoseWorkers(model, people, each)) for _ in range(lanes)]
 
 
 def estimate_pose(
@@ -53,18 +60,18 @@ def estimate_pose(
 
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    entry = pose_step(model_file(model, download), people, start, stop, stride)
+    entry = pose_step(model, people, start, stop, stride, download)
     with pose_lanes(model, people, 1, jobs) as (workers,):
         return pose_source(str(source), workers, entry=entry)
 
 
-def pose_source(source: str, workers: Workers, report: Report = silent, *, entry: Meta) -> Pose:
+def pose_source(source: str, workers: PoseWorkers, report: Report = silent, *, entry: Meta) -> Pose:
     """Run `pose_of_video` on a path, or "-" for stdin."""
     with open_input(source) as file:
         return pose_of_video(file, source, workers, entry, report)
 
 
-def save_pose(source: str, workers: Workers, report: Report = silent, *, folder: Path, entry: Meta) -> None:
+def save_pose(source: str, workers: PoseWorkers, report: Report = silent, *, folder: Path, entry: Meta) -> None:
     """Write FOLDER/<clip>.pose.npz for one video unless it is there already, made of the same bytes the same way."""
     target = folder / f"{clip_name(source)}.pose.npz"
     with open_input(source) as file:
@@ -73,16 +80,23 @@ def save_pose(source: str, workers: Workers, report: Report = silent, *, folder:
             write_file(target, lambda out: write_pose(out, pose))
 
 
-def pose_step(model: str, people: int, start: float | None, stop: float | None, stride: int) -> Meta:
-    """The provenance entry of a pose made with these options."""
+def pose_step(
+    model: str, people: int, start: float | None, stop: float | None, stride: int, download: bool = False
+) -> Meta:
+    """Return the provenance entry of a pose made with these options; the model is fetched if need be and `download`."""
     check_part(start, stop)
-    record = model_record(model)
+    estimator = pose_model(model, download)
+    record = estimator.record()
     entry = step("pose", __version__, model=record["name"], people=people, start=start, stop=stop, stride=stride)
-    return {**entry, "constants": constants_digest(blazepose, workers_module), "weights": [record]}
+    return {
+        **entry,
+        "constants": constants_digest(sys.modules[type(estimator).__module__], workers_module),
+        "weights": [record],
+    }
 
 
-def pose_of_video(file: IO[bytes], name: str, workers: Workers, entry: Meta, report: Report = silent) -> Pose:
-    """Run BlazePose on every frame that `entry`, made by `pose_step`, asks for.
+def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta, report: Report = silent) -> Pose:
+    """Estimate on every frame that `entry`, made by `pose_step`, asks for.
 
     Returns a Pose with xyz in pixels of the upright video. Raises DataError when the file is no video or nobody is
     found in any frame.
@@ -95,7 +109,7 @@ def pose_of_video(file: IO[bytes], name: str, workers: Workers, entry: Meta, rep
     keep = _people_seen(score)
     if not keep.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
-    about = {"topology": "blazepose33", "scale": "pixels"}
+    about = {"topology": workers.topology, "scale": "pixels"}
     meta = {"clip": clip_name(name), "source": part.source(video), "steps": [entry], **about}
     return Pose(
         xyz=xyz[:, keep], world=world[:, keep], score=score[:, keep],

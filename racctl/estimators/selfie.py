@@ -14,12 +14,42 @@ import numpy as np
 from scipy import ndimage
 
 from racctl.errors import DataError, UsageError
-from racctl.estimators.blazepose import BlazePose, prepare_import
+from racctl.estimators.blazepose import (
+    BLAZEPOSE_LICENCE,
+    BlazePose,
+    BlazePoseModel,
+    model_file,
+    model_record,
+    prepare_import,
+)
+from racctl.estimators.download import weights_record
 
 SMALL = 112  # pixels of the short side on which people are told apart
 BRIDGED = 3  # pixels there: gaps up to twice as wide are a limb cut by a bar or a strap, not another person
 SPECK = 0.02  # of the largest piece; smaller ones are nobody
 MAX_SELFIE_PEOPLE = 8  # people in a picture
+
+
+class BlazePoseMaskModel:
+    """BlazePose's own outline, by the name of its variant, or a .task file."""
+
+    tells_apart = False
+    has_threshold = True
+    warm_up = BlazePoseModel.warm_up
+
+    def __init__(self, name: str, download: bool) -> None:
+        variant = "full" if name == "blazepose" else name.removeprefix("blazepose-")
+        self.file = model_file(variant, download)
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        return path.suffix.lower() == ".task"
+
+    def record(self) -> dict[str, str]:
+        return model_record(self.file)
+
+    def start(self, threshold: float) -> BlazePoseOutline:
+        return BlazePoseOutline(self.file, threshold)
 
 
 class BlazePoseOutline:
@@ -39,6 +69,29 @@ class BlazePoseOutline:
         if probability is None:
             return np.zeros((0, len(rows), len(columns)), bool)
         return (probability[np.ix_(rows, columns)] > self._threshold)[None]
+
+
+class SelfieModel:
+    """The selfie segmenter in the mediapipe wheel."""
+
+    tells_apart = True
+    has_threshold = True
+    warm_up = 0
+
+    def __init__(self, name: str = "", download: bool = False) -> None:
+        del name, download  # there is one, and it comes with MediaPipe
+        self.file = selfie_file()
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        del path
+        return False
+
+    def record(self) -> dict[str, str]:
+        return weights_record(self.file, BLAZEPOSE_LICENCE)
+
+    def start(self, threshold: float) -> Selfie:
+        return Selfie(threshold)
 
 
 class Selfie:

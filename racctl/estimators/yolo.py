@@ -8,13 +8,14 @@ model needs neither it nor torch.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from racctl.errors import DataError, UsageError
-from racctl.estimators.download import Bundle, cache_folder
+from racctl.estimators.download import Bundle, cache_folder, fetch, weights_record
 
 YOLO_LICENCE = "AGPL-3.0"
 CONFIDENCE = 0.25  # from which a detection is one; Ultralytics' default
@@ -36,6 +37,43 @@ WEIGHTS = {
         f"{_HOST}/yolov8m-seg.pt", 54899779, "f9fc740ca0824e14b44681d491dc601efa664ec6ecea9a870acf876053826448"
     ),
 }
+
+
+class YoloModel:
+    """A YOLO segmentation model: one of Ultralytics' by name, or a .tflite, .onnx or .pt file."""
+
+    tells_apart = True
+    warm_up = 0
+
+    def __init__(self, name: str, download: bool) -> None:
+        self.file = Path(name)
+        if name not in WEIGHTS:
+            return
+        bundle = WEIGHTS[name]
+        if not bundle.is_cached and not download:
+            raise UsageError(f"the model '{name}' (AGPL-3.0) is not here; use '--download' or the path of a file")
+        self.file = bundle.cached if bundle.is_cached else fetch(bundle)
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        return _is_tflite(path) or path.suffix.lower() in (".onnx", ".pt")
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether this is a .tflite file; Ultralytics cuts at 0.5."""
+        return _is_tflite(self.file)
+
+    def record(self) -> dict[str, str]:
+        # YOLO weights are Ultralytics' or were trained with its code, which its licence takes to be derived work.
+        return weights_record(self.file, YOLO_LICENCE)
+
+    def start(self, threshold: float) -> LiteYolo | Ultralytics:
+        return LiteYolo(str(self.file), threshold) if _is_tflite(self.file) else Ultralytics(str(self.file))
+
+
+def _is_tflite(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(8)[4:] == b"TFL3"
 
 
 class LiteYolo:
