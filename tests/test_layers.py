@@ -126,7 +126,13 @@ def test_a_tool_fits_on_a_screen(path):
 
 
 TOOLS = sorted(path.stem.replace("_", "-") for path in (ROOT / "tools").glob("[a-z]*.py"))
-HELPS = [["--help"], ["--version"], *([tool, "--help"] for tool in TOOLS)]
+KINDS_TRAINED = ("recogniser", "encoder", "counter")
+HELPS = [
+    ["--help"],
+    ["--version"],
+    *([tool, "--help"] for tool in TOOLS),
+    *(["train", kind, "--help"] for kind in KINDS_TRAINED),
+]
 
 
 @pytest.mark.parametrize("words", HELPS)
