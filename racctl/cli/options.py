@@ -78,7 +78,7 @@ def pose_model_option(option: str, models: Kind) -> Any:
     return typer.Option(
         option,
         metavar="|".join([*models.names(), "FILE.task"]),
-        help="Choose the pose model. 'full' comes with the installation; other BlazePoses need --download or a .task file.",
+        help="Choose the pose model. 'full' comes with the installation; 'lite' and 'heavy' need --download.",
     )
 
 

@@ -161,8 +161,13 @@ def _translated(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network compiled for weights that stay as they are, which is what makes convolutions faster."""
     import torch._inductor.config as inductor
 
-    inductor.freezing = True  # as an option of torch.compile it has no effect (torch 2.13)
-    return torch.compile(network)
+    compiled = torch.compile(network)
+
+    def run(clips: Tensor) -> Tensor:
+        with inductor.patch(freezing=True):  # as an option of torch.compile it has no effect (torch 2.13)
+            return compiled(clips)
+
+    return run
 
 
 @dataclass(frozen=True)

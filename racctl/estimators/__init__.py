@@ -1,1 +1,1 @@
-"""Frames to pose and masks, through libraries that others keep."""
+"""Frames to pose and masks, using third-party libraries."""

@@ -7,10 +7,7 @@ The model "full" lies in the mediapipe 0.10.21 wheel; "lite" and "heavy" are .ta
 from __future__ import annotations
 
 import importlib.util
-import os
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -71,7 +68,6 @@ class BlazePose:
         """model: a name whose file is here, or the path of a .task file. people: at most so many; several need a
         .task file. outline: `probability` will be asked for. Raises DataError when MediaPipe cannot start, UsageError
         for an unknown model."""
-        prepare_import()
         model = model_file(model, download=False)
         in_wheel = model == "full" and people == 1 and wheel_has_full()
         try:
@@ -107,21 +103,6 @@ def _wheel_model() -> Path:
     return Path(next(iter(spec.submodule_search_locations)), "modules", "pose_landmark", "pose_landmark_full.tflite")
 
 
-def prepare_import() -> None:
-    """Make `import mediapipe` quiet and independent of the system's graphics libraries."""
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # MediaPipe 0.10.35 and later report usage over https when a task closes, without a switch; a proxy that leads
-    # nowhere is the only way to stop it. The process that estimates does nothing else on the network.
-    os.environ["https_proxy"] = os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
-    try:
-        import cv2  # noqa: F401
-    except ImportError:
-        # MediaPipe imports OpenCV for its drawing functions alone, and OpenCV's wheel wants libGL, which a bare
-        # machine has not: an empty module in its place is all that estimating needs.
-        sys.modules["cv2"] = ModuleType("cv2")
-
-
 class _Wheel:
     """The graph and model "full" inside the mediapipe 0.10.21 wheel."""
 
@@ -134,10 +115,10 @@ class _Wheel:
         self._pose.reset()
 
     def __call__(self, rgb: np.ndarray, _time: float) -> Landmarks:
-        found = self._pose.process(rgb)
-        if found.pose_landmarks is None:
+        person = self._pose.process(rgb)
+        if person.pose_landmarks is None:
             return _stack([], [], 1, rgb.shape)
-        return _stack([found.pose_landmarks.landmark], [found.pose_world_landmarks.landmark], 1, rgb.shape)
+        return _stack([person.pose_landmarks.landmark], [person.pose_world_landmarks.landmark], 1, rgb.shape)
 
     def probability(self, rgb: np.ndarray, _time: float) -> np.ndarray | None:
         return self._pose.process(rgb).segmentation_mask
@@ -171,7 +152,7 @@ class _Task:
             reason = str(error).splitlines()[0]
             raise DataError(f"'{self._path}' is not a pose model that mediapipe accepts ({reason})") from None
 
-    def _found(self, rgb: np.ndarray, time: float) -> Any:
+    def _detect(self, rgb: np.ndarray, time: float) -> Any:
         import mediapipe as mp
 
         self._last = max(self._last + 1, round(time * 1000))  # milliseconds, strictly ascending
@@ -179,11 +160,11 @@ class _Task:
         return self._mark.detect_for_video(image, self._last)
 
     def __call__(self, rgb: np.ndarray, time: float) -> Landmarks:
-        found = self._found(rgb, time)
-        return _stack(found.pose_landmarks, found.pose_world_landmarks, self._people, rgb.shape)
+        people = self._detect(rgb, time)
+        return _stack(people.pose_landmarks, people.pose_world_landmarks, self._people, rgb.shape)
 
     def probability(self, rgb: np.ndarray, time: float) -> np.ndarray | None:
-        masks = self._found(rgb, time).segmentation_masks
+        masks = self._detect(rgb, time).segmentation_masks
         # MediaPipe 1.x gives the mask a channel axis, 0.10 does not.
         return masks[0].numpy_view().reshape(rgb.shape[:2]).copy() if masks else None
 

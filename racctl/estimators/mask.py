@@ -56,11 +56,13 @@ class MaskOptions:
     def check(self) -> MaskOptions:
         """UsageError unless everything is sound and the model is here or may be fetched; returns self."""
         check_part(self.start, self.stop)
-        self.pixels  # noqa: B018 (refuses what is no size)
+        _ = self.pixels  # which refuses a size that is not valid
         if self.person not in PERSONS:
             raise UsageError(f"no such person '{self.person}'; expected one of {', '.join(PERSONS)}")
         if not 0 < self.threshold < 1:
-            raise UsageError(f"'--threshold {self.threshold:g}' is no probability; expected one between 0 and 1")
+            raise UsageError(
+                f"invalid value '{self.threshold:g}' for '--threshold'; expected a probability between 0 and 1"
+            )
         weights = self.weights
         if self.person != "tracked" and not weights.tells_apart:
             others = [name for name in MASK_ESTIMATORS.names() if MASK_ESTIMATORS.load(name).tells_apart]
@@ -84,7 +86,9 @@ class MaskOptions:
             return None
         shape = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
         if not shape or not all(SIZES[0] <= int(side) <= SIZES[1] for side in shape.groups()):
-            raise UsageError(f"'--size {self.size}' is no size; expected 'full' or WIDTHxHEIGHT, 8 to 8192 pixels each")
+            raise UsageError(
+                f"invalid value '{self.size}' for '--size'; expected 'full' or WIDTHxHEIGHT, 8 to 8192 pixels each"
+            )
         return int(shape[2]), int(shape[1])
 
     @cached_property

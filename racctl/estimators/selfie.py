@@ -20,7 +20,6 @@ from racctl.estimators.blazepose import (
     BlazePoseModel,
     model_file,
     model_record,
-    prepare_import,
 )
 from racctl.estimators.download import weights_record
 
@@ -99,7 +98,6 @@ class Selfie:
 
     def __init__(self, threshold: float) -> None:
         """threshold: probability from which a pixel is a person's. Raises DataError when MediaPipe cannot start."""
-        prepare_import()
         try:
             from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
         except ImportError as error:

@@ -14,10 +14,12 @@ import os
 import secrets
 import signal
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
+from types import ModuleType
 from typing import Any
 
 import av
@@ -93,6 +95,9 @@ class Workers:
         return self._links[:count]
 
 
+STARTING = threading.Lock()
+
+
 class _Link:
     """The parent's end of one worker."""
 
@@ -100,7 +105,8 @@ class _Link:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, build), daemon=True)
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
 
     def close(self) -> None:
@@ -119,7 +125,7 @@ class _Run:
         self.sent, self.busy = [0] * len(self.links), [0] * len(self.links)
         self.chunks: dict[int, tuple[np.ndarray, ...]] = {}
         self.recent: deque[tuple] = deque(maxlen=workers.warm_up)
-        self.done = self.kept = 0
+        self.done = self.results = 0
         self.reformatter = VideoReformatter()
 
     def send(self, index: int, frame: Frame) -> None:
@@ -135,13 +141,13 @@ class _Run:
             for earlier in self.recent:
                 self._put(chunk, *earlier, keep=False)
         self._put(chunk, *shot, keep=True)
-        self.kept = index + 1
+        self.results = index + 1
         self.recent.append(shot)
 
     def finish(self) -> tuple[np.ndarray, ...]:
-        if not self.kept:
+        if not self.results:
             raise DataError("no frame to estimate on")
-        last = bisect.bisect_left(self.begins, self.kept) - 1
+        last = bisect.bisect_left(self.begins, self.results) - 1
         self._tell(last % len(self.links), ("end", last))
         while len(self.chunks) <= last:
             self._receive(self.links)
@@ -203,6 +209,21 @@ class _Run:
             raise message[1]
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a process that starts now from running the caller's script again, as multiprocessing would have it do.
+
+    A script that counts a clip in its first line, without `if __name__ == "__main__"`, would start workers without end.
+    """
+    with STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
 def _free_shared_memory() -> int:
     """Bytes; Linux keeps shared memory in a file system of its own, which containers make small."""
     try:
@@ -243,6 +264,7 @@ def _next_message(pipe: Connection, link: _Link) -> tuple:
 def _work(pipe: Connection, build: Build) -> None:
     """A worker's life: frames in, one message per frame and one per chunk out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    _prepare_process()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MediaPipe's remarks are for its developers
     try:
         _serve(pipe, build())
@@ -253,6 +275,21 @@ def _work(pipe: Connection, build: Build) -> None:
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
         pipe.send(("error", DataError(f"the estimator failed ({type(error).__name__}: {reason})")))
+
+
+def _prepare_process() -> None:
+    """Make `import mediapipe` quiet, and independent of the system's graphics libraries; in a worker only."""
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # MediaPipe 0.10.35 and later report usage over https when a task closes, without a switch; a proxy that leads
+    # nowhere is the only way to stop it. The process that estimates does nothing else on the network.
+    os.environ["https_proxy"] = os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
+    try:
+        import cv2  # noqa: F401
+    except ImportError:
+        # MediaPipe imports OpenCV for its drawing functions alone, and OpenCV's wheel wants libGL, which a bare
+        # machine has not: an empty module in its place is all that estimating needs.
+        sys.modules["cv2"] = ModuleType("cv2")
 
 
 def _serve(pipe: Connection, estimator: Any) -> None:
