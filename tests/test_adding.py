@@ -8,22 +8,23 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from clips import plain, write_clip
-from commands import one_line, racctl
+from commands import afresh, one_line
 from plugins import documented, install
+from poses import swinging_pose
 
-from racctl.io.npz import read_features, read_mask, read_pose
+from racctl.io.npz import read_features, read_mask, read_pose, write_pose
 
 
 def shown_help(tool: str, environment: dict[str, str]) -> str:
     """Return a tool's help, on lines long enough for any metavar."""
-    done = racctl(tool, "--help", env={**environment, "COLUMNS": "300"})
+    done = afresh(tool, "--help", env={**environment, "COLUMNS": "300"})
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
 
 def succeed(*words: object, environment: dict[str, str], **options) -> bytes:
     """Run a command that has to succeed; return what it writes to stdout."""
-    done = racctl(*words, env=environment, **options)
+    done = afresh(*words, env=environment, **options)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -44,7 +45,7 @@ def test_an_exercise_is_one_file(tmp_path):
 
 def test_an_entry_point_that_is_no_exercise_is_named(tmp_path):
     environment = install(tmp_path, "kicks", "FRONT_KICK = (1, 2)", "racctl.exercises", front_kick="FRONT_KICK")
-    line = one_line(racctl("synth", "--list", env=environment), 2)
+    line = one_line(afresh("synth", "--list", env=environment), 2)
     assert "'front_kick' (kicks:FRONT_KICK) is no racctl.synth.movement.Movement" in line
 
 
@@ -64,7 +65,7 @@ def test_a_pose_format_is_one_file(tmp_path):
     assert pose.xyz.shape == (5, 1, 17, 3)
     assert pose.xyz[2, 0, 16, :2].tolist() == [rows[2][32], rows[2][33]]
     assert b"GYM_PAD" not in told and b'"format":"gympad"' in told.replace(b" ", b"")
-    line = one_line(racctl(*command[:2]), 1)
+    line = one_line(afresh(*command[:2]), 1)
     assert "expected" in line
 
 
@@ -72,7 +73,7 @@ def test_a_pose_format_that_cannot_be_loaded_leaves_the_others(tmp_path):
     environment = install(tmp_path, "pads", "import nothing_of_that_name", "racctl.pose_formats", gympad="GYM_PAD")
     with open(tmp_path / "clip.npy", "wb") as file:
         np.save(file, np.zeros((5, 33, 3)))
-    done = racctl("remap-joints", tmp_path / "clip.npy", "--fps", 10, env=environment)
+    done = afresh("remap-joints", tmp_path / "clip.npy", "--fps", 10, env=environment)
     assert done.returncode == 0 and b"'gympad' (pads:GYM_PAD) cannot be loaded" in done.stderr
 
 
@@ -84,12 +85,12 @@ def test_a_data_set_is_one_file(tmp_path):
     environment = install(tmp_path, "gym", documented(GYM_APP), "racctl.data_sets", gymapp="GymApp")
     assert "|gymapp" in shown_help("encode", environment)
     (tmp_path / "test.csv").write_text(ROWS)
-    checked = racctl("check-labels", tmp_path / "test.csv", "--format", "json", env=environment)
+    checked = afresh("check-labels", tmp_path / "test.csv", "--format", "json", env=environment)
     assert checked.returncode == 1 and b"count 3, cycles 2" in checked.stdout + checked.stderr
     write_clip(tmp_path / "monday.mp4", plain(24))
     words = ["--root", tmp_path, "--split", "test", "--exemplars", "--pose-encoder", "none", "--random-weights"]
     command = ["encode", "--dataset", "gymapp", *words, "--encoder", "resnext3d_101", "--jobs", 1]
-    done = racctl(*command, "-o", tmp_path / "tokens/", env=environment)
+    done = afresh(*command, "-o", tmp_path / "tokens/", env=environment)
     assert done.returncode == 3 and b"GymApp, test: 2 clips" in done.stderr, done.stderr.decode()
     with open(tmp_path / "tokens" / "monday.exemplars.npz", "rb") as file:
         assert read_features(file, "monday").start.tolist() == [2, 11]
@@ -98,7 +99,7 @@ def test_a_data_set_is_one_file(tmp_path):
 def test_a_data_set_that_cannot_be_loaded_leaves_the_others(tmp_path):
     environment = install(tmp_path, "gym", "import nothing_of_that_name", "racctl.data_sets", gymapp="GymApp")
     (tmp_path / "counts.csv").write_text("clip,count\na,2\n")
-    done = racctl("check-labels", tmp_path / "counts.csv", env=environment)
+    done = afresh("check-labels", tmp_path / "counts.csv", env=environment)
     assert done.returncode == 0 and b"'gymapp' (gym:GymApp) cannot be loaded" in done.stderr
 
 
@@ -117,7 +118,7 @@ def test_a_pose_estimator_is_one_file(tmp_path):
     assert pose.xyz.shape == (6, 1, 17, 3) and pose.meta["topology"] == "coco17"
     assert np.abs(pose.xyz[:, 0, 0, :2] - [42, 22]).max() < 2
     assert pose.meta["steps"][0]["weights"] == [{"name": "brightest", "sha256": "", "licence": "MIT"}]
-    line = one_line(racctl("pose", clip, "--model", "brightest"), 2)
+    line = one_line(afresh("pose", clip, "--model", "brightest"), 2)
     assert "invalid value 'brightest' for '--model'; expected full, lite, heavy or a .task file" in line
 
 
@@ -134,5 +135,37 @@ def test_a_mask_estimator_is_one_file(tmp_path):
     told = succeed("mask", clip, "--model", "bright", "--size", "full", "--jobs", 1, environment=environment)
     mask = read_mask(io.BytesIO(told), "clip").mask
     assert mask[0, 24, 44] == 1 and 0.5 < mask.sum() / (6 * 64) < 1.5
-    done = racctl("mask", clip, "--model", "bright", "--person", "central", env=environment)
+    done = afresh("mask", clip, "--model", "bright", "--person", "central", env=environment)
     assert "'bright' follows one person of its own choice" in one_line(done, 2)
+
+
+PLAIN_CONV = '"""A video encoder:'
+
+
+def test_a_video_encoder_is_one_file(tmp_path):
+    environment = install(tmp_path, "conv", documented(PLAIN_CONV), "racctl.video_encoders", plainconv="PlainConv")
+    assert "|plainconv|none" in shown_help("encode", environment)
+    clip = write_clip(tmp_path / "clip.mp4", plain(24))
+    command = ["encode", clip, "--encoder", "plainconv", "--pose-encoder", "none", "--random-weights", "--jobs", 1]
+    features = read_features(io.BytesIO(succeed(*command, environment=environment)), "clip")
+    assert features.video.shape == (2, 8, 4, 4, 4) and features.meta["video"]["encoder"] == "plainconv"
+    for words, reason in (
+        (["--preset", "escounts"], "'--encoder plainconv' has no option '--preset'"),
+        (["--mask", clip], "'plainconv' looks at no mask; leave out '--mask'"),
+        (["--mask-model", "selfie"], "'plainconv' looks at no mask"),
+    ):
+        assert reason in one_line(afresh(*command, *words, env=environment), 2)
+
+
+PLACES = '"""A pose encoder:'
+
+
+def test_a_pose_encoder_is_one_file(tmp_path):
+    environment = install(tmp_path, "places", documented(PLACES), "racctl.pose_encoders", places="open_places")
+    assert "|places|none" in shown_help("encode", environment)
+    with open(tmp_path / "p.npz", "wb") as file:
+        write_pose(file, swinging_pose(90))
+    command = ["encode", tmp_path / "p.npz", "--encoder", "none", "--pose-encoder", "places"]
+    features = read_features(io.BytesIO(succeed(*command, environment=environment)), "p")
+    assert features.pose.shape[1:] == (4, 16, 17, 1) and features.meta["pose"]["sampled"] == 64
+    assert features.meta["pose"]["frames_per_token"] == 4

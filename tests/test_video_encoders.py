@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import kinetics as video
-from racctl.encoders.kinetics import NETWORKS, VideoEncoder, load_tensors, read_tensors, video_encoder
+from racctl.encoders.kinetics import NETWORKS, FrozenVideoEncoder, load_tensors, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -67,7 +67,7 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def resnext() -> VideoEncoder:
+def resnext() -> FrozenVideoEncoder:
     return video_encoder("resnext3d_101", random=True)
 
 
@@ -284,7 +284,7 @@ def test_another_kind_of_look_makes_an_encoder_too():
             return clips.permute(0, 4, 1, 2, 3) / 255
 
     network = nn.Conv3d(2, 6, 2, 2)
-    encoder = VideoEncoder("own", Cutouts(), network, (6, 2, 4, 4), {"name": "own"})
+    encoder = FrozenVideoEncoder("own", Cutouts(), network, (6, 2, 4, 4), {"name": "own"})
     assert encoder(noise(3, 4, 8, 8, 2)).shape == (3, *encoder.shape)
 
 
@@ -452,8 +452,8 @@ def test_a_compiled_network_gives_the_same_tokens():
     look = NETWORKS["resnext3d_101"].presets["hara"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's own
-        fast = VideoEncoder("a", look, network, (256, 1, 4, 4), {}, compiled=True)
+        fast = FrozenVideoEncoder("a", look, network, (256, 1, 4, 4), {}, compiled=True)
         clips = torch.randint(0, 256, (1, 8, 32, 32, 3), dtype=torch.uint8)
         result = fast(clips)
-    plain = VideoEncoder("a", look, network, (256, 1, 4, 4), {})(clips)
+    plain = FrozenVideoEncoder("a", look, network, (256, 1, 4, 4), {})(clips)
     assert torch.allclose(result, plain, atol=1e-4 * plain.abs().max())

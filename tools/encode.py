@@ -37,7 +37,7 @@ import typer
 
 from racctl.cli.options import Device, Jobs, OutputMany, Sources, Start, Stop, Threads, pose_model_option
 from racctl.cli.settings import with_settings
-from racctl.encoders.base import EncodeOptions, Files, SetOptions
+from racctl.encoders.base import NONE, EncodeOptions, Files, SetOptions
 from racctl.errors import UsageError
 from racctl.estimators.base import MASK_ESTIMATORS, POSE_ESTIMATORS
 
@@ -158,16 +158,17 @@ def _refuse_idle_options(
     brought: Files,
 ) -> None:
     """Raise UsageError for an option on the command line that has no effect beside the others."""
-    from racctl.cli.choices import refuse_typed
+    from racctl.cli.choices import refuse_typed, typed_options
 
     windows = ["--window", "--stride", "--rate"]
     encoder = options.encoder
     refuse_typed(context, reps, windows, "'--reps' says what is encoded")
     refuse_typed(context, published.exemplars, windows, "each repetition is one window")
     refuse_typed(context, not options.random, ["--seed"], "only '--random-weights' are drawn")
-    refuse_typed(context, encoder == "none", ["--mask-model"], "there is no video encoder")
-    refuse_typed(context, encoder not in ("none", "silhouette"), ["--mask-model"], f"'{encoder}' looks at no mask")
-    refuse_typed(context, options.pose_encoder == "none", ["--pose-model"], "there is no pose encoder")
+    refuse_typed(context, encoder == NONE, ["--mask-model"], "there is no video encoder")
+    sees_none = "--mask-model" in typed_options(context) and not options.looks_at_masks
+    refuse_typed(context, sees_none, ["--mask-model"], f"'{encoder}' looks at no mask")
+    refuse_typed(context, options.pose_encoder == NONE, ["--pose-model"], "there is no pose encoder")
     estimated = published.dataset or may_show_video
     refuse_typed(context, brought.mask, ["--mask-model"], "'--mask' is there already")
     refuse_typed(context, brought.pose, ["--pose-model"], "'--pose' is there already")

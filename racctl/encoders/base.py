@@ -4,25 +4,137 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from racctl.data.base import DATA_SETS
 from racctl.errors import UsageError
 from racctl.kinds import Kind, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import torch
+
+    from racctl.contracts import Mask, Meta, Pose
+    from racctl.estimators.mask import PackedMasks
+    from racctl.video.decode import Frame, Video
 
 NONE = "none"
 VIDEO_ENCODERS = Kind(
     "video encoder",
     "racctl.video_encoders",
     {
-        "silhouette": "racctl.encoders.silhouette:open_silhouette",
-        "r2plus1d_18": "racctl.encoders.kinetics:open_kinetics",
-        "swin3d_t": "racctl.encoders.kinetics:open_kinetics",
-        "resnext3d_101": "racctl.encoders.kinetics:open_kinetics",
-        "videomae_vit_b": "racctl.encoders.kinetics:open_kinetics",
+        "silhouette": "racctl.encoders.silhouette:SilhouetteMember",
+        "r2plus1d_18": "racctl.encoders.kinetics:KineticsMember",
+        "swin3d_t": "racctl.encoders.kinetics:KineticsMember",
+        "resnext3d_101": "racctl.encoders.kinetics:KineticsMember",
+        "videomae_vit_b": "racctl.encoders.kinetics:KineticsMember",
     },
 )
 POSE_ENCODERS = Kind("pose encoder", "racctl.pose_encoders", {"ctrgcn": "racctl.encoders.ctrgcn:open_ctrgcn"})
+
+
+class VideoLook(Protocol):
+    """What a network wants to see of a video.
+
+    frames: into the network, for each window.  rate: of its windows, frames per second, 0 for the video's own.
+    needs_mask: whether masks have to be there, or estimated.
+    windows_at_once: that a CPU encodes fastest, unless the user says.
+    """
+
+    needs_mask: ClassVar[bool]
+    windows_at_once: ClassVar[int]
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    def header(self) -> Meta:
+        """Return what the features say of it."""
+
+    def pictures(self, video: Video, masks: Mask | PackedMasks | None) -> Callable[[Frame], np.ndarray]:
+        """Return what turns a clip's decoded frames into pictures, uint8. masks: of the clip, where it needs them."""
+
+    def blank(self) -> np.ndarray:
+        """Return the picture that stands for no frame."""
+
+
+class VideoEncoder(Protocol):
+    """A frozen network that is ready; `racctl.encoders.kinetics.FrozenVideoEncoder` makes one of a torch module.
+
+    shape: C, T', h, w of a window's tokens.  steps: T'.  frames: into the network, for each window.
+    record: of its weights, for provenance: name, sha256 and licence, or name, "random": True and "seed".
+    """
+
+    name: str
+    look: Any
+    shape: tuple[int, int, int, int]
+    record: Meta
+    device: torch.device
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def __call__(self, clips: torch.Tensor) -> torch.Tensor:
+        """Turn (S, frames, ...) uint8 as `look.pictures` gives them into tokens (S, C, T', h, w) float32."""
+
+
+class VideoEncoderMember(Protocol):
+    """How a video encoder is opened, and what is known before.
+
+    looks_at_masks: as its look does.
+    takes: of "preset" and "compiled", which options mean something to it.
+    """
+
+    looks_at_masks: ClassVar[bool]
+    takes: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def open(options: EncodeOptions, device: torch.device) -> VideoEncoder:
+        """Return it with the weights that the options name: a file, published ones if fetched or random ones."""
+
+
+class PoseEncoder(Protocol):
+    """A frozen network of joints that is ready; a member is a function of options and device that returns it.
+
+    topology: of the joints that it sees, and of its tokens.  frames: that a window is shown in.  steps: tokens in time.
+    rate: frames per second that it was trained at, 0 where that is unknown.  record: as of a `VideoEncoder`.
+    """
+
+    name: str
+    record: Meta
+    device: torch.device
+    rate: float
+
+    @property
+    def topology(self) -> str: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def seen(self, pose: Pose, rate: float = 0.0) -> np.ndarray:
+        """Return (T, V, C) float32 of the main person on the pose's clock, zeros where nobody is seen.
+
+        rate: frames per second that the windows will have, 0 for that of the training.
+        """
+
+    def __call__(self, joints: np.ndarray) -> torch.Tensor:
+        """Turn (S, frames, V, C), as `seen` gives them, into tokens (S, C', steps, V, 1) float32."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +206,26 @@ class EncodeOptions:
             (self.encoder == NONE, (self.weights, self.preset, self.compiled), "there is no video encoder"),
             (self.pose_encoder == NONE, (self.pose_weights,), "there is no pose encoder"),
             (self.random, (self.weights, self.pose_weights), "'--random-weights' takes no others"),
-            (self.encoder == "silhouette", (self.preset, self.compiled), "the silhouette encoder has one look"),
         ):
             if on and any(without):
                 raise UsageError(f"{why}; leave out the options for it")
+        for name, option in (("preset", "--preset"), ("compiled", "--compile")):
+            if getattr(self, name) and name not in self.video_member().takes:
+                raise UsageError(f"'--encoder {self.encoder}' has no option '{option}'; leave it out")
+
+    def video_member(self) -> VideoEncoderMember:
+        """Return the chosen video encoder, imported."""
+        return VIDEO_ENCODERS.load(self.encoder)
+
+    @property
+    def looks_at_masks(self) -> bool:
+        """Whether the chosen video encoder does; it is imported to tell."""
+        return self.encoder != NONE and self.video_member().looks_at_masks
 
     def refuse_idle_files(self, files: Files) -> None:
         """Raise UsageError for a mask or pose that these encoders do not look at."""
-        if files.mask and self.encoder != "silhouette":
-            none = "there is no video encoder" if self.encoder == NONE else "only the silhouette encoder looks at masks"
+        if files.mask and not self.looks_at_masks:
+            none = "there is no video encoder" if self.encoder == NONE else f"'{self.encoder}' looks at no mask"
             raise UsageError(f"{none}; leave out '--mask'")
         if files.pose and self.pose_encoder == NONE:
             raise UsageError("there is no pose encoder; leave out '--pose'")

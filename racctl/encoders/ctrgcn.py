@@ -34,7 +34,7 @@ NTU_LICENCE = "CC BY-NC 4.0 (the released CTR-GCN checkpoints)"
 
 
 @dataclass(frozen=True)
-class PoseEncoder:
+class CTRGCNEncoder:
     """A frozen network and what it wants to see. topology: of its joints, and of its tokens.  channels: of the tokens.
     record: of its weights, for provenance.  rate: frames per second that it was trained at, 0 where that is unknown.
     smooth: seconds, of the joints it was trained on, see `joint_tokens`."""
@@ -53,6 +53,11 @@ class PoseEncoder:
     @property
     def channels(self) -> int:
         return 4 * self.network.config.base
+
+    @property
+    def frames(self) -> int:
+        """That a window is shown in."""
+        return FRAMES_SHOWN
 
     @property
     def steps(self) -> int:
@@ -103,7 +108,7 @@ def centred(windows: Tensor, joint: int) -> Tensor:
     return torch.where(seen[..., None, None], windows - origin[:, None, None], windows)
 
 
-def open_ctrgcn(options: EncodeOptions, device: torch.device) -> PoseEncoder:
+def open_ctrgcn(options: EncodeOptions, device: torch.device) -> CTRGCNEncoder:
     """Return the encoder with the weights that the options name."""
     untrained = options.random and not options.pose_weights
     return pose_encoder(options.pose_encoder, options.pose_weights, untrained, device, options.seed)
@@ -111,7 +116,7 @@ def open_ctrgcn(options: EncodeOptions, device: torch.device) -> PoseEncoder:
 
 def pose_encoder(
     name: str, weights: str = "", random: bool = False, device: torch.device | None = None, seed: int = 0
-) -> PoseEncoder:
+) -> CTRGCNEncoder:
     """The encoder called `name`. weights: a file, of `racctl train encoder` or a released CTR-GCN checkpoint;
     "" for the embedded ones.  random: no training at all, marked in what is made.
 
@@ -122,7 +127,7 @@ def pose_encoder(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = CTRGCN(config)
-        encoder = PoseEncoder(name, network, {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
+        encoder = CTRGCNEncoder(name, network, {"name": name, "random": True, "seed": seed}, torch.device("cpu"))
     else:
         path = Path(weights) if weights else embedded(name)
         if path is None:
@@ -133,7 +138,7 @@ def pose_encoder(
     return replace(encoder, network=encoder.network.to(device), device=device)
 
 
-def _loaded(name: str, path: Path) -> PoseEncoder:
+def _loaded(name: str, path: Path) -> CTRGCNEncoder:
     try:
         with open(path, "rb") as file:
             kind = sniff(file)
@@ -143,10 +148,10 @@ def _loaded(name: str, path: Path) -> PoseEncoder:
         return _released(name, path)
     network, meta, record = load_trained(path, [name])
     rate, smooth = (float(meta["input"].get(key, 0)) for key in ("rate", "smooth"))
-    return PoseEncoder(name, network, record, torch.device("cpu"), rate, smooth)
+    return CTRGCNEncoder(name, network, record, torch.device("cpu"), rate, smooth)
 
 
-def _released(name: str, path: Path) -> PoseEncoder:
+def _released(name: str, path: Path) -> CTRGCNEncoder:
     """A checkpoint of the authors of CTR-GCN, for one person or two."""
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
@@ -158,5 +163,5 @@ def _released(name: str, path: Path) -> PoseEncoder:
     except Exception as error:  # torch.load and load_state_dict raise whatever the damage leads to
         reason = (str(error).splitlines() or [""])[0].strip().lower()
         raise DataError(f"'{path}' is no checkpoint of CTR-GCN ({type(error).__name__}: {reason[:80]})") from None
-    return PoseEncoder(name, network, {"name": path.name, "sha256": digest(tensors), "licence": NTU_LICENCE},
+    return CTRGCNEncoder(name, network, {"name": path.name, "sha256": digest(tensors), "licence": NTU_LICENCE},
                        torch.device("cpu"))  # fmt: skip

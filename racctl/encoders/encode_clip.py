@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +23,8 @@ import torch
 from racctl import __version__
 from racctl import windows as windows_module
 from racctl.contracts import Features, Mask, Meta, Pose, step
-from racctl.encoders import ctrgcn as pose_tokens
-from racctl.encoders import silhouette
-from racctl.encoders.base import EncodeOptions
-from racctl.encoders.ctrgcn import FRAMES_SHOWN, STEP, PoseEncoder
-from racctl.encoders.kinetics import VideoEncoder
+from racctl.encoders.base import EncodeOptions, PoseEncoder, VideoEncoder
 from racctl.encoders.pair import Encoders
-from racctl.encoders.silhouette import SILHOUETTE, Cutter
 from racctl.errors import DataError
 from racctl.estimators.coverage import refuse_other_part
 from racctl.estimators.mask import PackedMasks
@@ -42,7 +37,7 @@ from racctl.skeleton import normalise
 from racctl.video import crop
 from racctl.video import sampling as ticks
 from racctl.video.crop import PersonCrop
-from racctl.video.decode import Frame, upright
+from racctl.video.decode import Frame
 from racctl.video.losses import Losses
 from racctl.video.sampling import TickClock, WindowSampling, batched, cut_windows, on_clock
 from racctl.video.span import no_frame, refuse_cut_short
@@ -153,7 +148,7 @@ class ClipReading:
 
 def looks_at_masks(encoders: Encoders) -> bool:
     """Whether masks have to be there, or estimated, before a video can be encoded."""
-    return bool(encoders.video) and encoders.video.look.kind == SILHOUETTE
+    return bool(encoders.video) and encoders.video.look.needs_mask
 
 
 def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Part) -> Meta:
@@ -181,7 +176,10 @@ def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
         mask=file_digest(clip.mask_path),
         pose=pose_digest,
     )
-    constants = constants_digest(sys.modules[__name__], pose_tokens, silhouette, crop, normalise, ticks, windows_module)
+    networks = (encoders.video.look if encoders.video else None, encoders.pose)
+    members = {type(network).__module__ for network in networks if network}
+    modules = [sys.modules[name] for name in (__name__, *sorted(members))]
+    constants = constants_digest(*modules, crop, normalise, ticks, windows_module)
     weights = [branch.record for branch in (encoders.video, encoders.pose) if branch]
     return {**entry, "constants": constants, "weights": weights}
 
@@ -288,7 +286,7 @@ def _encode_video(
 ) -> np.ndarray:
     """(S, C, T', h, w) float16. Decoding goes on while the network computes."""
     options = reading.options
-    prepare = _prepare(reading, encoder)
+    prepare = encoder.look.pictures(reading.clip.video, reading.mask)
     blank = encoder.look.blank() if options.zeros else None
     windows = cut_windows(frames, shots, prepare, clock, blank)
     with ArraySpool() as spool:
@@ -299,21 +297,13 @@ def _encode_video(
 
 
 def _fastest(encoder: VideoEncoder) -> int:
-    """Windows at a time: on a CPU the large networks fall out of its caches with more than one."""
-    return 8 if encoder.device.type != "cpu" or encoder.look.kind == SILHOUETTE else 1
+    """Windows at a time."""
+    return 8 if encoder.device.type != "cpu" else encoder.look.windows_at_once
 
 
 def cut_out(clip: Clip) -> PersonCrop:
     """Return where the silhouette encoder cuts out the person of a video."""
     return PersonCrop.of(clip.mask.mask, clip.mask.frame, clip.video)
-
-
-def _prepare(reading: ClipReading, encoder: VideoEncoder) -> Callable[[Frame], np.ndarray]:
-    """Return what makes a frame's picture of this encoder's kind."""
-    if reading.mask is not None:
-        return Cutter(reading.mask.mask, reading.mask.frame, reading.clip.video, encoder.look.side)
-    rotation = reading.clip.video.rotation
-    return lambda frame: encoder.look.prepare(upright(frame.image.to_ndarray(format="rgb24"), rotation))
 
 
 def _encode_pose(
@@ -325,7 +315,7 @@ def _encode_pose(
     frame = np.array(clock.frame)
     with ArraySpool() as spool:
         for part in np.array_split(spans, -(-len(spans) // (options.batch or 32))):
-            ticks = np.linspace(part[:, 0], part[:, 1], FRAMES_SHOWN + 1, axis=1)[:, :-1].astype(np.int64)
+            ticks = np.linspace(part[:, 0], part[:, 1], encoder.frames + 1, axis=1)[:, :-1].astype(np.int64)
             joints = joints_shown[at_or_before(pose.frame, frame[ticks.clip(0, len(frame) - 1)])]
             if options.zeros:
                 joints[ticks >= len(frame)] = 0
@@ -353,8 +343,8 @@ def _about(encoders: Encoders, options: EncodeOptions, rate: float, exemplars: b
                           "sampled": video.frames}  # fmt: skip
     if (pose := encoders.pose) is not None:
         about["pose"] = {"encoder": pose.name, "weights": pose.record, "topology": pose.topology,
-                         "sampled": FRAMES_SHOWN}  # fmt: skip
-    for name, steps in (("video", video.steps if video else 0), ("pose", FRAMES_SHOWN // STEP)):
+                         "sampled": pose.frames}  # fmt: skip
+    for name, steps in (("video", video.steps if video else 0), ("pose", pose.steps if pose else 0)):
         if name in about and not exemplars:
             about[name]["frames_per_token"] = options.window / steps
     return about

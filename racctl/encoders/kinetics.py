@@ -2,7 +2,7 @@
 
 R(2+1)D-18 and Swin-T are torchvision's, ResNeXt-101 and the masked autoencoder's ViT-B are in racctl/models; all were
 trained on Kinetics-400 and end at their last feature map, before pooling. An encoder of another kind (of cut-out people
-rather than whole frames, say) is a `VideoEncoder` too: it brings a look of its own, with another `kind`.
+rather than whole frames, say) is a `FrozenVideoEncoder` too: it brings a look of its own, with another `kind`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -21,31 +21,29 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
-from racctl.encoders.base import EncodeOptions
+from racctl.encoders.base import EncodeOptions, VideoLook
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
 from racctl.io.sniff import sniff
 from racctl.models.resnext3d import ResNeXt3D
 from racctl.models.videomae import VideoMAE
+from racctl.video.decode import Frame, Video, upright
 
 RGB = "rgb"
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # keys that a checkpoint's tensors stand under
 COUNTER = "num_batches_tracked"  # of batch normalisation: not used here, and older checkpoints lack it
 
 
-class EncoderLook(Protocol):
-    """What a `VideoEncoder` needs of its preprocessing. kind: "rgb" where frames are prepared by `VideoLook`."""
-
-    kind: str
-    frames: int
+class EncoderLook(VideoLook, Protocol):
+    """What a `FrozenVideoEncoder` needs of its preprocessing, too."""
 
     def normalise(self, clips: Tensor) -> Tensor:
         """(S, frames, ...) uint8 as prepared to what the network takes, (S, channels, frames, side, side) float32."""
 
 
 @dataclass(frozen=True)
-class VideoLook:
+class KineticsLook:
     """What a network wants to see of a video; goes into the features file's header.
 
     resize: pixels; one number is the short side, two are height and width whatever the picture's shape.  side: of the
@@ -62,9 +60,16 @@ class VideoLook:
     antialias: bool = False
     rate: float = 0.0
     kind: str = RGB
+    needs_mask: ClassVar[bool] = False
+    windows_at_once: ClassVar[int] = 1  # with more, the large networks fall out of a CPU's caches
 
     def header(self) -> Meta:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    def pictures(self, video: Video, masks: object) -> Callable[[Frame], np.ndarray]:
+        """Return what turns a clip's decoded frames into what the network sees."""
+        del masks
+        return lambda frame: self.prepare(upright(frame.image.to_ndarray(format="rgb24"), video.rotation))
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """image: (H, W, 3) uint8, upright. Returns (side, side, 3) uint8, resized bilinearly, the middle cut out. Apart
@@ -114,7 +119,7 @@ def _neighbours(length: int, total: int, first: int, count: int) -> tuple[np.nda
     return lower, np.minimum(lower + 1, length - 1), (at - lower).astype(np.float32)
 
 
-class VideoEncoder:
+class FrozenVideoEncoder:
     """A frozen network, in eval mode, with the look that it wants.
 
     shape: C, T', h, w of a window's tokens.  record: of its weights, for provenance: name, sha256 of the tensors and
@@ -180,7 +185,7 @@ class Facts:
     """
 
     build: Callable[[], nn.Module]
-    presets: dict[str, VideoLook]
+    presets: dict[str, KineticsLook]
     channels: int
     step: int
     cell: int
@@ -188,7 +193,7 @@ class Facts:
     published: Bundle | str
     licence: str = "unstated"
 
-    def shape(self, look: VideoLook) -> tuple[int, int, int, int]:
+    def shape(self, look: KineticsLook) -> tuple[int, int, int, int]:
         """C, T', h, w of the tokens."""
         side = -(-look.side // self.cell)
         return self.channels, -(-look.frames // self.step), side, side
@@ -222,9 +227,9 @@ _PYSLOWFAST = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 _HARA = (114.7748 / 255, 107.7354 / 255, 99.4750 / 255), (1 / 255, 1 / 255, 1 / 255)  # on 0 to 255, no deviation
 
 
-def _presets(name: str, look: VideoLook) -> dict[str, VideoLook]:
+def _presets(name: str, look: KineticsLook) -> dict[str, KineticsLook]:
     """The look that the weights were trained with, and that of ESCounts and D2-STX, the same for all encoders."""
-    return {name: look, "escounts": VideoLook((224,), 224, *_IMAGENET, look.frames)}
+    return {name: look, "escounts": KineticsLook((224,), 224, *_IMAGENET, look.frames)}
 
 
 # torchvision: "The pre-trained models provided in this library may have their own licenses or terms and conditions
@@ -235,30 +240,41 @@ _MIB = 1 << 20  # torchvision states sizes in these, to three decimals, and the 
 
 NETWORKS = {
     "r2plus1d_18": Facts(
-        _r2plus1d_18, _presets("torchvision", VideoLook((128, 171), 112, *_KINETICS)),
+        _r2plus1d_18, _presets("torchvision", KineticsLook((128, 171), 112, *_KINETICS)),
         channels=512, step=8, cell=16, beside=("fc.",), licence=_TORCHVISION,
         published=Bundle(f"{_HOST}/r2plus1d_18-91a641e6.pth", round(120.318 * _MIB), "91a641e6", _MIB // 1000),
     ),
     "swin3d_t": Facts(
-        _swin3d_t, _presets("torchvision", VideoLook((256,), 224, *_IMAGENET)),
+        _swin3d_t, _presets("torchvision", KineticsLook((256,), 224, *_IMAGENET)),
         channels=768, step=2, cell=32, beside=("head.",), licence=_TORCHVISION,
         published=Bundle(f"{_HOST}/swin3d_t-7615ae03.pth", round(121.543 * _MIB), "7615ae03", _MIB // 1000),
     ),
     "resnext3d_101": Facts(
-        ResNeXt3D, _presets("hara", VideoLook((112,), 112, *_HARA, frames=64, antialias=True)),
+        ResNeXt3D, _presets("hara", KineticsLook((112,), 112, *_HARA, frames=64, antialias=True)),
         channels=2048, step=16, cell=32, beside=("fc.",),
         published="resnext-101-64f-kinetics.pth of github.com/kenshohara/video-classification-3d-cnn-pytorch",
     ),
     "videomae_vit_b": Facts(
-        VideoMAE, _presets("pyslowfast", VideoLook((224,), 224, *_PYSLOWFAST)),
+        VideoMAE, _presets("pyslowfast", KineticsLook((224,), 224, *_PYSLOWFAST)),
         channels=768, step=2, cell=16, beside=("decoder_", "dec_pos_embed_", "mask_token", "pred_head.", "head."),
         published="https://dl.fbaipublicfiles.com/pyslowfast/masked_models/VIT_B_16x4_MAE_PT.pyth",
     ),
 }  # fmt: skip
 
 
-def open_kinetics(options: EncodeOptions, device: torch.device) -> VideoEncoder:
-    """Return the encoder that `options.encoder` names."""
+class KineticsMember:
+    """An encoder of whole frames, trained on Kinetics: which, `options.encoder` says."""
+
+    looks_at_masks = False
+    takes = ("preset", "compiled")
+
+    @staticmethod
+    def open(options: EncodeOptions, device: torch.device) -> FrozenVideoEncoder:
+        """Return the encoder with the weights that the options name."""
+        return _opened(options, device)
+
+
+def _opened(options: EncodeOptions, device: torch.device) -> FrozenVideoEncoder:
     fetch_weights = options.download and not options.weights and not options.random
     return video_encoder(
         options.encoder,
@@ -275,12 +291,12 @@ def open_kinetics(options: EncodeOptions, device: torch.device) -> VideoEncoder:
 def video_encoder(
     name: str, weights: str = "", download: bool = False, random: bool = False,
     device: torch.device | str = "cpu", preset: str = "", seed: int = 0, compiled: bool = False,
-) -> VideoEncoder:  # fmt: skip
+) -> FrozenVideoEncoder:  # fmt: skip
     """The encoder called `name`, one of NETWORKS.
 
     weights: a file, .pth or safetensors, with or without its head.  download: fetch the published weights unless they
     are in the cache.  random: no training at all, which the record says.  preset: what frames look like to it, of the
-    encoder's `presets`; "" for what its weights were trained with.  compiled: see `VideoEncoder`.
+    encoder's `presets`; "" for what its weights were trained with.  compiled: see `FrozenVideoEncoder`.
 
     Raises UsageError for a name or preset that is none, and where there are no weights or two sources of them;
     DataError for weights that do not fit.
@@ -304,7 +320,7 @@ def video_encoder(
         licence = "unstated" if weights else facts.licence
         record = {"name": path.name, "sha256": digest(network.state_dict()), "licence": licence}
     look = facts.presets[preset]
-    return VideoEncoder(name, look, network, facts.shape(look), record, device, compiled)
+    return FrozenVideoEncoder(name, look, network, facts.shape(look), record, device, compiled)
 
 
 def _published(name: str, facts: Facts, download: bool) -> Path:

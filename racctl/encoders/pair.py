@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS, EncodeOptions
-from racctl.encoders.ctrgcn import PoseEncoder
-from racctl.encoders.kinetics import VideoEncoder
+from racctl.encoders.base import NONE, POSE_ENCODERS, EncodeOptions, PoseEncoder, VideoEncoder
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ def load_encoders(options: EncodeOptions, device: torch.device) -> Encoders:
     """
     video = pose = None
     if options.encoder != NONE:
-        video = VIDEO_ENCODERS.load(options.encoder)(options, device)
+        video = options.video_member().open(options, device)
     if options.pose_encoder != NONE:
         pose = POSE_ENCODERS.load(options.pose_encoder)(options, device)
     return Encoders(video, pose)

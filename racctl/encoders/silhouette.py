@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor, nn
 
-from racctl.contracts import Meta
+from racctl.contracts import Mask, Meta
 from racctl.encoders.base import EncodeOptions
-from racctl.encoders.kinetics import VideoEncoder
+from racctl.encoders.kinetics import FrozenVideoEncoder
 from racctl.errors import UsageError
+from racctl.estimators.mask import PackedMasks
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
 from racctl.video.crop import PersonCrop, crop_picture
@@ -37,6 +39,8 @@ class SilhouetteLook:
     frames: int = SAMPLED
     rate: float = TRAINED_RATE
     kind: str = SILHOUETTE
+    needs_mask: ClassVar[bool] = True
+    windows_at_once: ClassVar[int] = 8
 
     def header(self) -> Meta:
         return {"kind": self.kind, "side": self.side, "frames": self.frames, "rate": self.rate}
@@ -45,6 +49,11 @@ class SilhouetteLook:
         """(S, frames, side, side, 2) uint8 to (S, 2, frames, side, side) float32 in 0..1."""
         gray, mask = clips[..., 0].float() / 255, clips[..., 1].float()
         return rearrange([gray, mask], "c s t h w -> s c t h w")
+
+    def pictures(self, video: Video, masks: Mask | PackedMasks | None) -> Cutter:
+        """Return what cuts the person out of a clip's frames."""
+        assert masks is not None, "this look needs masks"
+        return Cutter(masks.mask, masks.frame, video, self.side)
 
     def blank(self) -> np.ndarray:
         return np.zeros((self.side, self.side, 2), np.uint8)
@@ -79,14 +88,21 @@ class _Tokens(nn.Module):
         return self.network.tokens(clips)
 
 
-def open_silhouette(options: EncodeOptions, device: torch.device) -> VideoEncoder:
-    """Return the encoder with the weights that the options name."""
-    return silhouette_encoder(options.weights, options.random, device, options.seed)
+class SilhouetteMember:
+    """The project's own encoder; it has one look."""
+
+    looks_at_masks = SilhouetteLook.needs_mask
+    takes: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def open(options: EncodeOptions, device: torch.device) -> FrozenVideoEncoder:
+        """Return the encoder with the weights that the options name."""
+        return silhouette_encoder(options.weights, options.random, device, options.seed)
 
 
 def silhouette_encoder(
     weights: str = "", random: bool = False, device: torch.device | str = "cpu", seed: int = 0
-) -> VideoEncoder:
+) -> FrozenVideoEncoder:
     """weights: a file of `racctl train encoder`, "" for the embedded ones.  random: no training at all.
 
     Raises UsageError when there are none, DataError when they do not fit."""
@@ -104,4 +120,4 @@ def silhouette_encoder(
     for _ in range(5):
         cells = -(-cells // 2)
     shape = (8 * network.config.base, look.frames // 2, cells, cells)
-    return VideoEncoder(SILHOUETTE, look, _Tokens(network), shape, record, device)
+    return FrozenVideoEncoder(SILHOUETTE, look, _Tokens(network), shape, record, device)

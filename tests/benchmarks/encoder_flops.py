@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from racctl.encoders.kinetics import NETWORKS, VideoEncoder, video_encoder
+from racctl.encoders.kinetics import NETWORKS, FrozenVideoEncoder, video_encoder
 
 
 def main() -> None:
@@ -37,14 +37,14 @@ def main() -> None:
         )
 
 
-def gigaflops(encoder: VideoEncoder, window: torch.Tensor) -> float:
+def gigaflops(encoder: FrozenVideoEncoder, window: torch.Tensor) -> float:
     """Of one window; a multiplication and an addition are two."""
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # it knows not all fused attentions
         encoder(window)
     return counter.get_total_flops() / 1e9
 
 
-def timed(encoder: VideoEncoder, window: torch.Tensor) -> float:
+def timed(encoder: FrozenVideoEncoder, window: torch.Tensor) -> float:
     """Milliseconds of one window."""
     start = time.perf_counter()
     encoder(window).cpu()
