@@ -169,3 +169,27 @@ def test_a_pose_encoder_is_one_file(tmp_path):
     features = read_features(io.BytesIO(succeed(*command, environment=environment)), "p")
     assert features.pose.shape[1:] == (4, 16, 17, 1) and features.meta["pose"]["sampled"] == 64
     assert features.meta["pose"]["frames_per_token"] == 4
+
+
+GLANCE = '"""A recogniser:'
+
+
+def test_a_recogniser_is_one_file(tmp_path):
+    environment = install(tmp_path, "glance", documented(GLANCE), "racctl.recognisers", glance="Glance")
+    text = afresh("train", "recogniser", "--help", env={**environment, "COLUMNS": "300"}).stdout.decode()
+    assert "|glance" in text and "tcn, transformer, vivit, glance" in text  # the heading above --layers
+    (tmp_path / "set").mkdir()
+    for name in ("a", "b", "c"):
+        clip = write_clip(tmp_path / "set" / f"{name}.mp4", plain(40))
+    rows = ["clip,start,stop,label,split", "a,0,1.5,squat,train", "b,0,1.5,push_up,train", "c,0,1.5,squat,val"]
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(rows))
+    sizes = ["--input", "raw", "--size", 16, "--window", 8, "--layers", 2, "--epochs", 1]
+    command = ["train", "recogniser", tmp_path / "set", "--model", "glance", *sizes, "-o", tmp_path / "run"]
+    succeed(*command, environment=environment)
+    trained = tmp_path / "run" / "model.safetensors"
+    table = succeed("classify", clip, "--model", trained, "--whole", "--format", "csv", environment=environment)
+    assert table.decode().splitlines()[1].startswith("c,")
+    assert "a model of kind 'glance'" in one_line(afresh("classify", clip, "--model", trained), 1)
+    words = ["train", "recogniser", tmp_path / "set", "--model", "mlp", "--layers", 2, "-o", tmp_path / "other"]
+    refusal = one_line(afresh(*words, env=environment), 2)
+    assert "'--model mlp' has no option '--layers'" in refusal and "glance" in refusal

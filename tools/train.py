@@ -74,7 +74,7 @@ def recogniser(
 
     Example: racctl train recogniser clips -o run --epochs 30
     """
-    _refuse_idle_of_recogniser(context, model, settings)
+    _refuse_idle_of_recogniser(context, settings)
     _check_files(data, output, settings, [settings.videos, settings.masks, settings.poses])
     from racctl.training.train_recogniser import RecogniserTraining
 
@@ -141,12 +141,11 @@ def counter(
     _train(CounterTraining(data, settings), recipe, output, device, threads)
 
 
-def _refuse_idle_of_recogniser(context: typer.Context, model: str, settings: RecogniserSettings) -> None:
+def _refuse_idle_of_recogniser(context: typer.Context, settings: RecogniserSettings) -> None:
     """Raise UsageError for an option on the command line that has no effect beside the others."""
     of_pictures = ["--size", "--crop", "--fusion", "--pose"]
     refuse_typed(context, settings.input == "pose", of_pictures, "'--input pose' looks at the joints alone")
-    no_joints = model == "mcat" and not settings.has_joints
-    refuse_typed(context, no_joints, ["--minmax"], "the model sees no joints")
+    refuse_typed(context, not settings.has_joints, ["--minmax"], "the model sees no joints")
 
 
 def _refuse_idle_of_counter(context: typer.Context, settings: CounterSettings) -> None:

@@ -132,13 +132,17 @@ def transformer(config: BaselineConfig) -> MCAT:
     return MCAT(MCATConfig(c.classes, c.input, fusion, c.base, c.width, c.heads, c.layers, c.expansion, c.dropout))
 
 
-def check_tubelets(config: BaselineConfig) -> None:
-    """Raise ValueError unless ViViT's tubelets fill the clip."""
-    frames, side = config.tubelet
-    if config.window % frames or config.size % side:
-        raise ValueError(
-            f"tubelets of {frames}x{side}x{side} do not fill {config.window} frames of {config.size} pixels"
-        )
+class ViViTConfig(BaselineConfig):
+    """Sizes of ViViT, whose tubelets have to fill the clip."""
+
+    def check(self) -> ViViTConfig:
+        super().check()
+        frames, side = self.tubelet
+        if self.window % frames or self.size % side:
+            raise ValueError(
+                f"tubelets of {frames}x{side}x{side} do not fill {self.window} frames of {self.size} pixels"
+            )
+        return self
 
 
 class ViViT(nn.Module):

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, check_tubelets, transformer
+from racctl.kinds import Kind
+from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, ViViTConfig, transformer
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
 from racctl.models.d2stx import D2STX, D2STXConfig
 from racctl.models.mcat import MCAT, MCATConfig
@@ -20,8 +21,9 @@ RECOGNISER_MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {
     "lstm": (BaselineConfig, LSTM),
     "tcn": (BaselineConfig, TCN),
     "transformer": (BaselineConfig, transformer),
-    "vivit": (BaselineConfig, ViViT),
+    "vivit": (ViViTConfig, ViViT),
 }
+ADDED_RECOGNISERS = Kind("recogniser", "racctl.recognisers", {})  # those of other packages
 ENCODER_MODELS: dict[
     str, tuple[Any, Callable[[Any], nn.Module]]
 ] = {  # each with tokens(x), and classify(tokens) and repetitions(tokens) where it has such heads
@@ -39,18 +41,28 @@ def configured(name: str, stored: dict[str, Any]) -> Config:
 
     Raises ValueError for invalid values.
     """
-    kind = MODELS[name][0]
+    kind = _network(name)[0]
     known = {field.name for field in fields(kind)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items() if key in known}
-    config = kind(**values).check()
-    if name == "vivit":
-        check_tubelets(config)
-    return config
+    return kind(**values).check()
+
+
+def recognisers() -> list[str]:
+    """Return the names of all recognisers, those of other packages last."""
+    return list(dict.fromkeys([*RECOGNISER_MODELS, *ADDED_RECOGNISERS.names()]))
+
+
+def _network(name: str) -> tuple[Any, Callable[[Any], nn.Module]]:
+    """Return the config's class and what builds the network from it; UsageError for a name that is none's."""
+    if name in MODELS:
+        return MODELS[name]
+    member = ADDED_RECOGNISERS.load(name)
+    return member.Config, member.build
 
 
 def built(name: str, config: Config) -> nn.Module:
     """Return the model with fresh weights."""
-    return MODELS[name][1](config)
+    return _network(name)[1](config)
 
 
 def as_dict(config: Config) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from racctl.errors import DataError, UsageError
-from racctl.models.catalog import RECOGNISER_MODELS
+from racctl.models.catalog import recognisers
 from racctl.recognisers.inputs import Look, Streams
 from racctl.weights import embedded, names
 from racctl.weights.load import load_trained
@@ -27,7 +27,7 @@ class Recogniser:
         path = Path(name) if Path(name).is_file() else embedded(name)
         if path is None:
             raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
-        self.model, meta, self.record = load_trained(path, RECOGNISER_MODELS)
+        self.model, meta, self.record = load_trained(path, recognisers())
         self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
         if len(self.classes) != self.model.config.classes or not all(isinstance(name, str) for name in self.classes):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from racctl.errors import UsageError
 from racctl.kinds import Kind
-from racctl.models.catalog import RECOGNISER_MODELS, Config, configured
+from racctl.models.catalog import Config, configured
 from racctl.recognisers.inputs import Look
 from racctl.recognisers.recogniser import pictures
 from racctl.training.task import Batch
@@ -85,8 +85,6 @@ class RecogniserTraining(ClipTraining):
             "size": self.look.size,
             "window": chosen.window,
         }
-        if self.model not in RECOGNISER_MODELS:
-            raise UsageError(f"no network is called '{self.model}'; expected one of {', '.join(RECOGNISER_MODELS)}")
         try:
             return configured(self.model, values)
         except ValueError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from racctl.errors import UsageError
 from racctl.kinds import Kind, setting
@@ -273,6 +273,23 @@ class CounterSettings(TrainingSettings):
             self.refuse_equal_splits()
 
 
+class RecogniserMember(Protocol):
+    """A recogniser of another package, in one class.
+
+    Settings: a `RecogniserSettings`, what a user sets of its training.
+    Config: a frozen dataclass of sizes with `classes`, which `check` looks at: it returns itself or raises ValueError.
+        Of `classes`, `input`, `layers`, `width`, `fusion`, `pose`, `size` and `window` it has the fields that it needs.
+    build: from a Config to a torch module with that `config`, which turns gray and mask, (b, t, h, w) in 0..1, and
+        joints, (b, t, V, 4) or None, into logits (b, classes).
+    """
+
+    Settings: ClassVar[type[RecogniserSettings]]
+    Config: ClassVar[type]
+
+    @staticmethod
+    def build(config: Any) -> Any: ...
+
+
 @dataclass(frozen=True)
 class Trainable:
     """A model that can be trained: the class of its settings."""
@@ -289,7 +306,7 @@ TRAINABLE_PICTURE_ENCODER = Trainable(EncoderSettings)
 HERE = "racctl.training.train_settings"
 TRAINABLE_RECOGNISERS = Kind(
     "recogniser",
-    "racctl.trainable_recognisers",
+    "racctl.recognisers",
     {
         "mcat": f"{HERE}:TRAINABLE_MCAT",
         "mlp": f"{HERE}:TRAINABLE_BASELINE",
