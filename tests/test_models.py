@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from racctl.models.baselines import BaselineConfig
+from racctl.models.baselines import BaselineConfig, ViViTConfig
 from racctl.models.catalog import RECOGNISER_MODELS, as_dict, built, configured
 from racctl.models.layers import Attention, CrossBlock, FrameEncoder, sinusoidal
 from racctl.models.mcat import MCAT, MCATConfig
@@ -117,5 +117,5 @@ def test_joints_are_a_second_prior():
 
 
 def test_a_config_survives_its_header():
-    config = BaselineConfig(classes=3, size=64)
+    config = ViViTConfig(classes=3, size=64)
     assert configured("vivit", as_dict(config)) == config
