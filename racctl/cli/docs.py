@@ -14,7 +14,7 @@ from typing import Any
 import typer.main
 
 from racctl.cli import app
-from racctl.cli.help import HELP, Option, option_of
+from racctl.cli.help import HELP_OPTION, Option, option_of
 from racctl.kinds import load_target
 
 EXIT_STATUS = (
@@ -85,7 +85,7 @@ def _command_page(name: str, command: Any, extra: list[Section]) -> ToolPage:
     summary, *text = _paragraphs(command.help)
     options = [option_of(parameter) for parameter in command.params]
     arguments = [option for option in options if not option.names]
-    return ToolPage(name, summary.rstrip("."), text, extra, arguments, [*(o for o in options if o.names), HELP])
+    return ToolPage(name, summary.rstrip("."), text, extra, arguments, [*(o for o in options if o.names), HELP_OPTION])
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -61,7 +61,7 @@ def _default(parameter: Any, argument: bool, flag: bool) -> str:
     return str(parameter.default)
 
 
-HELP = Option(("--help",), "", "Show the help and exit.", "")
+HELP_OPTION = Option(("--help",), "", "Show the help and exit.", "")
 
 
 class Command(TyperCommand):
@@ -86,7 +86,7 @@ class Command(TyperCommand):
 def _write_options(parameters: list[Any], formatter: Any) -> None:
     """Write arguments and options under their headings."""
     rows: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-    for option in [*map(option_of, parameters), HELP]:
+    for option in [*map(option_of, parameters), HELP_OPTION]:
         section = option.panel or ("Options" if option.names else "Arguments")
         term = " ".join([", ".join(option.names), option.metavar]).strip()
         rows.setdefault(section, []).append((term, option.described))
