@@ -48,7 +48,7 @@ SMALLER = (  # what only makes a run longer is made small; everything else stays
     (r"^(racctl train encoder .*)$", r"\1 --epochs 1 --width 64 --stride 64"),
     (
         r"^(racctl train counter clips --features features .*)$",
-        r"racctl encode clips/video/*.mp4 -o features/ && \1 --epochs 1 --batch 2",
+        r"racctl encode clips/video/*.mp4 --mask clips/mask --pose clips/pose -o features/ && \1 --epochs 1 --batch 2",
     ),
     (
         r"(racctl train recogniser \w+ -o \w+)( --epochs \d+)?",
