@@ -154,7 +154,7 @@ def test_pictures_that_explain(model, clip, tmp_path):
         (["--model", "nothing"], 2, "invalid value 'nothing' for '--model'"),
         (["--windows", "--whole"], 2, "choose one"),
         (["--smooth", "nan"], 2, "--smooth"),
-        (["--video", "CLIP"], 2, "a video or a pose itself"),
+        (["--video", "CLIP"], 2, "is a video itself"),
         (["--pose", "CLIP"], 1, "is not a whole npz file"),
         (["--model", "CLIP"], 1, "is not a whole safetensors file"),
         (["--mask-model", "none"], 2, "invalid value 'none' for '--mask-model'"),
