@@ -62,7 +62,7 @@ def against_truth(model: str, clips: list[Path], jobs: int) -> None:
             with open(clip.parent.parent / "mask" / f"{clip.stem}.npz", "rb") as file:
                 truth = read_mask(file, clip.stem)
             seen = truth.mask.any((1, 2))
-            each[clip.stem] = overlap(result.mask(), truth)[seen]
+            each[clip.stem] = overlap(result.unpacked(), truth)[seen]
             filled.append(result.filled)
             true.append(truth.mask.mean((1, 2)))
             frames += len(result.frame)
@@ -85,9 +85,9 @@ def on_real(models: list[str], clips: list[Path], jobs: int) -> None:
         for options in runs:
             with mask_lanes(options, 1, jobs) as (workers,):
                 film = mask_source(str(clip), workers, options=options)
-            first = first or film.mask()
+            first = first or film.unpacked()
             figures[options.model].append(film.filled)
-            agree = np.nanmean(overlap(film.mask(), first))
+            agree = np.nanmean(overlap(film.unpacked(), first))
             line += f"{film.filled.mean():14.1%} {(film.filled == 0).mean():8.1%} {agree:8.2f}"
         print(line, flush=True)
     totals = [np.concatenate(figures[model]) for model in models]
