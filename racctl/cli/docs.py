@@ -109,7 +109,8 @@ def _terms(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _described(option: Option) -> tuple[str, str]:
     names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in option.names)
-    value = f" \\fI{_roff(option.metavar)}\\fR" if option.metavar else ""
+    words = _roff(option.metavar).replace("|", "|\\:")  # where a long line may break
+    value = f" \\fI{words}\\fR" if option.metavar else ""
     return (names + value).strip(), option.described
 
 
