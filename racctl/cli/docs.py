@@ -25,6 +25,7 @@ EXIT_STATUS = (
     ("130", "Interrupted."),
     ("141", "The reader of stdout went away."),
 )
+WIDEST_METAVAR = 50  # characters of one that stands on a line of a man page, whatever its width
 ENVIRONMENT = (
     ("RACCTL_CACHE", "Where downloaded models are kept; default $XDG_CACHE_HOME/racctl or ~/.cache/racctl."),
     ("NO_COLOR", "Plain tables and progress bars."),
@@ -109,7 +110,10 @@ def _terms(pairs: list[tuple[str, str]]) -> list[str]:
 
 def _described(option: Option) -> tuple[str, str]:
     names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in option.names)
-    value = f" \\fI{_roff(option.metavar)}\\fR" if option.metavar else ""
+    metavar = _roff(option.metavar)
+    if len(metavar) > WIDEST_METAVAR:
+        metavar = metavar.replace("|", "|\\:")  # where a line may break
+    value = f" \\fI{metavar}\\fR" if metavar else ""
     return (names + value).strip(), option.described
 
 
