@@ -135,7 +135,9 @@ sys.meta_path.insert(0, Missing())
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from clips import portrait
+from racctl.estimators import workers
 from racctl.estimators.blazepose import BlazePose
+workers._prepare_process()
 assert (BlazePose()(portrait(), 0.0)[2] > 0).all()
 """
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True)

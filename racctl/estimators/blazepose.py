@@ -131,7 +131,8 @@ class _Task:
         if not Path(model).is_file():
             several = f"looking for {people} people takes a .task FILE: 'full' from the wheel finds one"
             raise UsageError(several if people > 1 else _missing(model))
-        self._path, self._people, self._outline, self._mark = model, people, outline, None
+        self._path, self._people, self._outline = model, people, outline
+        self._mark: Any = None
         self.reset()
 
     def reset(self) -> None:

@@ -284,7 +284,8 @@ def _overlapping(masks: np.ndarray, last: np.ndarray) -> int | None:
 
 def hold(parcels: list[Parcel], most: int) -> tuple[list[Parcel], int]:
     """Give up to `most` frames in a row without anybody the mask before them. Returns how many got one, too."""
-    filled, missed, held = [], 0, 0
+    filled: list[Parcel] = []
+    missed = held = 0
     for parcel in parcels:
         missed = 0 if parcel[0][0] else missed + 1
         if 0 < missed <= most and filled and filled[-1][0][0]:

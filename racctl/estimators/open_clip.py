@@ -222,7 +222,7 @@ def _kind_of(file: IO[bytes], where: str, reads: Collection[str]) -> str:
         if isinstance(schema, str) and schema.startswith("racctl.") and schema.rpartition("/")[0] not in _kinds(arrays):
             tool = "mask" if "mask" in reads else "pose"
             raise DataError(f"'{where}' holds {schema}, expected {expected(reads)}; run 'racctl {tool}' first")
-        return arrays.get(schema) or next(iter(arrays.values()))  # whose reader says what is wrong
+        return arrays.get(str(schema)) or next(iter(arrays.values()))  # whose reader says what is wrong
     hint = "; 'racctl remap-joints' reads other poses" if "pose" in reads else ""
     raise DataError(f"'{where}' is {kind_phrase(sniffed)}, expected {expected(reads)}{hint}")
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -35,6 +35,7 @@ CHUNK_FRAMES = 120  # frames, about
 LONG_SIDE = 1280  # pixels; larger frames are reduced to this before they are estimated on
 RING_BYTES = 1 << 30  # of frames in flight, over all workers
 
+Shot = tuple[np.ndarray, tuple[str, int, int], float]  # pixels, their format and colours, seconds
 Build = Callable[[], Callable[[np.ndarray, float], tuple[np.ndarray, ...]]]
 
 
@@ -55,7 +56,7 @@ class Workers:
         self._build, self._count, self.warm_up = build, max(1, count), warm_up
         self._links: list[_Link] = []
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -124,7 +125,7 @@ class _Run:
         self.memory: list[SharedMemory] = []
         self.sent, self.busy = [0] * len(self.links), [0] * len(self.links)
         self.chunks: dict[int, tuple[np.ndarray, ...]] = {}
-        self.recent: deque[tuple] = deque(maxlen=workers.warm_up)
+        self.recent: deque[Shot] = deque(maxlen=workers.warm_up)
         self.done = self.results = 0
         self.reformatter = VideoReformatter()
 
@@ -139,8 +140,8 @@ class _Run:
         if chunk and index == self.begins[chunk]:
             self._tell((chunk - 1) % len(self.links), ("end", chunk - 1))
             for earlier in self.recent:
-                self._put(chunk, *earlier, keep=False)
-        self._put(chunk, *shot, keep=True)
+                self._put(chunk, earlier, keep=False)
+        self._put(chunk, shot, keep=True)
         self.results = index + 1
         self.recent.append(shot)
 
@@ -176,7 +177,8 @@ class _Run:
             self.memory.append(_shared_memory(self.slots * pixels.nbytes))
         self.shape = pixels.shape
 
-    def _put(self, chunk: int, pixels: np.ndarray, colour: tuple[str, int, int], time: float, keep: bool) -> None:
+    def _put(self, chunk: int, shot: Shot, keep: bool) -> None:
+        pixels, colour, time = shot
         worker = chunk % len(self.links)
         while self.busy[worker] >= self.slots:
             self._receive([self.links[worker]])
@@ -193,10 +195,10 @@ class _Run:
 
     def _receive(self, links: list[_Link], block: bool = True) -> None:
         """Take what the workers have to say; wait for one of `links` if `block`."""
-        pipes = {link.pipe: w for w, link in enumerate(self.links)}
-        ready = wait([link.pipe for link in links]) if block else wait(list(pipes), 0)
-        for pipe in ready:
-            self._hear(pipes[pipe], _next_message(pipe, self.links[pipes[pipe]]))
+        ready = wait([link.pipe for link in links]) if block else wait([link.pipe for link in self.links], 0)
+        for worker, link in enumerate(self.links):
+            if link.pipe in ready:
+                self._hear(worker, _next_message(link.pipe, link))
 
     def _hear(self, worker: int, message: tuple) -> None:
         if message[0] == "frame":
@@ -309,7 +311,7 @@ def _serve(pipe: Connection, estimator: Any) -> None:
         if fresh:
             estimator.reset()
             fresh = False
-        pixels = np.ndarray(shape, np.uint8, memory.buf, slot * int(np.prod(shape)))
+        pixels: np.ndarray = np.ndarray(shape, np.uint8, memory.buf, slot * int(np.prod(shape)))
         rgb = np.ascontiguousarray(upright(_to_rgb(reformatter, pixels, colour), rotation))
         landmarks = estimator(rgb, time)
         if keep:

@@ -99,7 +99,8 @@ class LiteYolo:
             raise DataError(f"'{path}' is not a YOLO segmentation model: its outputs are not boxes and prototypes")
         self._boxes, self._prototypes, self._threshold = flat[0], deep[0], threshold
         self._first = shape[1] == 3  # channels first
-        self._side = tuple(int(side) for side in (shape[2:] if self._first else shape[1:3]))
+        height, width = shape[2:] if self._first else shape[1:3]
+        self._side = (int(height), int(width))
 
     def reset(self) -> None:
         """Nothing is carried from one frame to the next."""
@@ -161,7 +162,8 @@ def people(detections: np.ndarray, side: tuple[int, int]) -> tuple[np.ndarray, n
     centre, size = detections[sure, :2], detections[sure, 2:4]
     if len(sure) and size.max() <= 2:  # some exports give shares of the picture
         centre, size = centre * side[::-1], size * side[::-1]
-    boxes, best = np.concatenate([centre - size / 2, centre + size / 2], 1), []
+    boxes = np.concatenate([centre - size / 2, centre + size / 2], 1)
+    best: list[int] = []
     for k in range(len(sure)):
         if len(best) < MAX_YOLO_PEOPLE and all(_iou(boxes[k], boxes[rival]) < OVERLAP for rival in best):
             best.append(k)
