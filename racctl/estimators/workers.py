@@ -35,7 +35,7 @@ CHUNK_FRAMES = 120  # frames, about
 LONG_SIDE = 1280  # pixels; larger frames are reduced to this before they are estimated on
 RING_BYTES = 1 << 30  # of frames in flight, over all workers
 
-Shot = tuple[np.ndarray, tuple[str, int, int], float]  # pixels, their format and colours, seconds
+ConvertedFrame = tuple[np.ndarray, tuple[str, int, int], float]  # pixels, their format and colours, seconds
 Build = Callable[[], Callable[[np.ndarray, float], tuple[np.ndarray, ...]]]
 
 
@@ -125,7 +125,7 @@ class _Run:
         self.memory: list[SharedMemory] = []
         self.sent, self.busy = [0] * len(self.links), [0] * len(self.links)
         self.chunks: dict[int, tuple[np.ndarray, ...]] = {}
-        self.recent: deque[Shot] = deque(maxlen=workers.warm_up)
+        self.recent: deque[ConvertedFrame] = deque(maxlen=workers.warm_up)
         self.done = self.results = 0
         self.reformatter = VideoReformatter()
 
@@ -177,7 +177,7 @@ class _Run:
             self.memory.append(_shared_memory(self.slots * pixels.nbytes))
         self.shape = pixels.shape
 
-    def _put(self, chunk: int, shot: Shot, keep: bool) -> None:
+    def _put(self, chunk: int, shot: ConvertedFrame, keep: bool) -> None:
         pixels, colour, time = shot
         worker = chunk % len(self.links)
         while self.busy[worker] >= self.slots:
