@@ -10,12 +10,17 @@ from racctl.cli.help import option_of
 from racctl.errors import UsageError
 
 
+def is_typed(context: Any, name: str) -> bool:
+    """Whether the command line, or the environment, has a parameter, by its name in Python."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
 def typed_options(context: Any) -> dict[str, Any]:
     """The options and arguments that the command line names, with their values."""
     values = {}
     for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
+        if is_typed(context, parameter.name or ""):
             values[parameter.opts[0]] = context.params.get(parameter.name)
     return values
 

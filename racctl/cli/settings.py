@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from racctl.cli import console
-from racctl.cli.choices import typed_options
+from racctl.cli.choices import is_typed, typed_options
 from racctl.errors import UsageError
 from racctl.kinds import Kind
 
@@ -115,8 +115,8 @@ def with_members(kind: Kind, choose: str, into: str = "settings") -> Decorator:
             options = {name: values.pop(name) for name in owners}
             member = kind.member(values[choose])
             _refuse_options_of_others(values["context"], choose, member, owners)
-            settings = kind.load(member).Settings
-            tool(**values, **{into: read_settings(settings, options)})
+            typed = {name: value for name, value in options.items() if is_typed(values["context"], name)}
+            tool(**values, **{into: read_settings(kind.load(member).Settings, typed)})  # its own defaults otherwise
 
         return _signed(run, tool, extra, {into})
 

@@ -94,7 +94,7 @@ def metres(pose: Pose, topology: str) -> np.ndarray:
             f"clip '{pose.clip}' has no coordinates in metres, which these weights need; 'racctl pose' gives them"
         )
     turned = remap(pose, topology)
-    if not person:
+    if not person or turned.world is None:
         return np.zeros((len(pose.frame), len(topology_named(topology)), 3), np.float32)
     # Both look along z. MediaPipe's x goes to the right of the picture and y down, Kinect's to the left and up.
     return np.nan_to_num(turned.world[:, person[0]] * np.array([-1, -1, 1], np.float32))
@@ -147,6 +147,8 @@ def _loaded(name: str, path: Path) -> CTRGCNEncoder:
     if kind != "safetensors":
         return _released(name, path)
     network, meta, record = load_trained(path, [name])
+    if not isinstance(network, CTRGCN):
+        raise DataError(f"'{path}' holds another network than CTR-GCN")
     rate, smooth = (float(meta["input"].get(key, 0)) for key in ("rate", "smooth"))
     return CTRGCNEncoder(name, network, record, torch.device("cpu"), rate, smooth)
 

@@ -43,7 +43,8 @@ from racctl.video.sampling import TickClock, WindowSampling, batched, cut_window
 from racctl.video.span import no_frame, refuse_cut_short
 from racctl.windows import FRAME_RATE, at_or_before, frame_duration, frame_step, tell_gaps
 
-MAX_FLOAT16 = 65504.0  # of float16
+MAX_FLOAT16 = 65504.0
+NO_PICTURE: Any = None  # of a frame of which only the pose is known
 MASK_SIZE = 256  # pixels of the masks that silhouettes are cut_windows out by
 
 
@@ -141,14 +142,14 @@ class ClipReading:
         else:
             begin, end = self.clip.span.bounds
             clock = zip(self.clip.pose.frame, self.clip.pose.time, strict=True)
-            source = (Frame(int(number), float(time), None) for number, time in clock if begin <= time < end)
+            source = (Frame(int(number), float(time), NO_PICTURE) for number, time in clock if begin <= time < end)
         low, high = self.part.segment or (0, np.inf)
         return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, source))
 
 
 def looks_at_masks(encoders: Encoders) -> bool:
     """Whether masks have to be there, or estimated, before a video can be encoded."""
-    return bool(encoders.video) and encoders.video.look.needs_mask
+    return encoders.video is not None and encoders.video.look.needs_mask
 
 
 def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Part) -> Meta:
@@ -156,7 +157,7 @@ def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
     models = clip.estimators.estimates
     pose_digest = clip.digest if clip.kind == "pose" else file_digest(clip.pose_path)
     if part.cycles is None:
-        shape = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
+        shape: Meta = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
     else:
         shape = {"repetitions": short_digest(part.cycles.astype("<i8").tobytes())}
     entry = step(
@@ -245,7 +246,10 @@ def _no_frame(reading: ClipReading) -> str:
 
 def _within(reading: ClipReading, first: int) -> np.ndarray:
     """(R, 2) ticks of the clip's repetitions, by their beginning; DataError for one that lies outside."""
-    cycles = reading.part.cycles[np.argsort(reading.part.cycles[:, 0], kind="stable")] - first
+    annotated = reading.part.cycles
+    if annotated is None:
+        raise ValueError("the part has windows, not repetitions")
+    cycles = annotated[np.argsort(annotated[:, 0], kind="stable")] - first
     if not len(cycles):
         raise DataError(f"clip '{reading.name}' has no repetition to encode")
     if (

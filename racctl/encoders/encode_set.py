@@ -265,4 +265,4 @@ def save_tokens(folder: Path, dataset: str, job: Job, clip: Clip, encoders: Enco
         target = token_file(folder, job.clip, encoder, job.part.span, dataset)
         tokens = getattr(features, branch)
         make_folder(target.parent)
-        write_file(target, lambda out, tokens=tokens: write_tokens(out, features, tokens))
+        write_file(target, partial(write_tokens, features=features, tokens=tokens))

@@ -362,7 +362,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if kind == "safetensors":
             from safetensors.torch import load_file
 
-            held = load_file(path)
+            held: Any = load_file(path)
         else:
             held = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from racctl.contracts import Mask, Meta
 from racctl.encoders.base import EncodeOptions
 from racctl.encoders.kinetics import FrozenVideoEncoder
-from racctl.errors import UsageError
+from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import PackedMasks
 from racctl.io.npz import Frames
 from racctl.models.silhouette import SAMPLED, SilhouetteConfig, SilhouetteNet
@@ -70,10 +70,10 @@ class Cutter:
     def __call__(self, frame: Frame) -> np.ndarray:
         """(side, side, 2) uint8 of one frame."""
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), self._rotation)
-        at = int(at_or_before(self._number, frame.number))
+        at = int(at_or_before(self._number, np.array([frame.number]))[0])
         outline, number = self._masks[at], int(self._number[at])
-        gray = crop_picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.BILINEAR)
-        person = crop_picture(outline, self._side, self._cut.box(number, outline.shape), Image.NEAREST)
+        gray = crop_picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.Resampling.BILINEAR)
+        person = crop_picture(outline, self._side, self._cut.box(number, outline.shape), Image.Resampling.NEAREST)
         return np.stack([gray, person], axis=-1)
 
 
@@ -115,7 +115,10 @@ def silhouette_encoder(
         path = Path(weights) if weights else embedded(SILHOUETTE)
         if path is None:
             raise UsageError(f"no weights of '{SILHOUETTE}' are embedded; use '--weights FILE' or '--random-weights'")
-        network, _, record = load_trained(path, [SILHOUETTE])
+        loaded, _, record = load_trained(path, [SILHOUETTE])
+        if not isinstance(loaded, SilhouetteNet):
+            raise DataError(f"'{path}' holds another network than the silhouette encoder's")
+        network = loaded
     cells = look.side
     for _ in range(5):
         cells = -(-cells // 2)

@@ -45,7 +45,7 @@ def fed_by(meta: Meta, branches: str, where: str) -> Meta:
 def shown(span: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """(SHOT,) the tokens that show an exemplar, evenly from within it. span: (2,) its start and stop.  edges: (N + 1,)
     borders of the tokens, in the same unit."""
-    at = np.interp(np.linspace(*span, 2 * SHOT + 1)[1::2], edges, np.arange(len(edges)))
+    at = np.interp(np.linspace(span[0], span[1], 2 * SHOT + 1)[1::2], edges, np.arange(len(edges)))
     return np.minimum(at.astype(np.int64), len(edges) - 2)
 
 
@@ -68,8 +68,9 @@ def sequence(features: Features, step: int, where: str = "the features") -> Toke
     known = np.append(np.arange(len(features.start)) * stride, ticks)
     edges = np.minimum(np.arange(count + 1) * step, ticks)
     frame = np.interp(edges, known, np.append(features.start, features.stop.max()))
-    time = frame if features.start_s is None else \
-        np.interp(edges, known, np.append(features.start_s, features.stop_s.max()))  # fmt: skip
+    time = frame
+    if features.start_s is not None and features.stop_s is not None:
+        time = np.interp(edges, known, np.append(features.start_s, features.stop_s.max()))
     pose = branches.get("pose")
     return Tokens(branches.get("video"), None if pose is None else pose[..., 0], frame, time)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> np.ndarray:
         return np.asarray(_mapped(self.path)[rows])
 
 
@@ -60,8 +60,8 @@ class StoredClip:
     packed: Rows | np.ndarray
     joints: np.ndarray | None
     labels: np.ndarray
-    frame: np.ndarray | None = None
-    time: np.ndarray | None = None
+    frame: np.ndarray
+    time: np.ndarray
     end: tuple[int, float] = (0, 0.0)
 
     def __len__(self) -> int:
@@ -108,7 +108,7 @@ def _stored(clip: LabelledClip, folder: Path, look: Look) -> StoredClip:
         streams = _read(clip, look)
         arrays = {"frame": streams.frame, "time": streams.time, "end": np.array([streams.stop, streams.stop_s])}
         arrays |= {} if streams.joints is None else {"joints": streams.joints}
-        write_file(pictures, lambda file: np.save(file, streams.packed, allow_pickle=False))
+        write_file(pictures, lambda file: np.save(file, np.asarray(streams.packed), allow_pickle=False))
         write_file(arrays_file, lambda file: write_arrays(file, arrays))
     try:
         packed = Rows(pictures) if look.needs_picture else np.load(pictures, allow_pickle=False)
@@ -136,7 +136,7 @@ def _read(clip: LabelledClip, look: Look) -> Streams:
         mask = _part(clip.mask, clip, "mask", read_mask)
     if look.topology:
         pose = _part(clip.pose, clip, "pose", read_pose if clip.source != "MM-Fit" else _published_pose)
-    if not look.needs_picture:
+    if not look.needs_picture and pose is not None:
         return gather_joints(pose, look)
     if clip.video is None:
         raise DataError(f"clip '{clip.clip}' has no video")
@@ -144,7 +144,7 @@ def _read(clip: LabelledClip, look: Look) -> Streams:
         return gather(file, str(clip.video), look, mask, pose)
 
 
-def _part(path: Path | None, clip: LabelledClip, kind: str, read: Callable):
+def _part(path: Path | None, clip: LabelledClip, kind: str, read: Callable[[IO[bytes], str], Any]) -> Any:
     if path is None:
         raise DataError(
             f"clip '{clip.clip}' has no {kind}; 'racctl {kind} -o DIR' makes them, '--{kind}s DIR' names them"
@@ -158,7 +158,7 @@ def _published_pose(file: IO[bytes], where: str) -> Pose:
     return read_pose(file, where) if sniff(file) == "npz" else mmfit_pose(Path(where))
 
 
-def _opened(path: Path):
+def _opened(path: Path) -> IO[bytes]:
     try:
         return open(path, "rb")
     except OSError as error:

@@ -6,6 +6,7 @@ Grad-CAM is Captum's (Selvaraju et al. 2017), on the last convolution of each en
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from racctl.io.output import make_folder, write_file
 from racctl.models.mcat import MCAT
 from racctl.recognisers.classify_clip import Classification
 from racctl.recognisers.recogniser import Recogniser
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_FRAMES_SHOWN = 8  # frames of a window in a picture
 
@@ -71,8 +75,9 @@ class _Logits(nn.Module):
 
 def last_convolutions(model: nn.Module) -> dict[str, nn.Module]:
     """Name of the stream -> the last convolution of its frame encoder; of two that see the same, the first."""
-    names = {"raw": ("picture", "picture"), "mask": ("mask", "mask")}.get(model.config.input, ("picture", "mask"))
-    layers = {}
+    config: Any = model.config
+    names = {"raw": ("picture", "picture"), "mask": ("mask", "mask")}.get(config.input, ("picture", "mask"))
+    layers: dict[str, nn.Module] = {}
     for attribute, shown in zip(("tokens", "prior"), names, strict=True):
         part = getattr(model, attribute, None)
         if part is not None and shown not in layers:
@@ -98,11 +103,11 @@ def attention(model: nn.Module, gray: Tensor, mask: Tensor, joints: Tensor | Non
         model.fuse(gray, mask, joints)
     finally:
         layer.keep = False
-    weights, layer.weights = layer.weights[0].cpu().numpy(), None
-    return weights
+    weights, layer.weights = layer.weights, None
+    return None if weights is None else weights[0].cpu().numpy()
 
 
-def _frames(gray: Tensor, mask: Tensor, maps: dict[str, np.ndarray], title: str):
+def _frames(gray: Tensor, mask: Tensor, maps: dict[str, np.ndarray], title: str) -> Figure:
     from matplotlib.figure import Figure
 
     ticks = np.linspace(0, gray.shape[1] - 1, min(MAX_FRAMES_SHOWN, gray.shape[1])).round().astype(int)
@@ -124,7 +129,7 @@ def _frames(gray: Tensor, mask: Tensor, maps: dict[str, np.ndarray], title: str)
     return figure
 
 
-def _alpha(alpha: np.ndarray, title: str):
+def _alpha(alpha: np.ndarray, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     heads, t, s = alpha.shape
@@ -140,6 +145,6 @@ def _alpha(alpha: np.ndarray, title: str):
     return figure
 
 
-def _write(path: Path, figure) -> Path:
+def _write(path: Path, figure: Figure) -> Path:
     write_file(path, lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}))
     return path

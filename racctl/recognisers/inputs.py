@@ -8,7 +8,7 @@ addition) a square about the person is cut out first, so that framing and the sh
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ from racctl.video.losses import Losses
 from racctl.windows import FRAME_RATE, Windows, at_or_before, frame_duration, frame_step, resampled
 
 if TYPE_CHECKING:
+    from racctl.estimators.mask import PackedMasks
     from racctl.video.decode import Video
 
 CROPS = ("frame", "person")
@@ -88,6 +89,17 @@ class Look:
         return [name for name, is_needed in needed.items() if is_needed]
 
 
+class Packed(Protocol):
+    """Rows of pictures: an array, or a file that is read when it is needed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray: ...
+
+
 @dataclass
 class Streams:
     """One clip as a recogniser sees it, N ticks at the look's rate.
@@ -97,7 +109,7 @@ class Streams:
     stop: one past the last source frame; stop_s: its end, seconds.
     """
 
-    packed: np.ndarray
+    packed: Packed
     joints: np.ndarray | None
     frame: np.ndarray
     time: np.ndarray
@@ -106,9 +118,15 @@ class Streams:
 
 
 def gather(
-    file: IO[bytes], where: str, look: Look, mask: Mask | None = None, pose: Pose | None = None,
-    start: float | None = None, stop: float | None = None, report: Report = silent,
-) -> Streams:  # fmt: skip
+    file: IO[bytes],
+    where: str,
+    look: Look,
+    mask: Mask | PackedMasks | None = None,
+    pose: Pose | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    report: Report = silent,
+) -> Streams:
     """Read a clip once and put its streams on one clock.
 
     Raises DataError when there is no frame, or mask or pose belong to another clip or begin after it ends.
@@ -122,7 +140,7 @@ def gather(
         raise DataError(f"'{where}' needs a pose; 'racctl pose' makes one")
     video = probe(file, where)
     refuse_cut_short(video, start, stop, where)
-    cut = PersonCrop.of(mask.mask, mask.frame, video) if look.crop == "person" else None
+    cut = PersonCrop.of(mask.mask, mask.frame, video) if mask is not None and look.crop == "person" else None
     pictures, number, time = _pictures(file, where, video, look.size, cut, start, stop, report)
     for part in (mask if look.needs_mask else None, pose if look.topology else None):
         if part is not None:
@@ -131,10 +149,10 @@ def gather(
     packed = np.empty((len(rows), look.size, look.size + (-(-look.size // 8) if look.mask else 0)), np.uint8)
     for k, row in enumerate(rows):
         packed[k, :, : look.size] = pictures[row]
-    if look.mask:
+    if look.mask and mask is not None:
         packed[:, :, look.size :] = _mask_bits(mask, cut, number[rows], look.size)
     joints = None
-    if look.topology:
+    if look.topology and pose is not None:
         joints = joint_tokens(remap(pose, look.topology), look.smooth)[at_or_before(pose.frame, number[rows])]
     end = float(time[-1]) + frame_duration(time, 1 / look.rate)
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, end)
@@ -168,7 +186,9 @@ def _pictures(
     losses = Losses(remarks=video.ending.remarks)
     for frame in told(frames(file, where, start, stop, losses=losses), losses, where):
         whole = upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation)
-        pictures.append(crop_picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.BILINEAR))
+        pictures.append(
+            crop_picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.Resampling.BILINEAR)
+        )
         clock.append((frame.number, frame.time))
         report(len(clock), video.frames)
     if not clock:
@@ -176,12 +196,12 @@ def _pictures(
     return pictures, np.array([n for n, _ in clock]), np.array([t for _, t in clock])
 
 
-def _mask_bits(mask: Mask, cut: PersonCrop | None, number: np.ndarray, size: int) -> np.ndarray:
+def _mask_bits(mask: Mask | PackedMasks, cut: PersonCrop | None, number: np.ndarray, size: int) -> np.ndarray:
     """(N, size, size / 8) uint8 for these frames."""
     at = at_or_before(mask.frame, number)
     small = {}
     for k in np.unique(at):
         whole = mask.mask[k]
         box = cut.box(int(mask.frame[k]), whole.shape) if cut else None
-        small[k] = np.packbits(crop_picture(whole, size, box, Image.NEAREST), axis=-1)
+        small[k] = np.packbits(crop_picture(whole, size, box, Image.Resampling.NEAREST), axis=-1)
     return np.stack([small[k] for k in at])

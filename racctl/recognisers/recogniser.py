@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ class Recogniser:
             raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
         self.model, meta, self.record = load_trained(path, recognisers())
         self.look, self.classes, self.device = Look.of(meta["input"], str(path)), meta["classes"], device
-        if len(self.classes) != self.model.config.classes or not all(isinstance(name, str) for name in self.classes):
+        config: Any = self.model.config
+        if len(self.classes) != config.classes or not all(isinstance(name, str) for name in self.classes):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
         augmentation = meta.get("training", {}).get("augmentation", {})
         self.knows_scaled = bool(augmentation.get("minmax"))
