@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ from racctl.windows import FRAME_RATE, at_or_before, frame_duration, frame_step,
 
 MAX_FLOAT16 = 65504.0
 NO_PICTURE: Any = None  # of a frame of which only the pose is known
-MASK_SIZE = 256  # pixels of the masks that silhouettes are cut_windows out by
+MASK_SIZE = 256  # pixels of the masks that silhouettes are cut out by
 
 
 @dataclass(frozen=True)
