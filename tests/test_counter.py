@@ -191,7 +191,7 @@ def test_refusals(untrained, tmp_path):
             2,
             "'--model d2stx' has no option '--alternating'; it belongs to combined, periodicity",
         ),
-        (["--shots", 1], 2, "options of '--model d2stx'"),
+        (["--shots", 1], 2, "it belongs to d2stx"),
         ([*model, "--exemplar", "3"], 2, "'--exemplar 3' is not START-STOP"),
         ([*model, "--exemplar", "3-2"], 2, "'--exemplar' is START-STOP"),
         ([*model, "--exemplar", "200-300"], 2, "is not within the clip"),
