@@ -192,8 +192,8 @@ def test_refusals(untrained, tmp_path):
             "'--model d2stx' has no option '--alternating'; it belongs to combined, periodicity",
         ),
         (["--shots", 1], 2, "it belongs to d2stx"),
-        ([*model, "--exemplar", "3"], 2, "'--exemplar 3' is not START-STOP"),
-        ([*model, "--exemplar", "3-2"], 2, "'--exemplar' is START-STOP"),
+        ([*model, "--exemplar", "3"], 2, "invalid value '3' for '--exemplar'"),
+        ([*model, "--exemplar", "3-2"], 2, "'--exemplar' takes START-STOP"),
         ([*model, "--exemplar", "200-300"], 2, "is not within the clip"),
         ([*model, "--exemplar", "1-2", "--shots", 2], 2, "'--shots' chooses exemplars itself"),
         ([*model, "--explain", tmp_path / "x"], 2, "this model looks at pose"),
@@ -203,7 +203,7 @@ def test_refusals(untrained, tmp_path):
     assert "made by another pose than the counter was trained with" in one_line(
         racctl("count", *model, stdin=features), 1
     )
-    assert "'--model d2stx' features" in one_line(racctl("count", stdin=features), 1)
+    assert "use '--model d2stx'" in one_line(racctl("count", stdin=features), 1)
 
 
 def test_a_damaged_header_is_one_error(tmp_path):

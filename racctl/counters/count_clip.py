@@ -16,7 +16,7 @@ import numpy as np
 
 from racctl import __version__
 from racctl.contracts import Meta, Pose, step, with_step
-from racctl.counters.base import Counter, open_counter
+from racctl.counters.base import COUNTERS, Counter, open_counter
 from racctl.counters.result import Count, counts_table, reps_table
 from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimates, Estimators, estimator_lanes
@@ -29,6 +29,8 @@ from racctl.io.up_to_date import recorded_meta
 from racctl.progress import Report, silent
 from racctl.video.overlay import check_target, write_overlay
 from racctl.video.span import Span
+
+INPUTS = ("pose", "features", "tokens", "video")  # that some counter reads
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,6 @@ def count(
 
 def settings_of(model: str, settings: dict[str, Any]) -> Any:
     """Return an instance of the counter's settings; UsageError for one that it does not have."""
-    from racctl.counters.base import COUNTERS
-
     kind = COUNTERS.load(COUNTERS.member(model)).Settings
     try:
         return kind(**settings)
@@ -127,7 +127,7 @@ def count_source(
     overlay: str = "",
 ) -> list[Count]:
     """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video and write it there."""
-    with _open(source, counter, options, estimators, report) as clip:
+    with _open(source, options, estimators, report) as clip:
         if overlay:
             _check_overlay(clip, overlay)
         else:
@@ -142,11 +142,9 @@ def count_source(
 
 
 def _open(
-    source: str, counter: Counter, options: CountOptions, estimators: Estimators, report: Report = silent
+    source: str, options: CountOptions, estimators: Estimators, report: Report = silent
 ) -> AbstractContextManager[Clip]:
-    return open_clip(
-        source, video=options.video, span=options.span, reads=counter.reads, estimators=estimators, report=report
-    )
+    return open_clip(source, video=options.video, span=options.span, reads=INPUTS, estimators=estimators, report=report)
 
 
 def _pose_of(clip: Clip) -> Pose:
@@ -159,6 +157,12 @@ def count_clip(clip: Clip, counter: Counter, options: CountOptions) -> list[Coun
 
     Raises DataError where there is nobody to count, UsageError for options that do not go with the input.
     """
+    if clip.kind not in counter.reads:
+        readers = [f"--model {name}" for name in COUNTERS.names() if clip.kind in COUNTERS.load(name).reads]
+        raise DataError(
+            f"'{clip.where}' holds {clip.kind}, and the counter '{options.model}' reads {', '.join(counter.reads)}; "
+            f"use '{readers[0]}'"
+        )
     if clip.kind in ("features", "tokens"):
         _refuse_options_of_poses(clip, options)
         about, people = {**clip.features.meta, "clip": clip.name, "pose_sha256": clip.digest}, [0]
@@ -211,7 +215,7 @@ def save_count(
 ) -> None:
     """Write FOLDER/<clip>.counts.parquet (or .reps.parquet) unless it is there and up to date."""
     target = folder / f"{clip_name(source)}.{'reps' if reps else 'counts'}.parquet"
-    with _open(source, counter, options, estimators, report) as clip:
+    with _open(source, options, estimators, report) as clip:
         _refuse_idle_video(clip, counter, options)
         if not _is_counted(target, clip, counter, options):
             table = (reps_table if reps else counts_table)(count_clip(clip, counter, options))
