@@ -58,7 +58,7 @@ def test_tokens_are_those_of_the_command(clip, tmp_path, capsys):
     with open(tmp_path / "f.npz", "rb") as file:
         expected = read_features(file, "f.npz")
     features = racctl.encode(clip, stop=2.0)
-    assert features.meta == expected.meta
+    assert {**features.meta, "schema": "racctl.features/1"} == expected.meta
     np.testing.assert_array_equal(features.pose, expected.pose)
     np.testing.assert_array_equal(features.video, expected.video)
 
@@ -69,7 +69,7 @@ def test_poses_and_masks_are_those_of_the_commands(clip, tmp_path, capsys):
     with open(tmp_path / "p.npz", "rb") as file:
         expected = read_pose(file, "p.npz")
     np.testing.assert_array_equal(pose.xyz, expected.xyz)
-    assert pose.meta == expected.meta
+    assert {**pose.meta, "schema": "racctl.pose/1"} == expected.meta
     np.testing.assert_array_equal(racctl.read_pose(str(tmp_path / "p.npz")).xyz, expected.xyz)
     command(capsys, "mask", clip, "--stop", "1", "-o", tmp_path / "m.npz")
     with open(tmp_path / "m.npz", "rb") as file:
