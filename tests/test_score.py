@@ -189,7 +189,7 @@ def test_two_people_in_a_clip_are_not_one_count():
 
 
 def test_comparing_two_counters(files):
-    files(another="clip,count\na,2\nb,5\nc,0\nd,4\n")
+    files(other="clip,count\na,2\nb,5\nc,0\nd,4\n")
     scores = score_files("truth", ["predicted"], "other", QUICK)
     result, another = values(scores, "difference"), values(scores, "against")
     assert result["MAE"] == pytest.approx(values(scores)["MAE"] - another["MAE"])

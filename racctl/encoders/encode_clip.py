@@ -109,7 +109,7 @@ class ClipReading:
         return self.clip.video.frames if pictures else len(self.clip.pose.frame)
 
     def check(self) -> ClipReading:
-        """Raise DataError for a video that is cut_windows short, or a pose or masks that were made of another one."""
+        """Raise DataError for a video that is cut short, or a pose or masks that were made of another one."""
         if not self.clip.shows_picture:
             return self
         refuse_cut_short(self.clip.video, self.clip.span.start, self.clip.span.stop, self.where)

@@ -198,14 +198,14 @@ def _encode(clip: Clip, job: Job, encoders: Encoders, options: EncodeOptions) ->
 def _imported(clip: Clip, job: Job, options: EncodeOptions) -> Features:
     """Import token files in the layout of ESCounts and D2-STX: the input, and `--pose` for the other branch."""
     if job.part.cycles is not None:
-        raise UsageError(f"'{clip.where}' has_bytes tokens already; leave out '--reps'")
+        raise UsageError(f"'{clip.where}' holds tokens already; leave out '--reps'")
     typed = replace(options, window=EncodeOptions.window, stride=EncodeOptions.stride)
     idle = [entry.name for entry in fields(EncodeOptions) if getattr(typed, entry.name) != entry.default]
     idle += [name for name in ("start", "stop") if getattr(clip.span, name) is not None]
     if idle := idle + [
         name for name in ("mask", "video") if getattr(clip, f"{name}_{'path' if name == 'mask' else 'name'}")
     ]:
-        raise UsageError(f"'{clip.where}' has_bytes tokens already; leave out '--{idle[0].replace('_', '-')}'")
+        raise UsageError(f"'{clip.where}' holds tokens already; leave out '--{idle[0].replace('_', '-')}'")
     with ExitStack() as stack:
         files = [(clip.file, clip.where)]
         if clip.pose_path:

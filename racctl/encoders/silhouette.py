@@ -1,4 +1,4 @@
-"""The project's own video encoder: a person cut out of the crop_picture, grayscale and mask. It runs offline; it is no
+"""The project's own video encoder: a person cut out of the picture, grayscale and mask. It runs offline; it is no
 replacement for weights of Kinetics."""
 
 from __future__ import annotations
