@@ -13,7 +13,7 @@ from commands import in_process
 from poses import swinging_pose
 
 from racctl.contracts import with_step
-from racctl.counters import periodicity
+from racctl.counters import recurrence
 from racctl.estimators import selfie, workers
 from racctl.estimators.pose import pose_step
 from racctl.io.npz import pose_bytes
@@ -35,7 +35,7 @@ def pose(tmp_path):
 
 @pytest.mark.parametrize(
     ("tool", "module", "name"),
-    [("count", periodicity, "CHANCE"), ("count", periodicity, "PROMINENCES"), ("classify", normalise, "GLITCH")],
+    [("count", recurrence, "CHANCE"), ("count", recurrence, "PROMINENCES"), ("classify", normalise, "GLITCH")],
 )
 def test_a_changed_threshold_is_seen(pose, tmp_path, capsys, monkeypatch, tool, module, name):
     words = (tool, pose, "-o", f"{tmp_path / 'out'}/")
