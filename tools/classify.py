@@ -47,7 +47,7 @@ Whole = Annotated[bool, typer.Option("--whole", help="Print one row per clip: it
 Smooth = Annotated[
     float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this long; 0: not at all.")
 ]
-Film = Annotated[
+Video = Annotated[
     str, typer.Option("--video", metavar="FILE", show_default=False, help="Use this video of the input, a mask.")
 ]
 PoseFile = Annotated[
@@ -103,7 +103,7 @@ def classify(
     smooth: Smooth = 1.0,
     start: Start = None,
     stop: Stop = None,
-    video: Film = "",
+    video: Video = "",
     pose: PoseFile = "",
     mask_model: MaskModel = "blazepose",
     explain: Explain = "",

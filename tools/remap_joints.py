@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -59,33 +61,23 @@ def remap_joints(
     Example: racctl pose clip.mp4 | racctl remap-joints > p.npz
     """
     from racctl.cli import console
-    from racctl.cli.batch import report_failures, run_batch
-    from racctl.cli.clip_plan import check_sources
+    from racctl.cli.batch import no_lanes, report_failures, run_clips
+    from racctl.cli.clip_plan import plan_clips
     from racctl.cli.streams import emit
-    from racctl.cli.targets import npz_targets, refuse_overwriting
 
-    sources = check_sources(sources)
-    folder, targets = npz_targets(output, sources, ".pose.npz")
-    refuse_overwriting(sources, *targets)
-    from racctl.io.npz import pose_bytes, write_pose
-    from racctl.io.poses.formats import load_pose, picture_size
-    from racctl.io.up_to_date import has_bytes
-    from racctl.skeleton.remap import minmax as scaled
-    from racctl.skeleton.remap import remap, unknown_joints
+    plan = plan_clips(sources, output, ".pose.npz")
+    from racctl.io.npz import write_pose
+    from racctl.io.poses.formats import picture_size
+    from racctl.io.poses.remapped import RemapOptions, remap_source, save_remapped
     from racctl.skeleton.topology import topology_named
 
     topology_named(to)  # a wrong name is said before the input is read
     shape = None if size is None else picture_size(size)
-
-    def work(source: str, _lane: int, _report: object) -> None:
-        pose = remap(load_pose(source, layout=layout, fps=fps, size=shape, note=console.note), to)
-        pose = scaled(pose) if minmax else pose
-        if unknown := unknown_joints(pose):
-            console.note(
-                f"{len(unknown)} of {pose.xyz.shape[2]} joints of {to} are unknown (NaN): {', '.join(unknown)}"
-            )
-        target = targets[sources.index(source)]
-        if not (folder and has_bytes(target, pose_bytes(pose))):
-            emit(target, lambda file: write_pose(file, pose))
-
-    report_failures(run_batch(sources, work, 1, "remapping"), len(sources))
+    options = RemapOptions(to, console.note, layout, fps, shape, minmax)
+    work: Callable[..., Any] = partial(remap_source, options=options)
+    if plan.folder:
+        work = partial(save_remapped, options=options, folder=plan.folder)
+    poses, failures = run_clips("remapping", plan.sources, 1, no_lanes, work)
+    for pose in poses.values() if plan.folder is None else ():
+        emit(output, partial(write_pose, pose=pose))
+    report_failures(failures, len(plan.sources))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +34,19 @@ class Lane(Protocol):
     """What works on one clip at a time: estimators, or worker processes."""
 
     def abort(self) -> None: ...
+
+
+class NoLane:
+    """For work that needs neither."""
+
+    def abort(self) -> None: ...
+
+
+@contextmanager
+def no_lanes(width: int, each: int) -> Iterator[list[NoLane]]:
+    """Yield `width` lanes for work that needs no estimators and no processes."""
+    del each
+    yield [NoLane()] * width
 
 
 def run_clips(
@@ -71,9 +84,12 @@ def lanes(jobs: int, inputs: int) -> tuple[int, int]:
 
 
 def run_batch(
-    sources: list[str], work: Callable[[str, int, Report], None], width: int, label: str,
+    sources: list[str],
+    work: Callable[[str, int, Report], None],
+    width: int,
+    label: str,
     stop: Callable[[], None] = lambda: None,
-) -> Failures:  # fmt: skip
+) -> Failures:
     """Call work(source, lane, report) for every source, `width` at a time; a lane in 0..width-1 serves one at a time.
 
     A single source gets a progress bar of its own and its error is raised; of several, a RacctlError fails its clip

@@ -48,8 +48,10 @@ def refuse_unknown_word(parameter: Any, value: str) -> None:
         return
     if (files and os.path.exists(value)) or (tracks and value.isdecimal()):
         return
-    more = [*(f"a {file.partition('.')[2] and '.' + file.partition('.')[2] + ' '}file" for file in files),
-            *("a track number" for _ in tracks)]  # fmt: skip
+    more = [
+        *(f"a {file.partition('.')[2] and '.' + file.partition('.')[2] + ' '}file" for file in files),
+        *("a track number" for _ in tracks),
+    ]
     expected = " or ".join([", ".join(words), *more])
     raise UsageError(f"invalid value '{value}' for '{option}'; expected {'' if more else 'one of '}{expected}")
 

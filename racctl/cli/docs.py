@@ -166,11 +166,14 @@ def main_page(pages: list[ToolPage]) -> str:
     paragraphs = [" ".join(p.split()) if not p.startswith("  ") else p for p in app.HELP.strip().split("\n\n")]
     lines = [
         '.TH RACCTL 1 "" racctl "racctl manual"',
-        ".SH NAME", "racctl \\- video of people exercising to pose, repetition counts and exercise labels",
-        ".SH SYNOPSIS", "\\fBracctl\\fR \\fITOOL\\fR [\\fIOPTIONS\\fR] [\\fIFILE...\\fR]", ".br",
+        ".SH NAME",
+        "racctl \\- video of people exercising to pose, repetition counts and exercise labels",
+        ".SH SYNOPSIS",
+        "\\fBracctl\\fR \\fITOOL\\fR [\\fIOPTIONS\\fR] [\\fIFILE...\\fR]",
+        ".br",
         "\\fBracctl \\-\\-version\\fR",
         ".SH DESCRIPTION",
-    ]  # fmt: skip
+    ]
     for text in paragraphs:
         lines += [".nf", _roff(text), ".fi"] if text.startswith("  ") else [".PP", _roff(text)]
     lines += [".SH TOOLS", *_summaries(pages)]

@@ -25,29 +25,37 @@ Output = Annotated[
 OutputMany = Annotated[
     str,
     typer.Option(
-        "-o", "--output", metavar="FILE|DIR", show_default=False,
+        "-o",
+        "--output",
+        metavar="FILE|DIR",
+        show_default=False,
         help="Write here instead of stdout ('-'). With several inputs: a directory, one file per clip; "
         "what is there and up to date is skipped.",
     ),
-]  # fmt: skip
+]
 
 Format = Annotated[
     str,
     typer.Option(
-        "--format", metavar="table|parquet|csv|json", show_default=False,
+        "--format",
+        metavar="table|parquet|csv|json",
+        show_default=False,
         help="Choose how to write the table. Default: a table on a terminal, Parquet into a pipe or file.",
     ),
-]  # fmt: skip
+]
 
 TextFormat = Annotated[str, typer.Option("--format", metavar="text|json", help="Choose how to write it.")]
 
 Jobs = Annotated[
     int,
     typer.Option(
-        "--jobs", metavar="N", min=0, show_default=False,
+        "--jobs",
+        metavar="N",
+        min=0,
+        show_default=False,
         help="Run N worker processes; default: one per core. The output does not depend on it.",
     ),
-]  # fmt: skip
+]
 
 Start = Annotated[
     float | None, typer.Option("--start", metavar="SECONDS", help="Begin here; the video's own timestamps.")

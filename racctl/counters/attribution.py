@@ -92,9 +92,12 @@ def _refuse(config: D2STXConfig) -> None:
 
 
 def attribute(
-    network: D2STX, video: Tensor, pose: Tensor, video_shots: list[Tensor] | None = None,
+    network: D2STX,
+    video: Tensor,
+    pose: Tensor,
+    video_shots: list[Tensor] | None = None,
     pose_shots: list[Tensor] | None = None,
-) -> Attribution:  # fmt: skip
+) -> Attribution:
     """Run the model, in evaluation mode, on one clip. video: (1, N, C, H, W).  pose: (1, N, C, V).  video_shots,
     pose_shots: as it takes them. UsageError for a model without pose-guided decoupled attention."""
     _refuse(network.config)
@@ -107,8 +110,10 @@ def attribute(
     return Attribution(
         weights(branch.get_submodule("map"), seen["branch"][1][1].squeeze(3)),
         weights(lambda x: fusion.head["pose"](fusion.temporal["pose"](x, *others)), fused),
-        to_places.cpu().numpy(), to_joints, densities.final[0].cpu().numpy() / SCALE,
-    )  # fmt: skip
+        to_places.cpu().numpy(),
+        to_joints,
+        densities.final[0].cpu().numpy() / SCALE,
+    )
 
 
 @torch.no_grad()
@@ -156,29 +161,40 @@ def join(parts: list[Attribution], cores: list[slice]) -> Attribution:
 
 
 def explain_count(
-    attribution: Attribution, tokens: Tokens, pose: Pose | None, film: str | Path | None, folder: str | Path, name: str,
-    most: int = 6, topology: str = "d2stx25", area: Area | None = None,
-) -> list[Path]:  # fmt: skip
+    attribution: Attribution,
+    tokens: Tokens,
+    pose: Pose | None,
+    video_path: str | Path | None,
+    folder: str | Path,
+    name: str,
+    most: int = 6,
+    topology: str = "d2stx25",
+    area: Area | None = None,
+) -> list[Path]:
     """Write into `folder` NAME-weights.png, the weights of the joints over the whole clip; NAME-places.png, the places
     of the picture at up to `most` moments; and, with a pose, NAME-joints.png, the joints of its main person at those,
-    as large as their weight, over the film's frames. Returns the paths.
+    as large as their weight, over the video's frames. Returns the paths.
 
-    The moments are spread over the repetitions of `found.density`, or over the clip where it has none.  topology: of
-    the pose tokens; all joints of a part have the part's weight.  film: the clip, None to draw on white, as is done for
-    a pose that is not in pixels.  area: what of a frame (by number and shape) the places cover; without it they are
-    drawn below the frames. UsageError for weights of another number of joints than the topology's.
+    The moments are spread over the repetitions of `attribution.density`, or over the clip where it has none.
+
+    topology: of the pose tokens; all joints of a part have the part's weight.
+    video_path: of the clip, None to draw on white, as is done for a pose that is not in pixels.
+    area: what of a frame (by number and shape) the places cover; without it they are drawn below the frames.
+    Raises UsageError for weights of another number of joints than the topology's.
     """
     known, picked = topology_named(topology), moments(attribution.density, most)
     names, part = _rows_of(known, attribution.before.shape[1])
     numbers = np.floor((tokens.frame[:-1] + tokens.frame[1:]) / 2).astype(np.int64)[list(picked)]
-    stills, video = _stills(film, numbers) if film else ([None] * len(numbers), None)
+    stills, video = _stills(video_path, numbers) if video_path else ([None] * len(numbers), None)
     titles = [_title(tokens, row, about) for row, about in picked.items()]
     pictures = {"weights": _weights(attribution, names, tokens, name)}
     if pose is not None and pose.chosen("main"):
         flat = video is None or pose.meta.get("scale", "pixels") != "pixels"
         xy = _points(pose, known, numbers, None if flat else video)
-        sized = {kind: {title: some[list(picked)][:, part] for title, some in shown.items()}
-                 for kind, shown in attribution.joints.items()}  # fmt: skip
+        sized = {
+            kind: {title: some[list(picked)][:, part] for title, some in shown.items()}
+            for kind, shown in attribution.joints.items()
+        }
         pictures["joints"] = _joints(sized, xy, known, [None] * len(xy) if flat else stills, titles, name)
     boxes = [area(n, s.shape) if area and s is not None else None for n, s in zip(numbers, stills, strict=True)]
     pictures["places"] = _places(attribution.to_places[list(picked)], stills, boxes, titles, name)
@@ -227,11 +243,11 @@ def _timeless(tokens: Tokens) -> bool:
     return np.array_equal(tokens.time, tokens.frame)
 
 
-def _stills(film: str | Path, numbers: np.ndarray) -> tuple[list[np.ndarray | None], Video]:
-    """Of each frame number, ascending, (H, W) uint8, upright, or None after the film's end."""
-    where = display_name(str(film))
+def _stills(video_path: str | Path, numbers: np.ndarray) -> tuple[list[np.ndarray | None], Video]:
+    """Of each frame number, ascending, (H, W) uint8, upright, or None after the video's end."""
+    where = display_name(str(video_path))
     stills: list[np.ndarray | None] = []
-    with open_input(str(film)) as file:
+    with open_input(str(video_path)) as file:
         video = probe(file, where)
         for frame in frames(file, where):
             while len(stills) < len(numbers) and frame.number >= numbers[len(stills)]:
@@ -299,7 +315,7 @@ def _around_even(shown: Iterable[np.ndarray]) -> ScalarMappable:
 
 def _joints(
     sized: dict[str, dict[str, np.ndarray]], xy: np.ndarray, known: Topology, stills: list, titles: list[str], name: str
-) -> Figure:  # fmt: skip
+) -> Figure:
     """sized: by kind and title of a row of drawings (K, V), in units of the even share.  xy: (K, V, 2)."""
     rows = dict.fromkeys([title for shown in sized.values() for title in shown], 1.0)
     figure, axes = _sheet(rows, titles, f"{name}: weight of the joints")

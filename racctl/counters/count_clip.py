@@ -30,7 +30,7 @@ from racctl.progress import Report, silent
 from racctl.video.overlay import check_target, write_overlay
 from racctl.video.span import Span
 
-INPUTS = ("pose", "features", "tokens", "video")  # that some counter reads
+COUNTED_KINDS = ("pose", "features", "tokens", "video")  # that some counter reads
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,9 @@ def count_source(
 def _open(
     source: str, options: CountOptions, estimators: Estimators, report: Report = silent
 ) -> AbstractContextManager[Clip]:
-    return open_clip(source, video=options.video, span=options.span, reads=INPUTS, estimators=estimators, report=report)
+    return open_clip(
+        source, video=options.video, span=options.span, reads=COUNTED_KINDS, estimators=estimators, report=report
+    )
 
 
 def _pose_of(clip: Clip) -> Pose:

@@ -105,12 +105,22 @@ def _plain_style() -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({
-            "svg.hashsalt": "racctl", "svg.fonttype": "none", "text.parse_math": False, "font.size": 9,
-            "font.sans-serif": ["DejaVu Sans"],
-            "axes.edgecolor": FAINT, "text.color": INK, "axes.labelcolor": INK,
-            "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
-        })  # fmt: skip
+        matplotlib.rcParams.update(
+            {
+                "svg.hashsalt": "racctl",
+                "svg.fonttype": "none",
+                "text.parse_math": False,
+                "font.size": 9,
+                "font.sans-serif": ["DejaVu Sans"],
+                "axes.edgecolor": FAINT,
+                "text.color": INK,
+                "axes.labelcolor": INK,
+                "xtick.color": INK,
+                "ytick.color": INK,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+            }
+        )
         yield
 
 

@@ -165,5 +165,6 @@ def _released(name: str, path: Path) -> CTRGCNEncoder:
     except Exception as error:  # torch.load and load_state_dict raise whatever the damage leads to
         reason = (str(error).splitlines() or [""])[0].strip().lower()
         raise DataError(f"'{path}' is no checkpoint of CTR-GCN ({type(error).__name__}: {reason[:80]})") from None
-    return CTRGCNEncoder(name, network, {"name": path.name, "sha256": digest(tensors), "licence": NTU_LICENCE},
-                       torch.device("cpu"))  # fmt: skip
+    return CTRGCNEncoder(
+        name, network, {"name": path.name, "sha256": digest(tensors), "licence": NTU_LICENCE}, torch.device("cpu")
+    )

@@ -344,11 +344,19 @@ def _about(encoders: Encoders, options: EncodeOptions, rate: float, exemplars: b
     if not exemplars:
         about |= {"window": options.window, "stride": options.stride}
     if (video := encoders.video) is not None:
-        about["video"] = {"encoder": video.name, "weights": video.record, "look": video.look.header(),
-                          "sampled": video.frames}  # fmt: skip
+        about["video"] = {
+            "encoder": video.name,
+            "weights": video.record,
+            "look": video.look.header(),
+            "sampled": video.frames,
+        }
     if (pose := encoders.pose) is not None:
-        about["pose"] = {"encoder": pose.name, "weights": pose.record, "topology": pose.topology,
-                         "sampled": pose.frames}  # fmt: skip
+        about["pose"] = {
+            "encoder": pose.name,
+            "weights": pose.record,
+            "topology": pose.topology,
+            "sampled": pose.frames,
+        }
     for name, steps in (("video", video.steps if video else 0), ("pose", pose.steps if pose else 0)):
         if name in about and not exemplars:
             about[name]["frames_per_token"] = options.window / steps

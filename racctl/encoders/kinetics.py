@@ -127,9 +127,15 @@ class FrozenVideoEncoder:
     """
 
     def __init__(
-        self, name: str, look: EncoderLook, network: nn.Module, shape: tuple[int, int, int, int], record: Meta,
-        device: torch.device | str = "cpu", compiled: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        look: EncoderLook,
+        network: nn.Module,
+        shape: tuple[int, int, int, int],
+        record: Meta,
+        device: torch.device | str = "cpu",
+        compiled: bool = False,
+    ) -> None:
         """network: takes what `look.normalise` gives to (S, C, T', h, w).  compiled: translate it first, which takes
         a while and a C++ compiler; the tokens are the same to 1e-5."""
         self.name, self.look, self.shape, self.record = name, look, shape, record
@@ -240,26 +246,44 @@ _MIB = 1 << 20  # torchvision states sizes in these, to three decimals, and the 
 
 NETWORKS = {
     "r2plus1d_18": Facts(
-        _r2plus1d_18, _presets("torchvision", KineticsLook((128, 171), 112, *_KINETICS)),
-        channels=512, step=8, cell=16, beside=("fc.",), licence=_TORCHVISION,
+        _r2plus1d_18,
+        _presets("torchvision", KineticsLook((128, 171), 112, *_KINETICS)),
+        channels=512,
+        step=8,
+        cell=16,
+        beside=("fc.",),
+        licence=_TORCHVISION,
         published=Bundle(f"{_HOST}/r2plus1d_18-91a641e6.pth", round(120.318 * _MIB), "91a641e6", _MIB // 1000),
     ),
     "swin3d_t": Facts(
-        _swin3d_t, _presets("torchvision", KineticsLook((256,), 224, *_IMAGENET)),
-        channels=768, step=2, cell=32, beside=("head.",), licence=_TORCHVISION,
+        _swin3d_t,
+        _presets("torchvision", KineticsLook((256,), 224, *_IMAGENET)),
+        channels=768,
+        step=2,
+        cell=32,
+        beside=("head.",),
+        licence=_TORCHVISION,
         published=Bundle(f"{_HOST}/swin3d_t-7615ae03.pth", round(121.543 * _MIB), "7615ae03", _MIB // 1000),
     ),
     "resnext3d_101": Facts(
-        ResNeXt3D, _presets("hara", KineticsLook((112,), 112, *_HARA, frames=64, antialias=True)),
-        channels=2048, step=16, cell=32, beside=("fc.",),
+        ResNeXt3D,
+        _presets("hara", KineticsLook((112,), 112, *_HARA, frames=64, antialias=True)),
+        channels=2048,
+        step=16,
+        cell=32,
+        beside=("fc.",),
         published="resnext-101-64f-kinetics.pth of github.com/kenshohara/video-classification-3d-cnn-pytorch",
     ),
     "videomae_vit_b": Facts(
-        VideoMAE, _presets("pyslowfast", KineticsLook((224,), 224, *_PYSLOWFAST)),
-        channels=768, step=2, cell=16, beside=("decoder_", "dec_pos_embed_", "mask_token", "pred_head.", "head."),
+        VideoMAE,
+        _presets("pyslowfast", KineticsLook((224,), 224, *_PYSLOWFAST)),
+        channels=768,
+        step=2,
+        cell=16,
+        beside=("decoder_", "dec_pos_embed_", "mask_token", "pred_head.", "head."),
         published="https://dl.fbaipublicfiles.com/pyslowfast/masked_models/VIT_B_16x4_MAE_PT.pyth",
     ),
-}  # fmt: skip
+}
 
 
 class KineticsMember:
@@ -289,9 +313,15 @@ def _opened(options: EncodeOptions, device: torch.device) -> FrozenVideoEncoder:
 
 
 def video_encoder(
-    name: str, weights: str = "", download: bool = False, random: bool = False,
-    device: torch.device | str = "cpu", preset: str = "", seed: int = 0, compiled: bool = False,
-) -> FrozenVideoEncoder:  # fmt: skip
+    name: str,
+    weights: str = "",
+    download: bool = False,
+    random: bool = False,
+    device: torch.device | str = "cpu",
+    preset: str = "",
+    seed: int = 0,
+    compiled: bool = False,
+) -> FrozenVideoEncoder:
     """The encoder called `name`, one of NETWORKS.
 
     weights: a file, .pth or safetensors, with or without its head.  download: fetch the published weights unless they

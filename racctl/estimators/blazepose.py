@@ -27,17 +27,20 @@ _HOST = "https://storage.googleapis.com/mediapipe-models/pose_landmarker"
 BUNDLES = {
     "lite": Bundle(
         f"{_HOST}/pose_landmarker_lite/float16/1/pose_landmarker_lite.task",
-        5777746, "59929e1d1ee95287735ddd833b19cf4ac46d29bc7afddbbf6753c459690d574a",
+        5777746,
+        "59929e1d1ee95287735ddd833b19cf4ac46d29bc7afddbbf6753c459690d574a",
     ),
     "full": Bundle(
         f"{_HOST}/pose_landmarker_full/float16/latest/pose_landmarker_full.task",
-        9398198, "4eaa5eb7a98365221087693fcc286334cf0858e2eb6e15b506aa4a7ecdcec4ad",
+        9398198,
+        "4eaa5eb7a98365221087693fcc286334cf0858e2eb6e15b506aa4a7ecdcec4ad",
     ),
     "heavy": Bundle(
         f"{_HOST}/pose_landmarker_heavy/float16/1/pose_landmarker_heavy.task",
-        30664242, "64437af838a65d18e5ba7a0d39b465540069bc8aae8308de3e318aad31fcbc7b",
+        30664242,
+        "64437af838a65d18e5ba7a0d39b465540069bc8aae8308de3e318aad31fcbc7b",
     ),
-}  # fmt: skip
+}
 
 
 class BlazePoseModel:

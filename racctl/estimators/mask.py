@@ -96,9 +96,17 @@ class MaskOptions:
         """The provenance entry of masks made with these options."""
         record = self.weights.record()
         entry = step(
-            "mask", __version__, model=record["name"], size=self.size, person=self.person, hold=self.hold,
-            threshold=self.threshold, start=self.start, stop=self.stop, stride=self.stride,
-        )  # fmt: skip
+            "mask",
+            __version__,
+            model=record["name"],
+            size=self.size,
+            person=self.person,
+            hold=self.hold,
+            threshold=self.threshold,
+            start=self.start,
+            stop=self.stop,
+            stride=self.stride,
+        )
         constants = constants_digest(
             sys.modules[__name__], silhouettes, sys.modules[type(self.weights).__module__], workers_module
         )
@@ -193,7 +201,7 @@ def save_mask(source: str, workers: Workers, report: Report = silent, *, folder:
 
 def masks_of_video(
     file: IO[bytes], name: str, options: MaskOptions, workers: Workers, report: Report = silent
-) -> PackedMasks:  # fmt: skip
+) -> PackedMasks:
     """One mask for every frame that the options ask for; workers: from `mask_lanes` with the same options.
 
     Raises DataError when the file is no video or nobody is found in any frame.
@@ -213,10 +221,13 @@ def masks_of_video(
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
     blank = pack(np.zeros((1, height, width), bool))
     return PackedMasks(
-        parcels=[parcel if parcel[0][0] else blank for parcel in parcels], shape=(len(part.clock), height, width),
-        filled=filled, frame=np.array([number for number, _ in part.clock], np.int64), time=time,
+        parcels=[parcel if parcel[0][0] else blank for parcel in parcels],
+        shape=(len(part.clock), height, width),
+        filled=filled,
+        frame=np.array([number for number, _ in part.clock], np.int64),
+        time=time,
         meta=_meta(name, part.source(video), entry, filled, held),
-    )  # fmt: skip
+    )
 
 
 def _meta(name: str, source: Meta, entry: Meta, filled: np.ndarray, held: int) -> Meta:

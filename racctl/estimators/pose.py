@@ -112,11 +112,14 @@ def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta,
     about = {"topology": workers.topology, "scale": "pixels"}
     meta = {"clip": clip_name(name), "source": part.source(video), "steps": [entry], **about}
     return Pose(
-        xyz=xyz[:, keep], world=world[:, keep], score=score[:, keep],
+        xyz=xyz[:, keep],
+        world=world[:, keep],
+        score=score[:, keep],
         frame=np.array([number for number, _ in part.clock], np.int64),
         time=np.array([time for _, time in part.clock]),
-        track=np.arange(keep.sum(), dtype=np.int32), meta=meta,
-    ).check(where)  # fmt: skip
+        track=np.arange(keep.sum(), dtype=np.int32),
+        meta=meta,
+    ).check(where)
 
 
 def _to_source(video: Video) -> np.ndarray:

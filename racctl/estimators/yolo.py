@@ -177,9 +177,14 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def outlines(
-    boxes: np.ndarray, weights: np.ndarray, prototypes: np.ndarray, side: tuple[int, int], y: np.ndarray, x: np.ndarray,
+    boxes: np.ndarray,
+    weights: np.ndarray,
+    prototypes: np.ndarray,
+    side: tuple[int, int],
+    y: np.ndarray,
+    x: np.ndarray,
     threshold: float,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """(K, h, w) bool at the places y (h,), x (w,) of the model's input: prototypes (32, ., .) weighted by (K, 32),
     sampled bilinearly, cut at each person's box."""
     _, high, wide = prototypes.shape
@@ -216,9 +221,16 @@ class Ultralytics:
         """As `LiteYolo`."""
         try:
             (detections,) = self._model.predict(
-                np.ascontiguousarray(rgb[..., ::-1]), classes=[self._person], conf=CONFIDENCE, iou=OVERLAP,
-                max_det=MAX_YOLO_PEOPLE, retina_masks=True, verbose=False, save=False, device="cpu",
-            )  # fmt: skip
+                np.ascontiguousarray(rgb[..., ::-1]),
+                classes=[self._person],
+                conf=CONFIDENCE,
+                iou=OVERLAP,
+                max_det=MAX_YOLO_PEOPLE,
+                retina_masks=True,
+                verbose=False,
+                save=False,
+                device="cpu",
+            )
         except (RuntimeError, ImportError) as error:
             raise _told(error, "ultralytics failed") from None
         if detections.masks is None:

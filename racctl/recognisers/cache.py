@@ -12,7 +12,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,8 +60,8 @@ class StoredClip:
     packed: Rows | np.ndarray
     joints: np.ndarray | None
     labels: np.ndarray
-    frame: np.ndarray
-    time: np.ndarray
+    frame: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    time: np.ndarray = field(default_factory=lambda: np.zeros(0))
     end: tuple[int, float] = (0, 0.0)
 
     def __len__(self) -> int:
@@ -73,9 +73,13 @@ class StoredClip:
 
 
 def store(
-    clips: list[LabelledClip], folder: Path, look: Look, threads: int, report: Report = silent,
+    clips: list[LabelledClip],
+    folder: Path,
+    look: Look,
+    threads: int,
+    report: Report = silent,
     skipped: Callable[[str, str], None] | None = None,
-) -> list[StoredClip]:  # fmt: skip
+) -> list[StoredClip]:
     """Every clip from the cache in `folder`, made first where it is not there.
 
     A clip that cannot be read is a DataError, or with `skipped` is left out and told to it, (clip, reason). A full disk

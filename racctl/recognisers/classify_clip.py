@@ -238,10 +238,15 @@ def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndar
     after = max(stop, int(np.searchsorted(s.frame, s.frame[stop - 1], "right")))  # a long frame has several ticks
     last = after >= len(s.frame)
     return {
-        "clip": clip.clip, "start": int(s.frame[start]), "stop": s.stop if last else int(s.frame[after]),
-        "start_s": float(s.time[start]), "stop_s": s.stop_s if last else float(s.time[after]),
-        "label": clip.classes[label], "prob": float(probs[label]), "probs": [float(p) for p in probs],
-    }  # fmt: skip
+        "clip": clip.clip,
+        "start": int(s.frame[start]),
+        "stop": s.stop if last else int(s.frame[after]),
+        "start_s": float(s.time[start]),
+        "stop_s": s.stop_s if last else float(s.time[after]),
+        "label": clip.classes[label],
+        "prob": float(probs[label]),
+        "probs": [float(p) for p in probs],
+    }
 
 
 def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:

@@ -158,9 +158,7 @@ def gather(
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, end)
 
 
-def gather_joints(
-    pose: Pose, look: Look, start: float | None = None, stop: float | None = None
-) -> Streams:  # fmt: skip
+def gather_joints(pose: Pose, look: Look, start: float | None = None, stop: float | None = None) -> Streams:
     """The streams of a model of joints alone, on the pose's own clock; DataError when no frame is in the part."""
     begin, end = -np.inf if start is None else start, np.inf if stop is None else stop
     inside = np.flatnonzero((pose.time >= begin) & (pose.time < end))
@@ -175,9 +173,15 @@ def gather_joints(
 
 
 def _pictures(
-    file: IO[bytes], where: str, video: Video, size: int, cut: PersonCrop | None, start: float | None,
-    stop: float | None, report: Report,
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:  # fmt: skip
+    file: IO[bytes],
+    where: str,
+    video: Video,
+    size: int,
+    cut: PersonCrop | None,
+    start: float | None,
+    stop: float | None,
+    report: Report,
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Every frame as (size, size) uint8 luminance, upright, with its number and time, each (T,)."""
     from racctl.video.decode import frames, upright
     from racctl.video.span import no_frame, told

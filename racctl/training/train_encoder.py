@@ -39,7 +39,7 @@ SIZE = 112  # pixels of the square about the person
 TOKENS_IN_WINDOW = {"ctrgcn": 16, "silhouette": 8}  # over time
 BASES = {"ctrgcn": 4, "silhouette": 8}  # the width of the tokens is so many times the base of the network
 ENCODER_JOINTS = "d2stx25"
-SMOOTH = 0.067  # s, of the joints; estimated landmarks tremble and jump more the worse the film is
+SMOOTH = 0.067  # s, of the joints; estimated landmarks tremble and jump more the worse the video is
 BALANCE = 2.0  # how much the density counts beside the cross-entropy
 
 
@@ -90,7 +90,7 @@ class EncoderWindows(WindowSet):
     def __post_init__(self) -> None:
         super().__post_init__()
         nothing = np.zeros((0, 2))
-        begins = [0.0 if clip.time is None else clip.time[0] for clip in self.clips]
+        begins = [clip.time[0] if len(clip.time) else 0.0 for clip in self.clips]
         self.ticks = [
             ((self.cycles or {}).get(clip.name, nothing) - begin) * self.look.rate
             for clip, begin in zip(self.clips, begins, strict=True)

@@ -65,13 +65,13 @@ def write_overlay(
 def write_scene(source: IO[bytes], name: str, target: str | Path, scene: Drawing, report: Report = silent) -> None:
     """Write the video `source` with `scene` drawn in; as `write_overlay`."""
 
-    def film(out: IO[bytes]) -> None:
+    def write_video(out: IO[bytes]) -> None:
         try:
             _write_film(out, source, name, scene, report)
         except av.FFmpegError as error:
             raise DataError(f"cannot write '{target}' ({reason(error)})") from None
 
-    write_file(target, film)
+    write_file(target, write_video)
 
 
 class Drawing(Protocol):
