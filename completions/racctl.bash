@@ -66,7 +66,7 @@ _racctl() {
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "$tool" in
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
-        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --dataset --split --videos --masks --poses --cache --download --device --threads --jobs -o --output --format -q --quiet --debug --help" ;;
+        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
         "count") words="--model --reps --person --start --stop --stride --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
         "info") words="-o --output --format -q --quiet --debug --help" ;;

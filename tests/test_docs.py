@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import racctl
 from racctl import contracts
 from racctl.cli import docs
 
@@ -133,3 +135,17 @@ def test_help_shows_what_the_manual_shows_and_no_types(words, capsys):
         squeezed = flat.replace(" ", "")
         for option in [*tool.arguments, *tool.options]:
             assert option.described.replace(" ", "") in squeezed, option
+
+
+def documented_modules() -> list[str]:
+    """Return the modules of racctl that manual pages and tools' documentation start with `python -m`."""
+    pages = [*(ROOT / "man").glob("racctl*"), *(ROOT / "tools").glob("*.py"), *(ROOT / "docs").glob("*.md")]
+    texts = [page.read_text().replace("\\-", "-") for page in pages]
+    return sorted({module for text in texts for module in re.findall(r"-m (racctl[\w.]*)", text)})
+
+
+@pytest.mark.parametrize("module", documented_modules())
+def test_a_module_that_is_documented_starts(module):
+    """`torchrun -m racctl train ...` runs the same command as `racctl`."""
+    process = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (0, f"racctl {racctl.__version__}\n"), process.stderr

@@ -17,8 +17,7 @@ from racctl.cli.streams import FORMATS
 from racctl.counters.count_clip import count
 from racctl.data.base import DATA_SETS
 from racctl.data.published import SPLIT_SPELLINGS
-from racctl.encoders.base import NONE, POSE_ENCODERS, VIDEO_ENCODERS
-from racctl.encoders.encode_set import LAYOUTS
+from racctl.encoders.base import LAYOUTS, NONE, POSE_ENCODERS, VIDEO_ENCODERS
 from racctl.errors import UsageError
 from racctl.estimators.base import MASK_ESTIMATORS, POSE_ESTIMATORS
 from racctl.estimators.mask import PERSONS
@@ -141,6 +140,9 @@ IDLE = [
     ("encode p.npz --encoder none --pose-model lite -o o.npz", "--pose-model"),
     ("encode a.mp4 --pose-encoder none --pose-model full -o o.npz", "--pose-model"),
     ("encode p.npz --encoder none --reps segments.csv --window 32 -o o.npz", "--window"),
+    ("encode p.npz --encoder none --split test -o o.npz", "--split"),
+    ("encode p.npz --encoder none --exclude-known-bad -o o.npz", "--exclude-known-bad"),
+    ("classify p.npz --cache .", "--cache"),
     ("encode --dataset repcount --root . --split test --exemplars --rate 15 -o out", "--rate"),
     ("synth --list --clips 3", "--clips"),
     ("synth --protocol --classes squat --out s", "--classes"),

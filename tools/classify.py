@@ -30,6 +30,7 @@ from typing import Annotated, Any
 import typer
 
 from racctl.cli.options import Device, Download, Format, Jobs, OutputMany, Sources, Start, Stop, Threads
+from racctl.cli.settings import with_settings
 from racctl.errors import UsageError
 from racctl.estimators.base import MASK_ESTIMATORS
 from racctl.recognisers.base import LabelledSet
@@ -67,33 +68,9 @@ Explain = Annotated[
         "--explain", metavar="DIR", show_default=False, help="Write pictures of what the model looks at to DIR."
     ),
 ]
-DataSet = Annotated[
-    str,
-    typer.Option(
-        "--dataset", metavar="DATA", show_default=False, help="Classify a labelled data set, with its masks and poses."
-    ),
-]
-Split = Annotated[
-    str,
-    typer.Option("--split", metavar="NAME", show_default=False, help="Classify this split of --dataset; default: all."),
-]
-Videos = Annotated[
-    str, typer.Option("--videos", metavar="DIR", show_default=False, help="Find the videos of --dataset here.")
-]
-Masks = Annotated[
-    str, typer.Option("--masks", metavar="DIR", show_default=False, help="Find the masks of --dataset here.")
-]
-Poses = Annotated[
-    str, typer.Option("--poses", metavar="DIR", show_default=False, help="Find the poses of --dataset here.")
-]
-Cache = Annotated[
-    str,
-    typer.Option(
-        "--cache", metavar="DIR", show_default=False, help="Keep the decoded clips of --dataset here, for several runs."
-    ),
-]
 
 
+@with_settings(labelled=LabelledSet)
 def classify(
     context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
@@ -107,18 +84,13 @@ def classify(
     pose: PoseFile = "",
     mask_model: MaskModel = "blazepose",
     explain: Explain = "",
-    dataset: DataSet = "",
-    split: Split = "",
-    videos: Videos = "",
-    masks: Masks = "",
-    poses: Poses = "",
-    cache: Cache = "",
     download: Download = False,
     device: Device = "auto",
     threads: Threads = 0,
     jobs: Jobs = 0,
     output: OutputMany = "-",
     format: Format = "",
+    labelled: Any = None,
 ) -> None:
     """Say which exercise is done when.
 
@@ -133,13 +105,12 @@ def classify(
     from racctl.cli.clip_plan import any_video, plan_clips
     from racctl.cli.streams import emit_table
 
-    labelled = LabelledSet(dataset, split, videos or None, masks or None, poses or None, cache)
     one_clip = {"--video": video, "--pose": pose, "--explain": explain}
     _refuse_idle_options(context, windows, whole, labelled, {"a file": files, **one_clip})
-    reads = [video, pose, dataset, videos, masks, poses]
+    reads = [video, pose, labelled.dataset, labelled.videos, labelled.masks, labelled.poses]
     models = [model, mask_model]
     plan = plan_clips(files, output, ".labels.parquet", format, one_clip=one_clip, reads=reads, models=models)
-    if dataset and plan.folder:
+    if labelled.dataset and plan.folder:
         raise UsageError(f"'--dataset' makes one table and '{output}' is a directory; name a file")
     from racctl.video.span import Span
 
@@ -156,7 +127,7 @@ def classify(
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")
     refuse_typed(context, not recogniser.look.topology, ["--pose"], f"'{model}' looks at no joints")
-    if dataset:
+    if labelled.dataset:
         return _classify_set(labelled, recogniser, options, network_threads(threads), output, format)
     if explain:
         explain_module.check_explain(recogniser, explain)
@@ -201,10 +172,7 @@ def _refuse_idle_options(
         raise UsageError("'--windows' and '--whole' are two kinds of rows; choose one")
     refuse_typed(context, windows, ["--smooth"], "'--windows' are not smoothed")
     refuse_typed(context, whole, ["--smooth"], "'--whole' takes the clip as one")
-    of_set = ["--split", "--videos", "--masks", "--poses", "--cache"]
-    if labelled.path:
+    if labelled.dataset:
         refuse_typed(context, True, ["--mask-model", "--download"], "of a data set nothing is estimated")
         refuse_with(True, of_clips, "'--dataset' stands for all its clips, whole")
         refuse_typed(context, True, ["--start", "--stop"], "'--dataset' stands for all its clips, whole")
-    else:
-        refuse_typed(context, True, of_set, "it is an option of '--dataset'")

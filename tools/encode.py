@@ -37,7 +37,7 @@ import typer
 
 from racctl.cli.options import Device, Jobs, OutputMany, Sources, Start, Stop, Threads, pose_model_option
 from racctl.cli.settings import with_settings
-from racctl.encoders.base import NONE, EncodeOptions, Files, SetOptions
+from racctl.encoders.base import LAYOUTS, NONE, EncodeOptions, Files, SetOptions
 from racctl.errors import UsageError
 from racctl.estimators.base import MASK_ESTIMATORS, POSE_ESTIMATORS
 
@@ -70,7 +70,7 @@ Reps = Annotated[
     str, typer.Option("--reps", metavar="FILE", show_default=False, help="Encode these repetitions, not windows.")
 ]
 Layout = Annotated[
-    str, typer.Option("--layout", metavar="racctl|escounts", help="Choose the layout of the files in -o DIR/.")
+    str, typer.Option("--layout", metavar="|".join(LAYOUTS), help="Choose the layout of the files in -o DIR/.")
 ]
 PoseModel = Annotated[str, pose_model_option("--pose-model", POSE_ESTIMATORS)]
 

@@ -13,7 +13,7 @@ count --model' needs. DIR/resume.pt, history.json, TensorBoard logs (with racctl
 The same command goes on with a run that was interrupted, and ends with the same weights as one that was not.
 
 SEVERAL GPUS OR MACHINES
-torchrun --nproc-per-node 4 -m racctl.cli train recogniser DATA -o DIR
+torchrun --nproc-per-node 4 -m racctl train recogniser DATA -o DIR
 """
 
 from __future__ import annotations
@@ -170,11 +170,11 @@ def _train(training: Any, recipe: Recipe, output: str, device: str, threads: int
     """Train and write, with progress bars."""
     from pathlib import Path
 
-    from racctl.cli.batch import cores
+    from racctl.cli.batch import network_threads
     from racctl.cli.console import note, progress
     from racctl.training.train_model import Reports, RunSettings, train_model
 
-    run = RunSettings(Path(output), device, threads or cores())
+    run = RunSettings(Path(output), device, network_threads(threads))
     with progress("reading", "clips") as reading, progress("training", "batches") as learning:
         train_model(training, recipe, run, Reports(note, reading, learning))
 

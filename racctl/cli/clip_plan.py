@@ -126,11 +126,6 @@ def any_video(sources: Iterable[str]) -> bool:
     return any(_kind(source) in ("video", "unknown") for source in sources)
 
 
-def shows_video(sources: Iterable[str]) -> bool:
-    """Whether one of the files is a video beyond doubt."""
-    return any(_kind(source) == "video" for source in sources)
-
-
 def _kind(source: str) -> str:
     from racctl.io.sniff import sniff
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from racctl.cli import console
-from racctl.cli.choices import is_typed, typed_options
+from racctl.cli.choices import is_typed, refuse_typed, typed_options
 from racctl.errors import UsageError
 from racctl.kinds import Kind
 
@@ -86,19 +86,29 @@ def read_settings(settings: type, values: dict[str, Any]) -> Any:
 def with_settings(**classes: type) -> Decorator:
     """Give a tool the options of these dataclasses; it gets an instance of each by the keyword's name.
 
-    A class that has a `PANEL` gets a heading of its own in `--help`.
+    A class that has a `PANEL` gets a heading of its own in `--help`; the options of one that has `LED_BY` go with the
+    field of that name, and are refused without it.
     """
 
     def decorate(tool: Callable[..., None]) -> Callable[..., None]:
         extra = [p for settings in classes.values() for p in parameters_of(settings, getattr(settings, "PANEL", None))]
 
         def run(**values: Any) -> None:
+            for settings in classes.values():
+                _refuse_without_leader(settings, values)
             plain = {name: value for name, value in values.items() if name not in {p.name for p in extra}}
             tool(**plain, **{name: read_settings(settings, values) for name, settings in classes.items()})
 
         return _signed(run, tool, extra, set(classes))
 
     return decorate
+
+
+def _refuse_without_leader(settings: type, values: dict[str, Any]) -> None:
+    leader = getattr(settings, "LED_BY", "")
+    if leader and not values[leader]:
+        followers = [option_name(entry) for entry in option_fields(settings) if entry.name != leader]
+        refuse_typed(values["context"], True, followers, f"it is an option of '--{leader}'")
 
 
 def with_members(kind: Kind, choose: str, into: str = "settings") -> Decorator:

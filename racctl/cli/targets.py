@@ -90,19 +90,6 @@ def targets_in(folder: Path, sources: list[str], ending: str) -> list[str]:
     return [str(folder / f"{clip_name(source)}{ending}") for source in sources]
 
 
-def npz_targets(output: str, sources: list[str], ending: str) -> tuple[Path | None, list[str]]:
-    """Return the output directory of a tool that writes an npz for each clip, None for one file, and each clip's file.
-
-    UsageError for several clips without a directory; otherwise raises as `check_output` does."""
-    folder = folder_target(output, sources)
-    if folder:
-        return folder, targets_in(folder, sources, ending)
-    if len(sources) > 1:
-        raise UsageError("several inputs make several npz files; name a directory with '-o DIR/'")
-    check_output(output, "npz")
-    return None, [output]
-
-
 def refuse_overwriting(reads: Iterable[str], *targets: str, earlier: str = "") -> None:
     """UsageError when a target is one of the files that are read, or two targets are one file.
 

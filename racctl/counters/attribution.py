@@ -8,7 +8,6 @@ Box", 2016), its size summed over channels: how much of the count hangs on what 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from racctl.contracts import Pose
-from racctl.counters.plot import FAINT, INK
 from racctl.density import repetitions
 from racctl.encoders.tokens import Tokens
 from racctl.errors import UsageError
-from racctl.io.output import make_folder, write_file
+from racctl.io.figures import AXIS_COLOUR, TEXT_COLOUR, figure_bytes, without_font_warnings
+from racctl.io.output import make_folder, write_bytes
 from racctl.io.spool import display_name, open_input
 from racctl.models.d2stx import D2STX, SCALE, BranchDensities, D2STXConfig
 from racctl.skeleton.remap import remap
@@ -289,13 +288,13 @@ def _sheet(rows: dict[str, float], titles: list[str], name: str) -> tuple[Figure
     )
     axes = figure.subplots(len(rows), len(titles), squeeze=False, height_ratios=tall)
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=8, color=INK)
+        axis.set_title(title, fontsize=8, color=TEXT_COLOUR)
     for axis, row in zip(axes[:, 0], rows, strict=True):
-        axis.set_ylabel(row, fontsize=9, color=INK)
+        axis.set_ylabel(row, fontsize=9, color=TEXT_COLOUR)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_color(FAINT)
-    figure.suptitle(name, fontsize=10, fontweight="bold", color=INK, parse_math=False)
+        axis.spines[:].set_color(AXIS_COLOUR)
+    figure.suptitle(name, fontsize=10, fontweight="bold", color=TEXT_COLOUR, parse_math=False)
     return figure, axes
 
 
@@ -326,10 +325,10 @@ def _joints(
         for row, weight in zip(bar_axes, shown.values(), strict=True):
             for axis, still, at, line, size in zip(row, stills, xy, lines, weight, strict=True):
                 _behind(axis, still, view)
-                axis.plot(line[..., 0].T, line[..., 1].T, color=INK, linewidth=1, alpha=0.7, zorder=2)
+                axis.plot(line[..., 0].T, line[..., 1].T, color=TEXT_COLOUR, linewidth=1, alpha=0.7, zorder=2)
                 order = np.argsort(-size, kind="stable")  # small ones over large ones
                 area, shade = DOT * size[order].clip(0, MAX_EVEN_SHARES) ** 2, colours.to_rgba(size[order])
-                axis.scatter(*at[order].T, s=area, c=shade, edgecolors=INK, linewidths=0.5, zorder=3)
+                axis.scatter(*at[order].T, s=area, c=shade, edgecolors=TEXT_COLOUR, linewidths=0.5, zorder=3)
         _bar(figure, colours, bar_axes, f"{kind} (1: even)")
     return figure
 
@@ -350,7 +349,9 @@ def _weights(attribution: Attribution, names: list[str], tokens: Tokens, name: s
             axis.set_ylabel(title, fontsize=9)
             axis.invert_yaxis()
         _bar(figure, colours, bar_axes, f"{kind} (1: even)")
-    figure.suptitle(f"{name}: weight of the joints", fontsize=10, fontweight="bold", color=INK, parse_math=False)
+    figure.suptitle(
+        f"{name}: weight of the joints", fontsize=10, fontweight="bold", color=TEXT_COLOUR, parse_math=False
+    )
     return figure
 
 
@@ -387,11 +388,10 @@ def _map(axis: Axes, weights_map: np.ndarray, box: Box, colours: ScalarMappable,
         low, high = colours.get_clim()
         dark = alpha == 1 and abs((share * weights_map.size - low) / (high - low) - 0.5) > 0.35
         at = (x[i] + x[i + 1]) / 2, (y[j] + y[j + 1]) / 2
-        axis.text(*at, f"{share:.0%}", ha="center", va="center", fontsize=8, color="white" if dark else INK)
+        axis.text(*at, f"{share:.0%}", ha="center", va="center", fontsize=8, color="white" if dark else TEXT_COLOUR)
 
 
 def _write(path: Path, figure: Figure) -> Path:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        write_file(path, lambda file: figure.savefig(file, format="png", metadata={"Software": None}))
+    with without_font_warnings():
+        write_bytes(path, figure_bytes(figure))
     return path

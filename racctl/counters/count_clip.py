@@ -30,7 +30,7 @@ from racctl.progress import Report, silent
 from racctl.video.overlay import check_target, write_overlay
 from racctl.video.span import Span
 
-COUNTED_KINDS = ("pose", "features", "tokens", "video")  # that some counter reads
+COUNTED_KINDS = ("pose", "features", "tokens", "video")  # opened for every counter, to say which one reads them
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def count_source(
     overlay: str = "",
 ) -> list[Count]:
     """Count a path, or "-" for stdin. overlay: also draw the result into a copy of the video and write it there."""
-    with _open(source, options, estimators, report) as clip:
+    with _open(source, counter, options, estimators, report) as clip:
         if overlay:
             _check_overlay(clip, overlay)
         else:
@@ -142,11 +142,10 @@ def count_source(
 
 
 def _open(
-    source: str, options: CountOptions, estimators: Estimators, report: Report = silent
+    source: str, counter: Counter, options: CountOptions, estimators: Estimators, report: Report = silent
 ) -> AbstractContextManager[Clip]:
-    return open_clip(
-        source, video=options.video, span=options.span, reads=COUNTED_KINDS, estimators=estimators, report=report
-    )
+    reads = tuple(dict.fromkeys((*COUNTED_KINDS, *counter.reads)))
+    return open_clip(source, video=options.video, span=options.span, reads=reads, estimators=estimators, report=report)
 
 
 def _pose_of(clip: Clip) -> Pose:
@@ -217,7 +216,7 @@ def save_count(
 ) -> None:
     """Write FOLDER/<clip>.counts.parquet (or .reps.parquet) unless it is there and up to date."""
     target = folder / f"{clip_name(source)}.{'reps' if reps else 'counts'}.parquet"
-    with _open(source, options, estimators, report) as clip:
+    with _open(source, counter, options, estimators, report) as clip:
         _refuse_idle_video(clip, counter, options)
         if not _is_counted(target, clip, counter, options):
             table = (reps_table if reps else counts_table)(count_clip(clip, counter, options))

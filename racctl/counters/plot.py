@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import html
-import io
 import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,7 +16,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocator, NullLocator
 
 from racctl.errors import UsageError
-from racctl.io.output import write_file
+from racctl.io.figures import TEXT_COLOUR, figure_bytes, plain_style
+from racctl.io.output import write_bytes
 
 PLOT_SUFFIXES = (".png", ".svg", ".html")
 WIDTH, PANEL = 10.0, 2.7  # inches
@@ -33,7 +30,7 @@ CLOCK_FROM = 120  # s; a longer clip has its times in minutes
 
 # Okabe and Ito's, told apart with any colour vision
 LINE, SECOND, BANDS = "#0072b2", "#d55e00", ("#d3e6f3", "#f6e7c1")
-INK, FAINT, GAP = "#222222", "#767676", "#d9d9d9"
+GAP = "#d9d9d9"
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,12 @@ def plot_counts(target: str | Path, curves: Sequence[Curve]) -> None:
     if len(curves) > MOST_PANELS and kind != ".html":
         raise UsageError(f"'{target}' would hold {len(curves)} clips, at most {MOST_PANELS} fit; use .html")
     content = _page(curves) if kind == ".html" else _picture(curves, kind[1:])
-    write_file(target, lambda out: out.write(content))
+    write_bytes(target, content)
 
 
 def _picture(curves: Sequence[Curve], kind: str, titled: bool = True) -> bytes:
     """A figure with a panel for each curve, as "png" or "svg"."""
-    with _plain_style():
+    with plain_style(boxed=False):
         figure = Figure(
             figsize=(WIDTH, PANEL * len(curves)), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
         )
@@ -93,35 +90,7 @@ def _picture(curves: Sequence[Curve], kind: str, titled: bool = True) -> bytes:
             if titled:
                 axes.set_title(_short(_printable(curve.clip)), loc="left", fontsize=10, fontweight="bold")
                 axes.set_title(summary(curve), loc="right", fontsize=10)
-        out = io.BytesIO()
-        nothing = ("Software",) if kind == "png" else ("Creator", "Date", "Format", "Type")
-        figure.savefig(out, format=kind, metadata=dict.fromkeys(nothing))
-    return out.getvalue()
-
-
-@contextmanager
-def _plain_style() -> Iterator[None]:
-    """Matplotlib as it comes, whatever the user's own settings; the same bytes every time; names in any script."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "svg.hashsalt": "racctl",
-                "svg.fonttype": "none",
-                "text.parse_math": False,
-                "font.size": 9,
-                "font.sans-serif": ["DejaVu Sans"],
-                "axes.edgecolor": FAINT,
-                "text.color": INK,
-                "axes.labelcolor": INK,
-                "xtick.color": INK,
-                "ytick.color": INK,
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-            }
-        )
-        yield
+        return figure_bytes(figure, kind)
 
 
 def _draw(axes: Axes, curve: Curve) -> None:
@@ -134,7 +103,7 @@ def _draw(axes: Axes, curve: Curve) -> None:
         axes.axvspan(start, stop, color=BANDS[number % 2], linewidth=0, zorder=0)
     _draw_gaps(axes, curve, end - begin)
     _draw_numbers(axes, curve, end - begin)
-    _draw_line(axes, curve.time, curve.signal, curve.label, LINE if curve.second is not None else INK)
+    _draw_line(axes, curve.time, curve.signal, curve.label, LINE if curve.second is not None else TEXT_COLOUR)
     if curve.second is not None:
         twin = axes.twinx()
         twin.spines["right"].set_visible(True)
@@ -148,7 +117,7 @@ def _draw_line(axes: Axes, time: np.ndarray, signal: np.ndarray, label: str, col
     axes.set_ylim(low - 0.08 * room, high + 0.25 * room)  # the numbers stand above
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND) if len(known) else NullLocator())
     axes.set_ylabel(label, color=colour)
-    axes.plot(*_thinned(time, signal), color=LINE if colour == INK else colour, linewidth=1.3, zorder=3)
+    axes.plot(*_thinned(time, signal), color=LINE if colour == TEXT_COLOUR else colour, linewidth=1.3, zorder=3)
 
 
 def _draw_gaps(axes: Axes, curve: Curve, length: float) -> None:
@@ -160,7 +129,7 @@ def _draw_gaps(axes: Axes, curve: Curve, length: float) -> None:
         axes.axvspan(start, stop, color=GAP, alpha=0.8, linewidth=0, zorder=1)
         if stop - start > 0.1 * length:
             where: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "center"}
-            axes.text((start + stop) / 2, 0.45, "no signal", color=INK, zorder=2, **where)
+            axes.text((start + stop) / 2, 0.45, "no signal", color=TEXT_COLOUR, zorder=2, **where)
 
 
 def _draw_numbers(axes: Axes, curve: Curve, length: float) -> None:

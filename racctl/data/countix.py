@@ -11,8 +11,8 @@ import math
 from dataclasses import replace
 
 from racctl.data.class_names import exercise
-from racctl.data.clips import ClipTruth, Problem, as_cycles, checked_stem, count_problems, cycle_problems, whole_video
-from racctl.data.repcount import pair_marks
+from racctl.data.clips import ClipTruth, Problem, checked_stem, count_problems
+from racctl.data.repcount import read_frame_marks
 from racctl.data.tables import TextTable
 from racctl.errors import DataError
 
@@ -30,36 +30,7 @@ def is_countix_segments(table: TextTable) -> bool:
 
 def read_countix_segments(table: TextTable) -> list[ClipTruth]:
     """Return the clips of ESCounts' Countix tables and of D2-STX's splits of them, repeated rows merged."""
-    names = table.names("video_id")
-    columns = zip(
-        names,
-        table.numbers(table.any_of("count", "counts")),
-        table.whole("num_frames"),
-        table.numbers("fps"),
-        table.text("class"),
-        table.frame_marks(),
-        strict=True,
-    )
-    clips = []
-    for row, (name, count, length, fps, label, marks) in enumerate(columns):
-        pairs, problems = pair_marks(marks)
-        cycles = as_cycles(pairs) - 1
-        segment = whole_video(length)
-        clips.append(
-            ClipTruth(
-                clip=checked_stem(name, table.at(row)),
-                name=name,
-                count=count,
-                label=exercise(label),
-                cycles=cycles,
-                segment=segment,
-                num_frames=length,
-                fps=None if math.isnan(fps) else fps,
-                problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
-                variant="Countix (ESCounts)",
-                lines=(table.lines[row],),
-            )
-        )
+    clips = read_frame_marks(table, "video_id", "class", "num_frames", "Countix (ESCounts)", first=1)
     return merge_repeats(clips)
 
 

@@ -35,29 +35,39 @@ def read_repcount(table: TextTable) -> list[ClipTruth]:
     frames = table.any_of("num_frames", "total_frames")
     if frames:
         variant = "RepCount with fps" if frames == "num_frames" else "RepCount with total_frames"
+    return read_frame_marks(table, "name", "type", frames, variant)
+
+
+def read_frame_marks(
+    table: TextTable, name: str, label: str, length: str, variant: str, first: int = 0
+) -> list[ClipTruth]:
+    """Return one clip per row of a table with counts and cycles in frames.
+
+    name, label, length: columns.  first: the number of a clip's first frame.
+    """
     columns = zip(
-        table.names("name"),
-        table.text("type"),
+        table.names(name),
+        table.text(label),
         table.numbers(table.any_of("count", "counts")),
-        table.whole(frames),
+        table.whole(length),
         table.numbers("fps"),
         table.frame_marks(),
         strict=True,
     )
     clips = []
-    for row, (name, label, count, length, fps, marks) in enumerate(columns):
+    for row, (clip, kind, count, frames, fps, marks) in enumerate(columns):
         pairs, problems = pair_marks(marks)
-        cycles = as_cycles(pairs)
-        segment = whole_video(length)
+        cycles = as_cycles(pairs) - first
+        segment = whole_video(frames)
         clips.append(
             ClipTruth(
-                clip=checked_stem(name, table.at(row)),
-                name=name,
+                clip=checked_stem(clip, table.at(row)),
+                name=clip,
                 count=count,
-                label=exercise(label),
+                label=exercise(kind),
                 cycles=cycles,
                 segment=segment,
-                num_frames=length,
+                num_frames=frames,
                 fps=None if math.isnan(fps) else fps,
                 problems=(*count_problems(count), *problems, *cycle_problems(count, cycles, segment)),
                 variant=variant,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from racctl.data.base import DATA_SETS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from racctl.video.decode import Frame, Video
 
 NONE = "none"
+LAYOUTS = ("racctl", "escounts")  # of the files that are written
 VIDEO_ENCODERS = Kind(
     "video encoder",
     "racctl.video_encoders",
@@ -250,6 +251,7 @@ class SetOptions:
     """A published data set to encode. exemplars: its repetitions, not windows."""
 
     PANEL: ClassVar[str] = "Options of a data set"
+    LED_BY: ClassVar[str] = "dataset"
 
     dataset: str = setting("", "Encode all of a published data set.", "|".join(DATA_SETS.names()))
     root: str = setting("", "Find the data set's videos, and its table, here.", "DIR")
@@ -259,11 +261,7 @@ class SetOptions:
     exclude_known_bad: bool = setting(False, "Leave out clips that are known to be annotated wrongly.")
 
     def check(self) -> SetOptions:
-        """Raise UsageError for options of a data set that is not named, or one without its folder and split."""
+        """Raise UsageError for a data set without its folder and split; return self."""
         if self.dataset and not (self.root and self.split):
             raise UsageError("'--dataset' needs '--root DIR' and '--split train|val|test'")
-        for entry in fields(self):
-            if not self.dataset and getattr(self, entry.name) != entry.default:
-                option = "--" + entry.name.replace("_", "-")
-                raise UsageError(f"'{option}' does not go with this: it is an option of '--dataset'")
         return self

@@ -33,8 +33,6 @@ from racctl.video.span import Span
 if TYPE_CHECKING:
     from racctl.data.published import Published
 
-LAYOUTS = ("racctl", "escounts")
-
 
 @dataclass(frozen=True)
 class Job:

@@ -37,6 +37,16 @@ LOST = 1.0  # s without the person, after which the largest one is followed anew
 SIZES = (8, 8192)  # pixels of a side, least and most
 
 
+def parse_size(text: str) -> Size | None:
+    """Return height and width from WIDTHxHEIGHT, None from "full"; UsageError for anything else."""
+    if text == "full":
+        return None
+    shape = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if not shape or not all(SIZES[0] <= int(side) <= SIZES[1] for side in shape.groups()):
+        raise UsageError(f"invalid value '{text}' for '--size'; expected 'full' or WIDTHxHEIGHT, 8 to 8192 pixels each")
+    return int(shape[2]), int(shape[1])
+
+
 @dataclass(frozen=True)
 class MaskOptions:
     """What is asked for. model: a name or a file.  size: "full" or WIDTHxHEIGHT.  person: whose mask, of several.
@@ -56,7 +66,7 @@ class MaskOptions:
     def check(self) -> MaskOptions:
         """UsageError unless everything is sound and the model is here or may be fetched; returns self."""
         check_part(self.start, self.stop)
-        _ = self.pixels  # which refuses a size that is not valid
+        parse_size(self.size)
         if self.person not in PERSONS:
             raise UsageError(f"no such person '{self.person}'; expected one of {', '.join(PERSONS)}")
         if not 0 < self.threshold < 1:
@@ -82,14 +92,7 @@ class MaskOptions:
     @property
     def pixels(self) -> Size | None:
         """Height and width; None for the video's own."""
-        if self.size == "full":
-            return None
-        shape = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
-        if not shape or not all(SIZES[0] <= int(side) <= SIZES[1] for side in shape.groups()):
-            raise UsageError(
-                f"invalid value '{self.size}' for '--size'; expected 'full' or WIDTHxHEIGHT, 8 to 8192 pixels each"
-            )
-        return int(shape[2]), int(shape[1])
+        return parse_size(self.size)
 
     @cached_property
     def step(self) -> Meta:

@@ -136,8 +136,10 @@ class Clip:
     def joints_only(self) -> Clip:
         """Return the same clip as its pose alone, without the picture."""
         clip = self.with_pose(self.pose)
-        clip.kind, clip.video_file, clip.video_name = "pose", None, ""
         clip.name = self.name
+        if self.kind != "pose":
+            clip.digest = ""  # of a file that there is not
+        clip.kind, clip.video_file, clip.video_name = "pose", None, ""
         return clip
 
     def recorded_steps(self) -> list[Meta]:

@@ -1,8 +1,8 @@
 """Frames to people's silhouettes, whichever model looks: the model's name, and its masks made small.
 
 A worker sends all the people of a frame, at the size asked for, as deflated bits; whose mask is taken is decided where
-the whole clip is seen in order (racctl/estimators/mask.py), so that it does not
-depend on how the clip was cut for the workers.
+the whole clip is seen in order (racctl/estimators/mask.py), so that it does not depend
+on how the clip was cut for the workers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Silhouettes:
 
 
 def nearest(length: int, size: int) -> np.ndarray:
-    """(wanted,) of `length` pixels, those whose middle is nearest to the middle of each new one."""
+    """(size,) of `length` pixels, those whose middle is nearest to the middle of each new one."""
     return ((np.arange(size) + 0.5) * length / size).astype(int)
 
 

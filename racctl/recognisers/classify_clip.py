@@ -185,11 +185,10 @@ def classify_set(
     Returns also the clips that failed, with reasons.
     """
     look = recogniser.look
-    folders = {"videos": labelled.videos, "masks": labelled.masks, "poses": labelled.poses}
-    clips = read_labelled(labelled.path, need=look.files, lenient=True, **folders)
+    clips = read_labelled(labelled.dataset, need=look.files, lenient=True, **labelled.folders)
     clips = [clip for clip in clips if labelled.split in ("", clip.split)]
     if not clips:
-        raise DataError(f"'{labelled.path}' has no clip in the split '{labelled.split}'")
+        raise DataError(f"'{labelled.dataset}' has no clip in the split '{labelled.split}'")
     steps = [classify_step(recogniser, options, labelled.split)]
     about = {"classes": recogniser.classes, "unit": options.unit, "steps": steps}
     classifications: list[Classification] = []

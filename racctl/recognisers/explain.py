@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from racctl.errors import UsageError
-from racctl.io.output import make_folder, write_file
+from racctl.io.output import make_folder, write_bytes
 from racctl.models.mcat import MCAT
 from racctl.recognisers.classify_clip import Classification
 from racctl.recognisers.recogniser import Recogniser
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_FRAMES_SHOWN = 8  # frames of a window in a picture
+EXPLAIN_DPI = 110
 
 
 def check_explain(recogniser: Recogniser, folder: str) -> None:
@@ -146,5 +147,7 @@ def _alpha(alpha: np.ndarray, title: str) -> Figure:
 
 
 def _write(path: Path, figure: Figure) -> Path:
-    write_file(path, lambda file: figure.savefig(file, format="png", dpi=110, metadata={"Software": None}))
+    from racctl.io.figures import figure_bytes
+
+    write_bytes(path, figure_bytes(figure, dpi=EXPLAIN_DPI))
     return path

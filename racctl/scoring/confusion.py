@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -14,6 +11,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from racctl.errors import UsageError
+from racctl.io.figures import AXIS_COLOUR, TEXT_COLOUR, figure_bytes, plain_style
 from racctl.io.output import write_bytes
 from racctl.scoring.label_metrics import Items
 
@@ -23,7 +21,6 @@ CELL = 0.46  # inches
 MAX_CLASSES = 150  # in one picture
 MAX_NUMBERED_CLASSES = 40  # classes; with more, the cells are too small for numbers
 MAX_NAME_LENGTH = 28  # characters of a class's name
-TEXT_COLOUR, AXIS_COLOUR = "#222222", "#767676"
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#d3e6f3", "#5ba3d0", "#0072b2", "#003f63"])
 
 
@@ -64,32 +61,13 @@ def plot_confusion(target: str, items: Items, title: str = "") -> None:
 
 
 def _picture(counts: np.ndarray, rows: list[str], columns: list[str], kind: str, title: str) -> bytes:
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "svg.hashsalt": "racctl",
-                "svg.fonttype": "none",
-                "text.parse_math": False,
-                "font.size": 9,
-                "font.sans-serif": ["DejaVu Sans"],
-                "text.color": TEXT_COLOUR,
-                "axes.labelcolor": TEXT_COLOUR,
-                "axes.edgecolor": AXIS_COLOUR,
-                "xtick.color": TEXT_COLOUR,
-                "ytick.color": TEXT_COLOUR,
-            }
-        )
+    with plain_style():
         size = (2.9 + CELL * len(columns), 2.3 + CELL * len(rows))
         figure = Figure(figsize=(max(size[0], 4.5), size[1]), dpi=CONFUSION_DPI, layout="constrained")
         _draw(figure, figure.subplots(), counts, rows, columns)
         if title:
             figure.suptitle(title, fontsize=10, fontweight="bold")
-        out = io.BytesIO()
-        nothing = ("Software",) if kind == "png" else ("Creator", "Date", "Format", "Type")
-        figure.savefig(out, format=kind, metadata=dict.fromkeys(nothing))
-    return out.getvalue()
+        return figure_bytes(figure, kind)
 
 
 def _draw(figure: Figure, axes: Axes, counts: np.ndarray, rows: list[str], columns: list[str]) -> None:

@@ -34,7 +34,7 @@ def _silent(message: str) -> None:
 
 
 def load_pose(
-    source: str,
+    source: str | Path,
     *,
     layout: str | None = None,
     fps: float | None = None,
@@ -52,6 +52,7 @@ def load_pose(
     the step "import", format and clock; racctl's own files come back unchanged and take no options. Raises DataError
     for what cannot be recognised or is damaged, UsageError for options that do not fit.
     """
+    source = str(source)
     named = None if layout is None else format_named(layout)
     if source != "-" and Path(source).is_dir():
         content = Content(source, "folder")
