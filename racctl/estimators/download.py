@@ -153,7 +153,7 @@ def _download_package(package: Package, folder: Path) -> Path:
     except OSError as error:
         raise _cannot_get(package, reason(error)) from None
     if run.returncode:
-        raise _cannot_get(package, _complaint(run.stderr))
+        raise _cannot_get(package, _complaint(run.stderr) or f"exit status {run.returncode}")
     archives = list(target.iterdir())
     if len(archives) != 1:
         raise _cannot_get(package, f"it left {len(archives)} files")
@@ -183,16 +183,16 @@ def _cannot_get(package: Package, why: str) -> DataError:
 
 
 def _complaint(stderr: str) -> str:
-    """Return why pip or npm failed, in one line, from what it printed."""
+    """Return why pip or npm failed, in one line, from what it printed; "" where that was nothing."""
     if "Retrying (" in stderr:
         return "the package index cannot be reached"
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    for prefix in ("ERROR: ", "npm error ", "npm ERR! "):
-        complaints = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
-        telling = [line for line in complaints if not line.startswith(("code ", "errno ", "syscall "))]
-        if complaints:
-            return (telling or complaints)[0]
-    return lines[-1] if lines else "it says nothing"
+    of_pip = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    if of_pip:
+        return of_pip[-1]
+    of_npm = [line.split(maxsplit=2)[-1] for line in lines if line.startswith(("npm error ", "npm ERR! "))]
+    telling = [line for line in of_npm if not line.startswith(("code ", "errno ", "syscall "))]
+    return [*telling, *of_npm, *lines, ""][0]
 
 
 def _unpack_pinned(archive: Path, file: PackedFile) -> bytes:

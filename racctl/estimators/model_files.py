@@ -21,7 +21,6 @@ from racctl.estimators.download import (
     Bundle,
     Package,
     PackedFile,
-    cache_folder,
     fetch,
     fetch_packed,
     weights_record,
@@ -30,34 +29,36 @@ from racctl.io.bounds import refuse_large
 
 MEDIAPIPE_LICENCE = "Apache-2.0"
 
-_DETECTOR = PackedFile(
-    "mediapipe/modules/pose_detection/pose_detection.tflite",
-    2959046,
-    "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
-)
-_FULL = PackedFile(
-    "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
-    6440512,
-    "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
-)
-_SELFIE = PackedFile(
-    "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
-    249505,
-    "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
-)
-_LITE = PackedFile(
-    "package/pose_landmark_lite.tflite",
-    2819824,
-    "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
-)
-_HEAVY = PackedFile(
-    "package/pose_landmark_heavy.tflite",
-    27709200,
-    "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
-)
-LANDMARK_NETWORKS = {"full": _FULL, "lite": _LITE, "heavy": _HEAVY}
+_MODULES = "mediapipe/modules"  # of the wheel
+MODEL_FILES = {
+    "detector": PackedFile(
+        f"{_MODULES}/pose_detection/pose_detection.tflite",
+        2959046,
+        "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+    ),
+    "full": PackedFile(
+        f"{_MODULES}/pose_landmark/pose_landmark_full.tflite",
+        6440512,
+        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+    ),
+    "selfie": PackedFile(
+        f"{_MODULES}/selfie_segmentation/selfie_segmentation.tflite",
+        249505,
+        "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    ),
+    "lite": PackedFile(
+        "package/pose_landmark_lite.tflite",
+        2819824,
+        "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
+    ),
+    "heavy": PackedFile(
+        "package/pose_landmark_heavy.tflite",
+        27709200,
+        "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+    ),
+}
+_IN_WHEEL = ("detector", "full", "selfie")
 
-# The newest wheel that carries them; they are the same files in the wheels of all platforms.
 MEDIAPIPE_WHEEL = Package("mediapipe", "0.10.21", 36)
 MEDIAPIPE_NPM = Package("@mediapipe/pose", "0.5.1675469404", 41)
 
@@ -79,8 +80,6 @@ TASK_FILES = {
         "64437af838a65d18e5ba7a0d39b465540069bc8aae8308de3e318aad31fcbc7b",
     ),
 }
-_SHA256 = {file.cached.name: file.sha256 for file in (_DETECTOR, _FULL, _LITE, _HEAVY, _SELFIE)}
-_SHA256 |= {bundle.cached.name: bundle.sha256 for bundle in TASK_FILES.values()}
 _TASK_DETECTOR = "pose_detector.tflite"
 _TASK_LANDMARKS = "pose_landmarks_detector.tflite"
 
@@ -145,7 +144,7 @@ def blazepose_paths(name: str, download: bool) -> BlazePosePaths:
 
     Reads none of them: quick enough for the start of a command.
     """
-    if name not in LANDMARK_NETWORKS:
+    if name not in TASK_FILES:
         return _task_paths(name)
     paths = _paths_here(name)
     if paths is None and download:
@@ -164,16 +163,16 @@ def selfie_model(download: bool) -> tuple[bytes, dict[str, str]]:
 
 def selfie_path(download: bool) -> Path:
     """Return where the selfie segmenter lies, fetched if need be and `download`; errors as `blazepose_files`."""
-    path = _network_here(_SELFIE)
+    path = _network_here("selfie")
     if path is None and download:
         if not _has_pip():
             raise DataError("getting the selfie segmenter takes pip, which this Python lacks; python -m ensurepip")
         _fetch_from_wheel()
-        path = _network_here(_SELFIE)
+        path = _network_here("selfie")
     if path is None:
         raise UsageError(
-            "the selfie segmenter is not here: only mediapipe 0.10.21 carries it; use '--download' or "
-            "'--model blazepose'"
+            "the selfie segmenter is not here: of MediaPipe only 0.10.21 carries it; use '--download' "
+            f"(about {MEDIAPIPE_WHEEL.megabytes} MB) or '--model blazepose'"
         )
     return path
 
@@ -187,16 +186,17 @@ def _task_paths(name: str) -> BlazePosePaths:
 
 def _paths_here(name: str) -> BlazePosePaths | None:
     """Return where a pose model lies on this machine: single networks before a .task file, or None."""
-    detector = _network_here(_DETECTOR)
-    landmarks = _network_here(LANDMARK_NETWORKS[name])
+    detector = _network_here("detector")
+    landmarks = _network_here(name)
     if detector is not None and landmarks is not None:
         return BlazePosePaths(landmarks, detector)
     task = TASK_FILES[name]
     return BlazePosePaths(task.cached) if task.is_cached else None
 
 
-def _network_here(network: PackedFile) -> Path | None:
+def _network_here(name: str) -> Path | None:
     """Return where a network lies: in an installed mediapipe, else in the cache, else None."""
+    network = MODEL_FILES[name]
     folder = _mediapipe_folder()
     if folder is not None and (folder.parent / network.member).is_file():
         return folder.parent / network.member
@@ -216,8 +216,10 @@ def _mediapipe_folder() -> Path | None:
 
 def _not_here(name: str) -> str:
     if name == "full":
+        size = f"about {MEDIAPIPE_WHEEL.megabytes} MB"
         return (
-            "BlazePose's networks are not here: only mediapipe 0.10.21 carries them; use '--download' or a .task FILE"
+            "BlazePose's networks are not here: of MediaPipe only 0.10.21 carries them; "
+            f"use '--download' ({size}) or a .task FILE"
         )
     return f"the pose model '{name}' does not come with the installation; use '--download' or a .task FILE"
 
@@ -230,12 +232,12 @@ def _fetch_pose_model(name: str) -> None:
         else:
             fetch(TASK_FILES[name])
         return
-    detector_here = _network_here(_DETECTOR) is not None
+    detector_here = _network_here("detector") is not None
     if shutil.which("npm") is None or not (detector_here or _has_pip()):
         fetch(TASK_FILES[name])
         return
-    if _network_here(LANDMARK_NETWORKS[name]) is None:
-        fetch_packed(MEDIAPIPE_NPM, [LANDMARK_NETWORKS[name]])
+    if _network_here(name) is None:
+        fetch_packed(MEDIAPIPE_NPM, [MODEL_FILES[name]])
     if not detector_here:
         _fetch_from_wheel()
 
@@ -246,7 +248,7 @@ def _has_pip() -> bool:
 
 def _fetch_from_wheel() -> None:
     """Get all that mediapipe's wheel carries, since the whole of it has to come."""
-    fetch_packed(MEDIAPIPE_WHEEL, [_DETECTOR, _FULL, _SELFIE])
+    fetch_packed(MEDIAPIPE_WHEEL, [MODEL_FILES[name] for name in _IN_WHEEL])
 
 
 def _read_checked(path: Path) -> bytes:
@@ -255,9 +257,9 @@ def _read_checked(path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read '{path}': {reason(error)}") from None
-    in_cache = path.parent == cache_folder()
-    if in_cache and path.name in _SHA256 and hashlib.sha256(content).hexdigest() != _SHA256[path.name]:
-        raise DataError(f"'{path}' is damaged; delete it and use '--download'")
+    for item in _published():
+        if path == item.cached and hashlib.sha256(content).hexdigest() != item.sha256:
+            raise DataError(f"'{path}' is damaged; delete it and use '--download'")
     return content
 
 
@@ -280,4 +282,10 @@ def _read_member(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
 def _network_record(path: Path) -> dict[str, str]:
     """Return name, sha256 and licence of a network; MediaPipe's licence where it is one that it publishes."""
     record = weights_record(path, MEDIAPIPE_LICENCE)
-    return record if record["sha256"] in _SHA256.values() else {**record, "licence": "unknown"}
+    known = any(record["sha256"] == item.sha256 for item in _published())
+    return record if known else {**record, "licence": "unknown"}
+
+
+def _published() -> list[PackedFile | Bundle]:
+    """Return all files of MediaPipe that may come into the cache."""
+    return [*MODEL_FILES.values(), *TASK_FILES.values()]
