@@ -250,7 +250,7 @@ def _stills(video_path: str | Path, numbers: np.ndarray) -> tuple[list[np.ndarra
         video = probe(file, where)
         for frame in frames(file, where):
             while len(stills) < len(numbers) and frame.number >= numbers[len(stills)]:
-                stills.append(upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation))
+                stills.append(upright(frame.image.reformat(format="gray", threads=1).to_ndarray(), video.rotation))
             if len(stills) == len(numbers):
                 break
     return [*stills, *[None] * (len(numbers) - len(stills))], video

@@ -69,7 +69,7 @@ class Cutter:
 
     def __call__(self, frame: Frame) -> np.ndarray:
         """(side, side, 2) uint8 of one frame."""
-        whole = upright(frame.image.reformat(format="gray").to_ndarray(), self._rotation)
+        whole = upright(frame.image.reformat(format="gray", threads=1).to_ndarray(), self._rotation)
         at = int(at_or_before(self._number, np.array([frame.number]))[0])
         outline, number = self._masks[at], int(self._number[at])
         gray = crop_picture(whole, self._side, self._cut.box(frame.number, whole.shape), Image.Resampling.BILINEAR)

@@ -8,32 +8,38 @@ instance goes to worker processes, which call `start` there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 from racctl.errors import UsageError
 from racctl.kinds import Kind
-from racctl.progress import tell
+from racctl.progress import Report, tell
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from racctl.video.decode import Frame, Video
 
 POSE_ESTIMATORS = Kind(
     "pose model",
     "racctl.pose_estimators",
     {
-        "full": "racctl.estimators.blazepose:BlazePoseModel",
-        "lite": "racctl.estimators.blazepose:BlazePoseModel",
-        "heavy": "racctl.estimators.blazepose:BlazePoseModel",
+        "full": "racctl.estimators.blazepose.model:BlazePoseModel",
+        "lite": "racctl.estimators.blazepose.model:BlazePoseModel",
+        "heavy": "racctl.estimators.blazepose.model:BlazePoseModel",
+        "mediapipe": "racctl.estimators.mediapipe_pose:MediaPipeModel",
+        "mediapipe-lite": "racctl.estimators.mediapipe_pose:MediaPipeModel",
+        "mediapipe-heavy": "racctl.estimators.mediapipe_pose:MediaPipeModel",
     },
 )
 MASK_ESTIMATORS = Kind(
     "mask model",
     "racctl.mask_estimators",
     {
-        "blazepose": "racctl.estimators.selfie:BlazePoseMaskModel",
-        "blazepose-lite": "racctl.estimators.selfie:BlazePoseMaskModel",
-        "blazepose-heavy": "racctl.estimators.selfie:BlazePoseMaskModel",
+        "blazepose": "racctl.estimators.blazepose.outline:BlazePoseMaskModel",
+        "blazepose-lite": "racctl.estimators.blazepose.outline:BlazePoseMaskModel",
+        "blazepose-heavy": "racctl.estimators.blazepose.outline:BlazePoseMaskModel",
         "selfie": "racctl.estimators.selfie:SelfieModel",
         "yolov8n-seg": "racctl.estimators.yolo:YoloModel",
         "yolov8s-seg": "racctl.estimators.yolo:YoloModel",
@@ -79,6 +85,58 @@ class PoseModel(Protocol):
         """Return an estimator of up to so many people; called in the worker."""
 
 
+@dataclass(frozen=True)
+class ClipFrames:
+    """The frames of a clip, for an estimator that looks at a clip as a whole.
+
+    frames: to be taken once.  expected: how many there will be, about.  video: that they are of.
+    clock: numbers and times of those taken so far.
+    reread: decodes those from one place to another, counted among the frames, again.
+    """
+
+    frames: Iterator[Frame]
+    expected: int
+    video: Video
+    clock: list[tuple[int, float]]
+    reread: Callable[[int, int], Iterator[Frame]]
+
+    def time(self) -> np.ndarray:
+        """Return (T,) seconds of the frames taken so far."""
+        import numpy as np
+
+        return np.array([time for _, time in self.clock])
+
+
+class ClipPoses(Protocol):
+    """Estimates the poses of whole clips, one after the other."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def abort(self) -> None:
+        """End a run in another thread at once; it fails with a DataError."""
+
+    def run(self, clip: ClipFrames, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return xyz, world and score as a PoseEstimator has them, with the frames (T,) as first axis.
+
+        Pixels are those of `racctl.estimators.workers.working_image`.
+        """
+
+
+@runtime_checkable
+class ClipPoseModel(Protocol):
+    """A pose model that looks at a clip as a whole, rather than at one frame after the other."""
+
+    topology: str
+
+    def record(self) -> dict[str, str]:
+        """Return name, sha256 and licence of the weights, for provenance."""
+
+    def open(self, people: int, jobs: int) -> ClipPoses:
+        """Return what estimates up to so many people on so many cores; it starts when it first has something to do."""
+
+
 class MaskEstimator(Protocol):
     """Outlines the people in the frames of a clip, one after the other, in a worker process."""
 
@@ -119,7 +177,35 @@ class MaskModel(Protocol):
         """Return an estimator that takes a pixel for a person's from this probability on; called in the worker."""
 
 
-def pose_model(name: str, download: bool) -> PoseModel:
+class ClipMasks(Protocol):
+    """Outlines the person who exercises in whole clips, one after the other."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def abort(self) -> None:
+        """End a run in another thread at once; it fails with a DataError."""
+
+    def run(self, clip: ClipFrames, report: Report) -> np.ndarray:
+        """Return (T,) parcels of masks, see `racctl.estimators.silhouettes`."""
+
+
+@runtime_checkable
+class ClipMaskModel(Protocol):
+    """A mask model that looks at a clip as a whole, rather than at one frame after the other; see `MaskModel`."""
+
+    tells_apart: bool
+    has_threshold: bool
+
+    def record(self) -> dict[str, str]:
+        """Return name, sha256 and licence of the weights, for provenance."""
+
+    def open(self, size: tuple[int, int] | None, threshold: float, jobs: int) -> ClipMasks:
+        """Return what outlines people on so many cores. size: height and width of the masks, None for the picture's."""
+
+
+def pose_model(name: str, download: bool) -> PoseModel | ClipPoseModel:
     """Return the pose model called `name`, or in that file, fetched if need be and `download`.
 
     Raises UsageError when the model is unknown, or neither here nor allowed to be fetched.
@@ -127,7 +213,7 @@ def pose_model(name: str, download: bool) -> PoseModel:
     return _member(POSE_ESTIMATORS, name, "a .task file")(name, download)
 
 
-def mask_model(name: str, download: bool) -> MaskModel:
+def mask_model(name: str, download: bool) -> MaskModel | ClipMaskModel:
     """Return the mask model called `name`, or in that file, as `pose_model` does."""
     return _member(MASK_ESTIMATORS, name, "a .task, .tflite, .onnx or .pt file")(name, download)
 

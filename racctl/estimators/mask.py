@@ -18,9 +18,9 @@ from racctl.contracts import Mask, Meta, mask_quality, step
 from racctl.errors import DataError, UsageError
 from racctl.estimators import silhouettes
 from racctl.estimators import workers as workers_module
-from racctl.estimators.base import MASK_ESTIMATORS, MaskModel, mask_model
+from racctl.estimators.base import MASK_ESTIMATORS, ClipMaskModel, ClipMasks, MaskModel, mask_model
+from racctl.estimators.reread import clip_frames
 from racctl.estimators.silhouettes import Parcel, Size, mask_workers, nearest, pack, unpack
-from racctl.estimators.workers import Workers
 from racctl.io.bounds import MAX_MEMORY as MAX_BYTES
 from racctl.io.npz import write_frames
 from racctl.io.output import write_file
@@ -85,7 +85,7 @@ class MaskOptions:
         return self
 
     @cached_property
-    def weights(self) -> MaskModel:
+    def weights(self) -> MaskModel | ClipMaskModel:
         """The model, here."""
         return mask_model(self.model, self.download)
 
@@ -158,7 +158,7 @@ class PackedMasks:
 
 
 @contextmanager
-def mask_lanes(options: MaskOptions, lanes: int, each: int) -> Iterator[list[Workers]]:
+def mask_lanes(options: MaskOptions, lanes: int, each: int) -> Iterator[list[ClipMasks]]:
     """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
     with ExitStack() as stack:
         pools = (mask_workers(options.weights, options.pixels, options.threshold, each) for _ in range(lanes))
@@ -177,7 +177,7 @@ def estimate_mask(source: str | Path, model: str = "blazepose", *, jobs: int = 1
 
 
 def mask_source(
-    source: str, workers: Workers, report: Report = silent, *, options: MaskOptions, overlay: str = ""
+    source: str, workers: ClipMasks, report: Report = silent, *, options: MaskOptions, overlay: str = ""
 ) -> PackedMasks:
     """Run `masks_of_video` on a path, or "-" for stdin. overlay: an MP4 to write with the mask drawn in."""
     if overlay:
@@ -189,7 +189,7 @@ def mask_source(
         return masks
 
 
-def save_mask(source: str, workers: Workers, report: Report = silent, *, folder: Path, options: MaskOptions) -> Meta:
+def save_mask(source: str, workers: ClipMasks, report: Report = silent, *, folder: Path, options: MaskOptions) -> Meta:
     """Write FOLDER/<clip>.mask.npz for one video unless it is there already, made of the same bytes the same way.
 
     Returns its meta document."""
@@ -203,7 +203,7 @@ def save_mask(source: str, workers: Workers, report: Report = silent, *, folder:
 
 
 def masks_of_video(
-    file: IO[bytes], name: str, options: MaskOptions, workers: Workers, report: Report = silent
+    file: IO[bytes], name: str, options: MaskOptions, workers: ClipMasks, report: Report = silent
 ) -> PackedMasks:
     """One mask for every frame that the options ask for; workers: from `mask_lanes` with the same options.
 
@@ -215,7 +215,7 @@ def masks_of_video(
     part = part_of(file, video, entry["args"], where)
     height, width = options.pixels or (video.height, video.width)
     _refuse_too_large(part.expected, height, width, where)
-    (estimated,) = workers.run(part.frames, part.expected, video.rotation, report)
+    estimated = workers.run(clip_frames(file, where, video, part), report)
     time = np.array([time for _, time in part.clock])
     person = options.person if options.weights.tells_apart else "largest"  # the only one
     parcels, held = hold(list(follow(estimated, time, person)), options.hold)

@@ -10,10 +10,10 @@ from typing import IO
 
 from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
+from racctl.estimators.base import ClipMasks
 from racctl.estimators.mask import MaskOptions as MaskOptions
 from racctl.estimators.mask import PackedMasks, mask_lanes, masks_of_video
 from racctl.estimators.pose import PoseWorkers, pose_lanes, pose_of_video, pose_step
-from racctl.estimators.workers import Workers
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
 from racctl.progress import Report, silent
@@ -44,7 +44,7 @@ class Estimators:
         self.estimates = estimates
         self._jobs = jobs
         self._stack = ExitStack()
-        self._workers: list[Workers] = []
+        self._workers: list[ClipMasks | PoseWorkers] = []
 
     @cache  # noqa: B019 (there are as many of these as lanes, for the length of a command)
     def _mask_options(self, span: Span) -> MaskOptions:
@@ -59,7 +59,7 @@ class Estimators:
         ).check()
 
     @cached_property
-    def _mask(self) -> Workers:
+    def _mask(self) -> ClipMasks:
         (workers,) = self._stack.enter_context(mask_lanes(self._mask_options(Span()), 1, self._jobs))
         self._workers.append(workers)
         return workers

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from racctl import __version__
 from racctl.contracts import Meta, Pose, step
 from racctl.errors import DataError
 from racctl.estimators import workers as workers_module
-from racctl.estimators.base import pose_model
-from racctl.estimators.workers import LONG_SIDE, Workers
+from racctl.estimators.base import ClipFrames, ClipPoseModel, ClipPoses, PoseModel, pose_model
+from racctl.estimators.reread import clip_frames
+from racctl.estimators.workers import Workers, working_size
 from racctl.io.npz import write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
@@ -26,16 +27,47 @@ from racctl.video.decode import Video, probe
 from racctl.video.span import check_part, part_of
 
 
-class PoseWorkers(Workers):
-    """Worker processes for `pose_of_video`, started when they first have something to do.
+class PoseWorkers:
+    """What estimates poses, started when it first has something to do; use as a context manager.
 
-    model: a name or a file.  topology: of the poses that they find.
+    topology: of the poses that it finds.
     """
 
     def __init__(self, model: str, people: int, jobs: int) -> None:
+        """model: a name or a file. people: at most so many. jobs: cores."""
         estimator = pose_model(model, download=False)
-        super().__init__(functools.partial(estimator.start, people), jobs, estimator.warm_up)
         self.topology = estimator.topology
+        self._runner: ClipPoses
+        if isinstance(estimator, ClipPoseModel):
+            self._runner = estimator.open(people, jobs)
+        else:
+            self._runner = _FrameByFrame(estimator, people, jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._runner.__exit__(*exc)
+
+    def abort(self) -> None:
+        self._runner.abort()
+
+    def run(self, clip: ClipFrames, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return xyz, world and score of a clip, see `ClipPoses`."""
+        return self._runner.run(clip, report)
+
+
+class _FrameByFrame(Workers):
+    """A pose model that looks at one frame after the other, in processes."""
+
+    def __init__(self, model: PoseModel, people: int, jobs: int) -> None:
+        super().__init__(functools.partial(model.start, people), jobs, model.warm_up)
+
+    def run(  # type: ignore[override]
+        self, clip: ClipFrames, report: Report = silent
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        xyz, world, score = super().run(clip.frames, clip.expected, clip.video.rotation, report)
+        return xyz, world, score
 
 
 @contextmanager
@@ -104,7 +136,7 @@ def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta,
     where = display_name(name)
     video = probe(file, where)
     part = part_of(file, video, entry["args"], where)
-    xyz, world, score = workers.run(part.frames, part.expected, video.rotation, report)
+    xyz, world, score = workers.run(clip_frames(file, where, video, part), report)
     xyz *= _to_source(video)
     keep = _people_seen(score)
     if not keep.any():
@@ -124,8 +156,7 @@ def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta,
 
 def _to_source(video: Video) -> np.ndarray:
     """(3,) factors from the working image (see estimators.workers) to the pixels of the source; z goes with x."""
-    scale = min(1.0, LONG_SIDE / max(video.width, video.height))
-    width, height = (max(2, 2 * round(side * scale / 2)) for side in (video.width, video.height))
+    width, height = working_size(video)
     return np.array([video.width / width, video.height / height, video.width / width], np.float32)
 
 

@@ -12,17 +12,27 @@ import zlib
 
 import numpy as np
 
-from racctl.estimators.base import MaskModel
+from racctl.estimators.base import ClipFrames, ClipMaskModel, ClipMasks, MaskModel
 from racctl.estimators.workers import Workers
+from racctl.progress import Report, silent
 
 Size = tuple[int, int]  # height, width
 Parcel = tuple[tuple[int, ...], bytes]  # shape (K, H, W); its bits along W, deflated
 
 
-def mask_workers(model: MaskModel, size: Size | None, threshold: float, jobs: int) -> Workers:
-    """Worker processes that make parcels; see `Silhouettes`."""
-    build = functools.partial(Silhouettes, model, size, threshold)
-    return Workers(build, jobs, model.warm_up)
+def mask_workers(model: MaskModel | ClipMaskModel, size: Size | None, threshold: float, jobs: int) -> ClipMasks:
+    """Return what makes parcels of clips, started when it first has something to do; see `Silhouettes`."""
+    if isinstance(model, ClipMaskModel):
+        return model.open(size, threshold, jobs)
+    return _FrameByFrame(functools.partial(Silhouettes, model, size, threshold), jobs, model.warm_up)
+
+
+class _FrameByFrame(Workers):
+    """A mask model that looks at one frame after the other, in processes."""
+
+    def run(self, clip: ClipFrames, report: Report = silent) -> np.ndarray:  # type: ignore[override]
+        (parcels,) = super().run(clip.frames, clip.expected, clip.video.rotation, report)
+        return parcels
 
 
 class Silhouettes:

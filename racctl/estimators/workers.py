@@ -28,7 +28,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from racctl.errors import DataError, RacctlError
 from racctl.progress import Report, silent
-from racctl.video.decode import Frame, upright
+from racctl.video.decode import Frame, Video, upright
 
 WARM_UP = 8  # frames that the tracker sees before those of its chunk, to have settled on the person
 CHUNK_FRAMES = 120  # frames, about
@@ -46,6 +46,24 @@ def cuts(total: int) -> list[int]:
         1 if total < CHUNK_FRAMES else 2 if total < 3 * CHUNK_FRAMES else 4 * max(1, round(total / (4 * CHUNK_FRAMES)))
     )
     return [total * c // count for c in range(count)]
+
+
+def working_size(video: Video) -> tuple[int, int]:
+    """Return width and height, upright, of what is estimated on: even, and at most LONG_SIDE."""
+    scale = min(1.0, LONG_SIDE / max(video.width, video.height))
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in (video.width, video.height))
+    return width, height
+
+
+def working_image(image: av.VideoFrame, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Return it as yuv420p with even sides, at most LONG_SIDE: half the memory of RGB, no work for the usual video."""
+    scale = min(1.0, LONG_SIDE / max(image.width, image.height))
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in (image.width, image.height))
+    if image.format.name in ("yuv420p", "yuvj420p") and (width, height) == (image.width, image.height):
+        return image
+    return reformatter.reformat(
+        image, width, height, "yuv420p", interpolation=Interpolation.AREA, dst_color_range=image.color_range, threads=1
+    )
 
 
 class Workers:
@@ -131,7 +149,7 @@ class _Run:
 
     def send(self, index: int, frame: Frame) -> None:
         """Hand a frame to the chunk it belongs to; a chunk that begins here first warms up on the frames before."""
-        image = self._working_image(frame.image)
+        image = working_image(frame.image, self.reformatter)
         colour = (image.format.name, int(image.colorspace), int(image.color_range))
         shot = (image.to_ndarray(), colour, frame.time)
         if not self.memory:
@@ -158,16 +176,6 @@ class _Run:
         for memory in self.memory:
             memory.close()
             memory.unlink()
-
-    def _working_image(self, image: av.VideoFrame) -> av.VideoFrame:
-        """yuv420p with even sides, at most LONG_SIDE: half the memory of RGB and no work for the usual video."""
-        scale = min(1.0, LONG_SIDE / max(image.width, image.height))
-        width, height = (max(2, 2 * round(side * scale / 2)) for side in (image.width, image.height))
-        if image.format.name in ("yuv420p", "yuvj420p") and (width, height) == (image.width, image.height):
-            return image
-        return self.reformatter.reformat(
-            image, width, height, "yuv420p", interpolation=Interpolation.AREA, dst_color_range=image.color_range
-        )
 
     def _allocate(self, pixels: np.ndarray) -> None:
         longest = max(np.diff([*self.begins, max(self.total, self.begins[-1] + 1)])) + WARM_UP
@@ -322,4 +330,4 @@ def _serve(pipe: Connection, estimator: Any) -> None:
 def _to_rgb(reformatter: VideoReformatter, pixels: np.ndarray, colour: tuple[str, int, int]) -> np.ndarray:
     image = av.VideoFrame.from_ndarray(pixels, colour[0])
     image.colorspace, image.color_range = colour[1], colour[2]
-    return reformatter.reformat(image, format="rgb24").to_ndarray()
+    return reformatter.reformat(image, format="rgb24", threads=1).to_ndarray()

@@ -189,7 +189,7 @@ def _pictures(
     pictures, clock = [], []
     losses = Losses(remarks=video.ending.remarks)
     for frame in told(frames(file, where, start, stop, losses=losses), losses, where):
-        whole = upright(frame.image.reformat(format="gray").to_ndarray(), video.rotation)
+        whole = upright(frame.image.reformat(format="gray", threads=1).to_ndarray(), video.rotation)
         pictures.append(
             crop_picture(whole, size, cut.box(frame.number, whole.shape) if cut else None, Image.Resampling.BILINEAR)
         )

@@ -273,7 +273,7 @@ def _one_size(frame: Frame, losses: Losses, reformatter: VideoReformatter) -> Fr
             losses.resized.append((frame.number, frame.time))
     if size == losses.size:
         return frame
-    image = reformatter.reformat(frame.image, *losses.size, interpolation=Interpolation.AREA)
+    image = reformatter.reformat(frame.image, *losses.size, interpolation=Interpolation.AREA, threads=1)
     return Frame(frame.number, frame.time, image)
 
 

@@ -53,7 +53,6 @@ def torso(pose: Pose) -> np.ndarray:
 
 
 def main() -> None:
-    from racctl.estimators.blazepose import model_file
     from racctl.estimators.pose import pose_lanes, pose_step, save_pose
     from racctl.synth.dataset import generate, plans
     from racctl.synth.movements import exercises
@@ -64,6 +63,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=20.0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="")
+    parser.add_argument("--model", default="full", help="pose model, such as mediapipe")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
@@ -71,27 +71,25 @@ def main() -> None:
         more = {"fps": options.fps, "repetitions": (3, 6), "clean": True, "alone": True}
         jobs = plans(names, options.clips, {"test": 1.0}, 20, **more)
         summaries = generate(jobs, folder, options.jobs)
-        (folder / "found").mkdir(exist_ok=True)
-        weights = model_file("full", False)
-        made_by = pose_step(weights, 1, None, None, 1)
-        with pose_lanes(weights, 1, 1, options.jobs) as lanes:
+        results = folder / options.model
+        results.mkdir(exist_ok=True)
+        made_by = pose_step(options.model, 1, None, None, 1)
+        with pose_lanes(options.model, 1, 1, options.jobs) as lanes:
             for row in summaries:
                 try:
-                    save_pose(
-                        str(folder / f"video/{row['clip']}.mp4"), lanes[0], folder=folder / "found", entry=made_by
-                    )
+                    save_pose(str(folder / f"video/{row['clip']}.mp4"), lanes[0], folder=results, entry=made_by)
                 except Exception as error:
                     print(f"{row['clip']}: {error}")
-        report(summaries, folder)
+        report(summaries, folder, results)
 
 
-def report(summaries: list[dict], folder: Path) -> None:
+def report(summaries: list[dict], folder: Path, results: Path) -> None:
     """Print the table."""
     rows: dict[str, list[dict[str, float]]] = {}
     for summary in summaries:
         with open(folder / f"pose/{summary['clip']}.npz", "rb") as file:
             true = read_pose(file, summary["clip"])
-        path = folder / f"found/{summary['clip']}.pose.npz"
+        path = results / f"{summary['clip']}.pose.npz"
         row = {"view": 0.0, "found": 0.0, "error": 0.0, "joints": 0.0}
         if path.exists():
             with open(path, "rb") as file:

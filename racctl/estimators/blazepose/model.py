@@ -1,0 +1,123 @@
+"""BlazePose as racctl runs it: the poses, the outlines and the inner features of the people in a clip."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from racctl.estimators.base import ClipFrames
+from racctl.estimators.blazepose import fill, networks, pool, prominence, region, smoothing, tracker, tracks
+from racctl.estimators.blazepose.fill import HoleFiller
+from racctl.estimators.blazepose.networks import JOINTS, LandmarkNetwork, PersonDetector, SeenBody
+from racctl.estimators.blazepose.pool import TrackerPool
+from racctl.estimators.blazepose.prominence import ranked
+from racctl.estimators.blazepose.region import CropSource, Region
+from racctl.estimators.blazepose.smoothing import smooth
+from racctl.estimators.blazepose.tracker import Extra, PeopleTracker
+from racctl.estimators.blazepose.tracks import PersonTrack, whole_tracks
+from racctl.estimators.model_files import BlazePosePaths, blazepose_paths
+from racctl.estimators.workers import cuts, working_size
+from racctl.io.up_to_date import constants_digest
+from racctl.progress import Report, silent
+
+# The constants of all that makes a pose, for provenance; see `constants_digest`.
+TRACKING = constants_digest(fill, networks, pool, prominence, region, smoothing, tracker, tracks)
+SMOOTHED_GAP = 0.5  # s without the person after which the smoothing begins anew
+
+
+class BlazePoseModel:
+    """A landmark network with the person detector, by name, or a .task file."""
+
+    topology = "blazepose33"
+
+    def __init__(self, name: str, download: bool) -> None:
+        self.paths = blazepose_paths(name, download)
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        """Return whether the file is a .task file."""
+        return path.suffix.lower() == ".task"
+
+    def record(self) -> dict[str, str]:
+        return self.paths.record()
+
+    def open(self, people: int, jobs: int, features: bool = False) -> BlazePosePoses:
+        """Return what estimates up to so many people; features: their inner features too."""
+        extra = _features if features else None
+        return BlazePosePoses(TrackerPool(partial(build_tracker, self.paths, extra, False, features), jobs), people)
+
+
+def build_tracker(paths: BlazePosePaths, extra: Extra | None, outline: bool, features: bool) -> PeopleTracker:
+    """Return a tracker with networks of its own. The rest: as for `PeopleTracker` and `LandmarkNetwork`."""
+    files = paths.read()
+    landmarks = LandmarkNetwork(files.landmarks, outline, features)
+    return PeopleTracker(landmarks, PersonDetector(files.detector), extra)
+
+
+def _features(body: SeenBody, _region: Region, _picture: CropSource) -> np.ndarray:
+    assert body.features is not None
+    return body.features.astype(np.float16)
+
+
+class ClipPeople:
+    """The people of a clip, the one who exercises first, and the frames in which they are seen."""
+
+    def __init__(self, tracks: list[PersonTrack], time: np.ndarray) -> None:
+        self.tracks = tracks
+        self.time = time
+
+    @classmethod
+    def of(cls, pool: TrackerPool, clip: ClipFrames, most: int, report: Report) -> ClipPeople:
+        """Track everybody, choose up to `most`, and look for them where they were lost."""
+        chunks = pool.run(clip.frames, clip.expected, clip.video.rotation, report)
+        time = clip.time()
+        tracks = whole_tracks(chunks, time)
+        chosen = ranked(tracks, time, working_size(clip.video))[:most]
+        with pool.tracker() as tracker:
+            filler = HoleFiller(tracker, clip.reread, time, clip.video.rotation)
+            borders = cuts(clip.expected)[1:]
+            return cls([filler.fill(track, tracks, borders) for track in chosen], time)
+
+
+class BlazePosePoses:
+    """Estimates the poses of a clip; use as a context manager."""
+
+    def __init__(self, pool: TrackerPool, people: int) -> None:
+        self._pool = pool
+        self._people = people
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.__exit__(*exc)
+
+    def abort(self) -> None:
+        self._pool.abort()
+
+    def run(self, clip: ClipFrames, report: Report = silent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return xyz (T, M, 33, 3) pixels of the working image, world (T, M, 33, 3) metres and score (T, M, 33)."""
+        people = ClipPeople.of(self._pool, clip, self._people, report)
+        shape = (len(people.time), self._people, JOINTS)
+        xyz = np.full((*shape, 3), np.nan, np.float32)
+        world = xyz.copy()
+        score = np.zeros(shape, np.float32)
+        for m, track in enumerate(people.tracks):
+            _smooth_runs(track, people.time)
+            xyz[track.frame, m] = track.points[:, :JOINTS]
+            world[track.frame, m] = track.world
+            score[track.frame, m] = track.score
+        return xyz, world, score
+
+
+def _smooth_runs(track: PersonTrack, time: np.ndarray) -> None:
+    """Smooth the joints of a track in place, anew after each gap."""
+    size = track.size
+    when = time[track.frame]
+    cuts_at = np.flatnonzero(np.diff(when) > SMOOTHED_GAP) + 1
+    for begin, end in zip([0, *cuts_at], [*cuts_at, len(track)], strict=True):
+        run = slice(begin, end)
+        smooth(track.points[run, :JOINTS], track.world[run], track.score[run], when[run], size[run])

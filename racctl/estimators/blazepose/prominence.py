@@ -1,0 +1,61 @@
+"""Which of the people in a clip exercises: by how long and how large they are in view, how central, how much and how
+regularly they move."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from racctl.estimators.blazepose.networks import JOINTS
+from racctl.estimators.blazepose.tracker import BODY_JOINTS
+from racctl.estimators.blazepose.tracks import PersonTrack
+
+RATE = 10.0  # Hz at which movements are compared
+CALM_MOVEMENT = 0.02  # of the body's size; what the joints of somebody who stands still move
+PERIODS = (0.4, 8.0)  # s, of what counts as a regular movement
+AT_EDGE = 0.5  # weight of somebody at the picture's edge
+
+
+def ranked(tracks: list[PersonTrack], time: np.ndarray, picture: tuple[int, int]) -> list[PersonTrack]:
+    """Return the people in the order in which they are the one who exercises. picture: width and height, pixels."""
+    return sorted(tracks, key=lambda track: -prominence(track, time, picture))
+
+
+def prominence(track: PersonTrack, time: np.ndarray, picture: tuple[int, int]) -> float:
+    """Return how much somebody is the one whom the clip is about; only a comparison has a meaning."""
+    presence = len(track) / len(time)
+    size = float(np.median(track.size)) / max(picture)
+    offset = np.abs(np.median(track.hips[:, 0]) / picture[0] - 0.5) * 2
+    central = 1 - (1 - AT_EDGE) * min(1.0, float(offset))
+    amount, regularity = movement(track, time)
+    return presence * np.sqrt(size) * central * (CALM_MOVEMENT + amount * (0.25 + regularity))
+
+
+def movement(track: PersonTrack, time: np.ndarray) -> tuple[float, float]:
+    """Return how much the body moves in itself, in its sizes, and how regularly, 0..1.
+
+    amount: the spread of the joints about the hips.  regularity: the highest autocorrelation at a period of PERIODS.
+    """
+    when = time[track.frame]
+    steps = int((when[-1] - when[0]) * RATE) + 1
+    if steps < 2 * PERIODS[0] * RATE:
+        return 0.0, 0.0
+    size = np.median(track.size)
+    joints = (track.points[:, BODY_JOINTS, :2] - track.points[:, None, JOINTS, :2]).reshape(len(track), -1) / size
+    grid = when[0] + np.arange(steps) / RATE
+    even = np.stack([np.interp(grid, when, column) for column in joints.T], 1)
+    even -= even.mean(0)
+    amount = float(np.sqrt((even**2).mean()))
+    return amount, _regularity(even)
+
+
+def _regularity(even: np.ndarray) -> float:
+    """Return the highest autocorrelation of movements (T, C) after the first lag at which they are unlike."""
+    count = len(even)
+    spectrum = np.fft.rfft(even, 2 * count, axis=0)
+    correlation = np.fft.irfft((np.abs(spectrum) ** 2).sum(1))[:count]
+    correlation = correlation / max(float(correlation[0]), 1e-12) * count / np.arange(count, 0, -1)
+    low = int(PERIODS[0] * RATE)
+    high = min(int(PERIODS[1] * RATE), count * 2 // 3)
+    unlike = np.flatnonzero(correlation[:high] < 0.3)
+    begin = max(low, int(unlike[0])) if len(unlike) else high
+    return float(np.clip(correlation[begin:high].max(), 0, 1)) if begin < high else 0.0

@@ -1,0 +1,252 @@
+"""People over a whole clip: sightings become tracks, tracks that jump are split, those of one person are joined.
+
+What a worker sees of a chunk depends on nothing outside of it and of the few frames before it, so the tracks do not
+depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from racctl.estimators.blazepose.networks import JOINTS
+from racctl.estimators.blazepose.region import Region
+from racctl.estimators.blazepose.tracker import BODY_JOINTS, SAME_BODY, Sighting
+
+SHORTEST = 2  # frames; who is seen in fewer is nobody
+JUMP_WINDOW = 0.4  # s on either side of a jump whose appearances are compared
+MIN_LEAP = 0.5  # of the body's size: a way of the hips within JUMP_WINDOW that may be a jump to another body
+MIN_GROWTH = 1.35  # times the size, likewise
+OTHER_COLOURS = 0.10  # mean difference of the colours (0..1), from which a leap is one to another body
+STRANGER = 0.30  # mean difference of the colours, from which two tracks are not joined, wherever they are
+MAX_COST = 3.0  # of joining two tracks
+CALM = 1.0  # s of a gap in which a person may go as far as the body's size at the cost of 1
+SHARED = 3  # frames that two tracks of one person may both have
+
+
+@dataclass(eq=False)
+class PersonTrack:
+    """A person over some frames.
+
+    frame: (N,) places in the clip, ascending.
+    points: (N, 35, 3) pixels, raw.  score: (N, 33).  world: (N, 33, 3) metres.
+    presence: (N,).  region: (N, 4) x, y, side, angle.  colours: (N, 5, 3).
+    extra: (N,) objects, what else was made of each sighting.
+    """
+
+    frame: np.ndarray
+    points: np.ndarray
+    score: np.ndarray
+    world: np.ndarray
+    presence: np.ndarray
+    region: np.ndarray
+    colours: np.ndarray
+    extra: np.ndarray
+
+    @classmethod
+    def of(cls, frame: Sequence[int], sightings: Sequence[Sighting]) -> PersonTrack:
+        """Return the track of these sightings."""
+        regions = [(s.region.x, s.region.y, s.region.side, s.region.angle) for s in sightings]
+        extra = np.empty(len(sightings), object)
+        extra[:] = [s.extra for s in sightings]
+        return cls(
+            frame=np.array(frame),
+            points=np.stack([s.points for s in sightings]),
+            score=np.stack([s.score for s in sightings]),
+            world=np.stack([s.world for s in sightings]),
+            presence=np.array([s.presence for s in sightings], np.float32),
+            region=np.array(regions),
+            colours=np.stack([s.colours for s in sightings]),
+            extra=extra,
+        )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def part(self, which: np.ndarray | slice) -> PersonTrack:
+        """Return the track of some of its sightings."""
+        return PersonTrack(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    def sighting(self, place: int) -> Sighting | None:
+        """Return the sighting in a frame, or None."""
+        n = int(np.searchsorted(self.frame, place))
+        if n == len(self) or self.frame[n] != place:
+            return None
+        region = Region(*self.region[n].tolist())
+        points = self.points[n]
+        return Sighting(
+            0, points, self.score[n], self.world[n], float(self.presence[n]), region, self.colours[n], self.extra[n]
+        )
+
+    @property
+    def hips(self) -> np.ndarray:
+        """(N, 2) pixels."""
+        return self.points[:, JOINTS, :2]
+
+    @property
+    def size(self) -> np.ndarray:
+        """(N,) pixels, the circle about the body across."""
+        return 2 * np.linalg.norm(self.points[:, JOINTS, :2] - self.points[:, JOINTS + 1, :2], axis=-1)
+
+
+def merged(tracks: Iterable[PersonTrack]) -> PersonTrack:
+    """Return one track of several; of two sightings in a frame the first track's."""
+    tracks = list(tracks)
+    joined = PersonTrack(
+        *(np.concatenate([getattr(t, name) for t in tracks]) for name in PersonTrack.__dataclass_fields__)
+    )
+    _, first = np.unique(joined.frame, return_index=True)
+    return joined.part(first)
+
+
+def chunk_tracks(begin: int, frames: Sequence[Sequence[Sighting]]) -> list[PersonTrack]:
+    """Return the tracks in a chunk. begin: the place of its first frame.  frames: who was seen in each."""
+    people: dict[int, tuple[list[int], list[Sighting]]] = {}
+    for place, sightings in enumerate(frames, begin):
+        for sighting in sightings:
+            numbers, seen = people.setdefault(sighting.track, ([], []))
+            numbers.append(place)
+            seen.append(sighting)
+    return [PersonTrack.of(numbers, seen) for numbers, seen in people.values()]
+
+
+def whole_tracks(chunks: Sequence[Sequence[PersonTrack]], time: np.ndarray) -> list[PersonTrack]:
+    """Return the people of a clip. chunks: their tracks in each, which share a few frames.  time: (T,) seconds."""
+    tracks = chain_chunks(chunks)
+    tracks = [part for track in tracks for part in split(track, time) if len(part) >= SHORTEST]
+    return join_tracks(without_doubles(tracks), time)
+
+
+def chain_chunks(chunks: Sequence[Sequence[PersonTrack]]) -> list[PersonTrack]:
+    """Continue tracks over the borders of chunks: who is in one place in the frames that both saw is one person."""
+    ended: list[PersonTrack] = []
+    running: list[PersonTrack] = []
+    for tracks in chunks:
+        remaining = list(tracks)
+        continued = []
+        for track in running:
+            follower = _nearest(track, remaining)
+            if follower is None:
+                ended.append(track)
+                continue
+            remaining.remove(follower)
+            continued.append(merged([track, follower]))
+        running = continued + remaining
+    return ended + running
+
+
+def _nearest(track: PersonTrack, others: list[PersonTrack]) -> PersonTrack | None:
+    """Return which of `others` is the same body as `track` in the frames that both have."""
+    gaps = [distance(track, second) for second in others]
+    if not gaps or min(gaps) >= SAME_BODY:
+        return None
+    return others[int(np.argmin(gaps))]
+
+
+def distance(track: PersonTrack, second: PersonTrack) -> float:
+    """Return how far apart the joints of two people are in the frames that both have, in halves of the body's size.
+
+    The median over the frames; infinite where they have none.
+    """
+    _, a, b = np.intersect1d(track.frame, second.frame, assume_unique=True, return_indices=True)
+    if not len(a):
+        return np.inf
+    gap = np.linalg.norm(track.points[a][:, BODY_JOINTS, :2] - second.points[b][:, BODY_JOINTS, :2], axis=-1).mean(1)
+    return float(np.median(gap / (np.maximum(track.size[a], second.size[b]) / 2)))
+
+
+def without_doubles(tracks: list[PersonTrack]) -> list[PersonTrack]:
+    """Leave out the shorter of two tracks wherever both are on the same body."""
+    chosen: list[PersonTrack] = []
+    for track in sorted(tracks, key=lambda t: (-len(t), int(t.frame[0]))):
+        for longer in chosen:
+            track = track.part(~_doubled(track, longer))
+        if len(track) >= SHORTEST:
+            chosen.append(track)
+    return chosen
+
+
+def _doubled(track: PersonTrack, longer: PersonTrack) -> np.ndarray:
+    """(N,) which sightings of a track are of the body that another one has in that frame."""
+    doubled = np.zeros(len(track), bool)
+    _, a, b = np.intersect1d(track.frame, longer.frame, assume_unique=True, return_indices=True)
+    gap = np.linalg.norm(track.points[a][:, BODY_JOINTS, :2] - longer.points[b][:, BODY_JOINTS, :2], axis=-1).mean(1)
+    doubled[a] = gap < SAME_BODY * np.maximum(track.size[a], longer.size[b]) / 2
+    return doubled
+
+
+def split(track: PersonTrack, time: np.ndarray) -> list[PersonTrack]:
+    """Cut a track where it jumps to another body: far, or to another size, and to other colours that last."""
+    when = time[track.frame]
+    cuts = []
+    t = 1
+    while t < len(track):
+        if _is_jump(track, when, t):
+            cuts.append(t)
+            t += max(1, int(np.searchsorted(when, when[t] + JUMP_WINDOW)) - t)
+        t += 1
+    return [track.part(slice(a, b)) for a, b in zip([0, *cuts], [*cuts, len(track)], strict=True)]
+
+
+def _is_jump(track: PersonTrack, when: np.ndarray, t: int) -> bool:
+    before = slice(int(np.searchsorted(when, when[t] - JUMP_WINDOW)), t)
+    after = slice(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW)))
+    size = np.median(track.size[before])
+    way = np.linalg.norm(track.hips[t] - track.hips[t - 1]) / size
+    growth = np.median(track.size[after]) / size
+    gone = np.linalg.norm(np.median(track.hips[after], 0) - np.median(track.hips[before], 0)) / size
+    if max(way, gone) < MIN_LEAP and max(growth, 1 / growth) < MIN_GROWTH:
+        return False
+    return _unlike(track.colours[before], track.colours[after]) > OTHER_COLOURS
+
+
+def _unlike(colours: np.ndarray, others: np.ndarray) -> float:
+    """Return the mean difference, 0..1, of the median colours of two people's parts, (N, 5, 3) each."""
+    return float(np.abs(np.median(colours, 0) - np.median(others, 0)).mean())
+
+
+def join_tracks(tracks: list[PersonTrack], time: np.ndarray) -> list[PersonTrack]:
+    """Join tracks that may be one person: never in view at one time, of like colours, and near in place and size.
+
+    The cheapest pair is joined first. Returns them the longest first.
+    """
+    people = [[track] for track in tracks]
+    costs = {(a, b): _cost(people[a], people[b], time) for a in range(len(people)) for b in range(a)}
+    while costs:
+        pair = min(costs, key=lambda key: (costs[key], key))
+        if costs[pair] >= MAX_COST:
+            break
+        a, b = pair
+        people[b] = sorted(people[a] + people[b], key=lambda t: int(t.frame[0]))
+        people[a] = []
+        costs = {key: cost for key, cost in costs.items() if a not in key and b not in key}
+        for c in range(len(people)):
+            if c != b and people[c]:
+                costs[max(b, c), min(b, c)] = _cost(people[b], people[c], time)
+    return sorted((merged(parts) for parts in people if parts), key=lambda t: (-len(t), int(t.frame[0])))
+
+
+def _cost(person: list[PersonTrack], second: list[PersonTrack], time: np.ndarray) -> float:
+    """Return the cost of taking two people for one; infinite where they cannot be."""
+    frames = np.concatenate([track.frame for track in person])
+    if len(np.intersect1d(frames, np.concatenate([track.frame for track in second]))) > SHARED:
+        return np.inf
+    unlike = _unlike(
+        np.concatenate([track.colours for track in person]), np.concatenate([track.colours for track in second])
+    )
+    if unlike > STRANGER:
+        return np.inf
+    nearest = min((_gap_cost(a, b, time) for a in person for b in second), default=np.inf)
+    return unlike / OTHER_COLOURS + nearest
+
+
+def _gap_cost(track: PersonTrack, neighbour: PersonTrack, time: np.ndarray) -> float:
+    """Return how far and how much bigger or smaller somebody would have become between two tracks; less with time."""
+    first, second = sorted((track, neighbour), key=lambda person: int(person.frame[0]))
+    ease = 1 + max(0.0, float(time[second.frame[0]] - time[first.frame[-1]])) / CALM
+    size = float(np.median(first.size[-5:]))
+    growth = abs(np.log(float(np.median(second.size[:5])) / max(size, 1e-6)))
+    way = float(np.linalg.norm(np.median(second.hips[:5], 0) - np.median(first.hips[-5:], 0))) / max(size, 1e-6)
+    return (way + growth / np.log(MIN_GROWTH)) / ease
