@@ -238,10 +238,13 @@ def test_pip_fails_in_one_line(bare, harm, monkeypatch):
 
 
 @pytest.mark.usefixtures("bare")
-def test_without_pip_the_task_file_is_fetched(monkeypatch):
+def test_without_pip_the_task_file_is_fetched(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "pip", None)
     serve(monkeypatch, {TASK_FILES["full"].url: task_file(landmarks=CONTENT["full"])})
-    files = blazepose_files("full", download=True)
+    with caplog.at_level(logging.WARNING, "racctl"):
+        files = blazepose_files("full", download=True)
+    (record,) = caplog.records
+    assert f"downloading '{TASK_FILES['full'].url}' (" in record.getMessage() and " MB) into" in record.getMessage()
     assert files.name == "pose_landmarker_full.task" and files.landmarks == CONTENT["full"]
     assert files.record["sha256"] == TASK_FILES["full"].sha256 and files.record["licence"] == "Apache-2.0"
     with pytest.raises(DataError, match="the selfie segmenter takes pip, which this Python lacks; python -m ensurepip"):
