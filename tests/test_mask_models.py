@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -24,7 +23,6 @@ TFLITE = Path(os.environ.get("RACCTL_TEST_DATA", ""), "weights", "yolov8n-seg_in
 needs_tflite = pytest.mark.skipif(
     "RACCTL_TEST_DATA" not in os.environ or not TFLITE.is_file(), reason="RACCTL_TEST_DATA names no YOLO model"
 )
-needs_litert = pytest.mark.skipif(not importlib.util.find_spec("ai_edge_litert"), reason="racctl[litert] is missing")
 
 
 # Made-up people: squares on an empty ground.
@@ -159,16 +157,21 @@ def test_a_file_that_is_no_model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "module", "message"),
+    ("content", "module", "error", "message"),
     [
-        (b"\x1c\0\0\0TFL3", "ai_edge_litert.interpreter", r"needs LiteRT; pip install 'racctl\[litert\]'"),
-        (b"", "ultralytics", r"needs Ultralytics \(AGPL-3.0\); pip install 'racctl\[yolo\]'"),
+        (
+            b"\x1c\0\0\0TFL3",
+            "ai_edge_litert.interpreter",
+            DataError,
+            r"ai_edge_litert cannot be imported \(.*\); pip install --force-reinstall ai-edge-litert",
+        ),
+        (b"", "ultralytics", UsageError, r"needs Ultralytics \(AGPL-3.0\); pip install 'racctl\[yolo\]'"),
     ],
 )
-def test_a_missing_extra_says_what_to_install(monkeypatch, tmp_path, content, module, message):
+def test_a_missing_package_says_what_to_install(monkeypatch, tmp_path, content, module, error, message):
     monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / "m.pt").write_bytes(content)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(error, match=message):
         Silhouettes(mask_model(str(tmp_path / "m.pt"), download=False), None, 0.5)
 
 
@@ -179,7 +182,6 @@ def test_ultralytics_is_imported_in_one_place_only():
 
 
 @needs_tflite
-@needs_litert
 def test_the_real_yolo_model_finds_her_too(tmp_path):
     clip = write_clip(tmp_path / "bounce.mp4", bouncing(5, 26))
     result = estimate(clip, model=str(TFLITE), stop=0.2)
@@ -191,7 +193,6 @@ def test_the_real_yolo_model_finds_her_too(tmp_path):
 
 
 @needs_tflite
-@needs_litert
 def test_the_real_yolo_model_tells_two_people_apart(tmp_path):
     first = bouncing(1, 26)[0]
     two = np.concatenate([first[::2, ::2], first[::2, ::2]], 1)

@@ -8,9 +8,9 @@ comes with the installation; blazepose-lite and blazepose-heavy need --download.
 selfie: MediaPipe's selfie segmenter, five times as fast, made for people near the camera. It marks everybody; people
 are told apart by what hangs together, so two who touch are one. Apache-2.0, comes with the installation.
 
-FILE.tflite: a YOLO segmentation model with COCO's classes, through LiteRT (racctl[litert]). FILE.pt, FILE.onnx,
-yolov8n-seg, yolov8s-seg, yolov8m-seg: through Ultralytics (racctl[yolo], AGPL-3.0); the names are fetched with
---download. These tell several people apart.
+FILE.tflite: a YOLO segmentation model with COCO's classes, through LiteRT. FILE.pt, FILE.onnx, yolov8n-seg,
+yolov8s-seg, yolov8m-seg: through Ultralytics (racctl[yolo], AGPL-3.0); the names are fetched with --download. These
+tell several people apart.
 
 QUALITY
 Two figures are printed and kept in the file: the mean share of the picture that the masks cover, and the share of

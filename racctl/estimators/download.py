@@ -161,7 +161,7 @@ def _download_package(package: Package, folder: Path) -> Path:
 
 
 def _npm_command(package: Package, target: Path) -> list[str]:
-    options = ["--silent", "--ignore-scripts", "--pack-destination", str(target)]
+    options = ["--loglevel=error", "--ignore-scripts", "--pack-destination", str(target)]
     return ["npm", "pack", *options, f"{package.name}@{package.version}"]
 
 

@@ -81,11 +81,13 @@ class LiteYolo:
 
     def __init__(self, path: str, threshold: float) -> None:
         """threshold: probability from which a pixel is the person's. Raises DataError for a file that is no such
-        model, UsageError when LiteRT is missing."""
+        model, or when LiteRT cannot be imported."""
         try:
             from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            raise UsageError("a .tflite model needs LiteRT; pip install 'racctl[litert]'") from None
+        except ImportError as error:
+            raise DataError(
+                f"ai_edge_litert cannot be imported ({error}); pip install --force-reinstall ai-edge-litert"
+            ) from None
         try:
             self._net = Interpreter(path, num_threads=1)
             self._net.allocate_tensors()
