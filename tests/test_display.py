@@ -9,10 +9,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import plain, set_display_matrix, write_clip
+from clips import bouncing, plain, set_display_matrix, write_clip
+from PIL import Image
 
+import racctl
 from racctl import info
-from racctl.contracts import Mask, Pose, load_meta
+from racctl.contracts import Mask, Pose, clip_stem, load_meta
 from racctl.errors import DataError
 from racctl.recognisers.inputs import Look, gather
 from racctl.skeleton.topology import COCO17
@@ -247,6 +249,28 @@ def test_recognisers_see_the_mirrored_picture(tmp_path, matrix):
     assert np.abs(seen(mirrored) - seen(straight)).mean() < 6
 
 
+@pytest.mark.parametrize("kind", ["mirrored", "squeezed", "squeezed and turned"])
+def test_pose_and_mask_are_of_the_picture_that_players_show(tmp_path, kind):
+    pictures = bouncing(6, 26)
+    straight = write_clip(tmp_path / "straight.mp4", pictures)
+    path = tmp_path / "a.mp4"
+    if kind == "mirrored":
+        set_display_matrix(write_clip(path, [image[:, ::-1] for image in pictures]), (-1, 0, 0, 1))
+    elif kind == "squeezed":
+        narrow = [np.array(Image.fromarray(image).resize((102, 240))) for image in pictures]
+        write_clip(path, narrow, pixel_aspect=Fraction(2))
+    else:
+        narrow = [np.array(Image.fromarray(np.rot90(image, -1)).resize((120, 204))) for image in pictures]
+        write_clip(path, narrow, pixel_aspect=Fraction(2), rotation=90)
+    video = looked_at(path)
+    assert (video.width, video.height) == (204, 240)
+    expected, pose = (racctl.estimate_pose(str(clip)) for clip in (straight, path))
+    face = pose.xyz[:, 0, :11, :2] - expected.xyz[:, 0, :11, :2]  # what lies outside the picture is guessed
+    assert np.abs(face).max() < 6
+    expected, mask = (racctl.estimate_mask(str(clip)).mask for clip in (straight, path))
+    assert (mask != expected).mean() < 0.03
+
+
 def limb(count, at):
     """A pose with one limb, from left shoulder to left elbow, at the two points `at`."""
     xyz = np.full((count, 1, len(COCO17), 3), np.nan, np.float32)
@@ -350,3 +374,11 @@ def test_a_source_with_all_of_it_is_read(tmp_path):
     source = looked_at(path).source()
     assert {"stored_width", "stored_height", "pixel_aspect", "rotation", "mirrored"} <= set(source)
     assert load_meta(json.dumps({"schema": "racctl.pose/1", "source": source}).encode(), "a")["source"] == source
+
+
+def test_the_name_of_a_clip_loses_every_suffix_of_raw_video():
+    raw = ("h264", "hevc", "vvc", "m4v", "vc1", "obu", "h261")
+    names = {f"squat.{suffix}" for kind in raw for suffix in av.format.ContainerFormat(kind, "r").extensions}
+    assert len(names) >= len(raw)
+    unknown = {name for name in names if clip_stem(name) != "squat"}
+    assert not unknown
