@@ -9,6 +9,7 @@ import math
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import av
 from av.filter import Graph
@@ -85,11 +86,11 @@ class Decoded:
         """Width and height as coded."""
         return self.image.width, self.image.height
 
-    @property
+    @cached_property
     def size(self) -> Dimensions:
         """Width and height with square pixels, before the picture is turned."""
         width, height = self.stored
-        if _is_same_shape(self.pixel_aspect, SQUARE) or not self.is_plausible:
+        if self.pixel_aspect == SQUARE or _is_same_shape(self.pixel_aspect, SQUARE) or not self.is_plausible:
             return width, height
         return _even(width * self.pixel_aspect), height
 
@@ -165,7 +166,7 @@ def ratio(aspect: Fraction) -> str:
 def _fitted(size: Dimensions, screen: Dimensions) -> Dimensions:
     """Return the size of a picture on a screen, of which it fills the width or the height."""
     width, height = size
-    if _is_same_shape(Fraction(width, height), Fraction(*screen)):
+    if size == screen or _is_same_shape(Fraction(width, height), Fraction(*screen)):
         return screen
     scale = min(Fraction(screen[0], width), Fraction(screen[1], height))
     return min(screen[0], _even(width * scale)), min(screen[1], _even(height * scale))
