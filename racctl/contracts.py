@@ -31,6 +31,10 @@ SOURCE_KEYS: dict[str, type | tuple[type, ...]] = {
     "height": int,
     "start_time": NUMBER_TYPES,
     "rotation": NUMBER_TYPES,
+    "mirrored": bool,
+    "stored_width": int,
+    "stored_height": int,
+    "pixel_aspect": str,
 }
 
 
@@ -142,7 +146,9 @@ VIDEO_SUFFIXES = (
     ".mpg",
     ".mpeg",
     ".mpe",
+    ".m1v",
     ".m2v",
+    ".mpv",
     ".vob",
     ".ts",
     ".mts",
@@ -158,11 +164,18 @@ VIDEO_SUFFIXES = (
     ".gif",
     ".apng",
     ".h264",
+    ".h26l",
     ".264",
     ".avc",
     ".h265",
     ".265",
     ".hevc",
+    ".h266",
+    ".266",
+    ".vvc",
+    ".h261",
+    ".h263",
+    ".vc1",
     ".mjpeg",
     ".mjpg",
     ".y4m",
@@ -278,7 +291,8 @@ def _check_source(source: object, where: str) -> None:
         raise DataError(f"'{where}' has a damaged meta document: 'source' is not a dict")
     for key, kind in SOURCE_KEYS.items():
         value = source.get(key)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+        is_kind = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if value is not None and not is_kind:
             raise DataError(f"'{where}' has a damaged meta document: 'source' has {value!r:.40} as '{key}'")
 
 

@@ -124,12 +124,13 @@ def _video(file: IO[bytes], where: str) -> dict[str, Any]:
     about = {key: value for key, value in video.source().items() if key not in ("name", "sha256")}
     seconds = round(video.duration, 3)
     missing = {"missing": f"{video.ending.line()} at the end: the file is cut short"} if video.ending.missing else {}
-    if video.frames * video.width * video.height <= MAX_DECODED:
-        losses = losses_of(file, video, where).line()
-    else:
-        losses = "; ".join([*video.ending.remarks, NOT_DECODED])
-    lost_line = {"losses": losses} if losses else {}
-    return {**about, "seconds": seconds, "audio": video.audio, **missing, **lost_line}
+    is_decoded = video.frames * video.width * video.height <= MAX_DECODED
+    lines = {
+        "losses": losses_of(file, video, where).clauses() if is_decoded else [NOT_DECODED],
+        "notes": [*video.ending.remarks, *video.remarks],
+    }
+    remarks = {name: "; ".join(clauses) for name, clauses in lines.items() if clauses}
+    return {**about, "seconds": seconds, "audio": video.audio, **missing, **remarks}
 
 
 DESCRIBERS = {"npz": _npz, "parquet": _parquet, "safetensors": _safetensors, "video": _video, "unknown": _video}

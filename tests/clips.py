@@ -17,10 +17,11 @@ MILLISECOND = Fraction(1, 1000)
 def write_clip(
     path: Path, images: Iterable[np.ndarray], stamps: Sequence[int] | None = None, *, fps: int = 25,
     audio: bool = False, rotation: int = 0, codec: str = "libx264", pixels: str = "yuv420p", gop: int = 12,
-    faststart: bool = False, b_frames: int = 0,
+    faststart: bool = False, b_frames: int = 0, pixel_aspect: Fraction | None = None,
 ) -> Path:  # fmt: skip
     """images: (H, W, 3) uint8 RGB each. stamps: presentation times in ms; default k / fps. rotation: degrees
-    counter-clockwise that a player turns the picture, written into an MP4's track header."""
+    counter-clockwise that a player turns the picture, written into an MP4's track header. pixel_aspect: width by height
+    of the pixels, as the codec and the container state it."""
     images = list(images)
     stamps = [round(1000 * k / fps) for k in range(len(images))] if stamps is None else list(stamps)
     flags = {"movflags": "faststart"} if faststart else {}
@@ -28,6 +29,8 @@ def write_clip(
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.gop_size = pixels, gop
+        if pixel_aspect:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if b_frames:
             stream.codec_context.max_b_frames = b_frames
         stream.codec_context.time_base = stream.time_base = MILLISECOND
@@ -67,11 +70,15 @@ def write_sound_only(path: Path) -> Path:
 
 def rotate(path: Path, rotation: int) -> None:
     """Put a rotation of 90, 180 or 270 degrees counter-clockwise into the first track header of an MP4."""
+    set_display_matrix(path, {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}[rotation])
+
+
+def set_display_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:
+    """Put a, b, c, d into the first track header of an MP4: a pixel x, y is shown at a x + c y, b x + d y."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 44  # version 0: four words, duration, reserved, layer, group, volume
-    single = 1 << 16
-    turn = {90: (0, -single, single, 0), 180: (-single, 0, 0, -single), 270: (0, single, -single, 0)}[rotation]
-    struct.pack_into(">9i", data, at, turn[0], turn[1], 0, turn[2], turn[3], 0, 0, 0, 1 << 30)
+    a, b, c, d = (round(value * (1 << 16)) for value in matrix)
+    struct.pack_into(">9i", data, at, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(bytes(data))
 
 

@@ -101,7 +101,11 @@ def look_at(truth: ClipTruth, paths: list[Path], decode: bool = False) -> tuple[
             return None, [Problem("the video has 0 bytes", "empty video")]
         with open_input(str(paths[0])) as file:
             video = probe(file, paths[0].name)
-            losses = losses_of(file, video, paths[0].name) if decode else Losses(remarks=video.ending.remarks)
+            losses = (
+                losses_of(file, video, paths[0].name)
+                if decode
+                else Losses(remarks=(*video.ending.remarks, *video.remarks))
+            )
     except (DataError, UsageError) as error:
         return None, [Problem(str(error), "corrupt video")]
     except OSError as error:

@@ -35,7 +35,7 @@ from racctl.io.spool import ArraySpool, file_digest, sha256
 from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report
 from racctl.skeleton import normalise
-from racctl.video import crop
+from racctl.video import crop, display, index
 from racctl.video import sampling as ticks
 from racctl.video.crop import PersonCrop
 from racctl.video.decode import Frame
@@ -181,7 +181,7 @@ def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
     networks = (encoders.video.look if encoders.video else None, encoders.pose)
     members = {type(network).__module__ for network in networks if network}
     modules = [sys.modules[name] for name in (__name__, *sorted(members))]
-    constants = constants_digest(*modules, crop, normalise, ticks, windows_module)
+    constants = constants_digest(*modules, crop, normalise, ticks, windows_module, display, index)
     weights = [branch.record for branch in (encoders.video, encoders.pose) if branch]
     return {**entry, "constants": constants, "weights": weights}
 

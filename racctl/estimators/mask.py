@@ -27,6 +27,7 @@ from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.io.up_to_date import constants_digest, is_current, recorded_meta
 from racctl.progress import Report, silent
+from racctl.video import display, index
 from racctl.video.decode import probe
 from racctl.video.mask_overlay import write_mask_overlay
 from racctl.video.overlay import check_target
@@ -111,7 +112,12 @@ class MaskOptions:
             stride=self.stride,
         )
         constants = constants_digest(
-            sys.modules[__name__], silhouettes, sys.modules[type(self.weights).__module__], workers_module
+            sys.modules[__name__],
+            silhouettes,
+            sys.modules[type(self.weights).__module__],
+            workers_module,
+            display,
+            index,
         )
         return {**entry, "constants": constants, "weights": [record]}
 

@@ -23,6 +23,7 @@ from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
 from racctl.io.up_to_date import constants_digest, is_current
 from racctl.progress import Report, silent
+from racctl.video import display, index
 from racctl.video.decode import Video, probe
 from racctl.video.span import check_part, part_of
 
@@ -122,7 +123,7 @@ def pose_step(
     entry = step("pose", __version__, model=record["name"], people=people, start=start, stop=stop, stride=stride)
     return {
         **entry,
-        "constants": constants_digest(sys.modules[type(estimator).__module__], workers_module),
+        "constants": constants_digest(sys.modules[type(estimator).__module__], workers_module, display, index),
         "weights": [record],
     }
 

@@ -28,7 +28,7 @@ from racctl.io.sniff import sniff
 from racctl.progress import Report, silent
 from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
 
-FORMAT = 2  # of the cache; another number makes everything again
+FORMAT = 3  # of the cache; another number makes everything again
 
 
 @functools.lru_cache(128)

@@ -3,7 +3,8 @@
 Frame numbers count the pictures of the stream in presentation order, from 0, those that cannot be decoded too. Times
 are the container's own timestamps in seconds (so a stream whose first timestamp is 1.4 s begins at 1.4 s); number / fps
 only for a raw stream, which has none.
-Rotation metadata is reported, not applied: `upright` turns an image.
+Pictures come as players show them, with square pixels and mirrored where the file asks for it (`racctl.video.display`),
+but not turned: rotation is reported, and `upright` turns an image.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import heapq
 import math
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -20,17 +20,16 @@ from typing import IO
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type as SideData
-from av.video.reformatter import Interpolation, VideoReformatter
 
+from racctl.contracts import Meta
 from racctl.errors import DataError, UsageError, reason
 from racctl.io.spool import sha256
+from racctl.video.display import MAX_PIXELS, SQUARE, Decoded, Dimensions, PixelAspects, Screen, orientation_of, ratio
 from racctl.video.ending import WHOLE, Ending, ending_of, rounded_down
 from racctl.video.index import Index, PacketClock, read_index
 from racctl.video.losses import Gap, Losses
 from racctl.video.opening import open_container
 
-MAX_PIXELS = 1 << 27  # of one frame; 16k x 8k
 MOST_LATE = 4  # places that a picture may be late and still be put right
 
 
@@ -38,12 +37,16 @@ MOST_LATE = 4  # places that a picture may be late and still be put right
 class Video:
     """What a clip is.
 
-    width, height: pixels as displayed, after rotation.
+    width, height: pixels as displayed: square, after rotation.
     frames: as the container or its packets say.
     fps: mean frames per second.
     start_time: first timestamp, seconds.
-    rotation: degrees counter-clockwise that the decoded image must be turned to stand upright (0, 90, 180, 270).
+    rotation: degrees counter-clockwise that a frame's image must be turned to stand upright (0, 90, 180, 270).
     ending: what the file lacks at its end.
+    mirrored: whether the file asks for left and right to be changed over; in the frames that is done.
+    stored: width and height of the pictures as coded, where the pixels of these are not square.
+    pixel_aspect: width by height of the pixels as coded.
+    remarks: clauses about what the file leaves open or states wrongly, but for its end.
     """
 
     name: str
@@ -57,11 +60,23 @@ class Video:
     rotation: int
     audio: bool
     ending: Ending = WHOLE
+    mirrored: bool = False
+    stored: Dimensions | None = None
+    pixel_aspect: Fraction = SQUARE
+    remarks: tuple[str, ...] = ()
 
-    def source(self) -> dict[str, object]:
+    def source(self) -> Meta:
         """Return the `source` part of a meta document."""
-        keep = ("name", "sha256", "fps", "frames", "width", "height", "start_time", "rotation")
-        return {key: value for key, value in asdict(self).items() if key in keep and (value or key != "rotation")}
+        keep = ("name", "sha256", "fps", "frames", "width", "height", "start_time")
+        source = {key: value for key, value in asdict(self).items() if key in keep}
+        if self.stored:
+            width, height = self.stored
+            source |= {"stored_width": width, "stored_height": height, "pixel_aspect": ratio(self.pixel_aspect)}
+        if self.rotation:
+            source["rotation"] = self.rotation
+        if self.mirrored:
+            source["mirrored"] = True
+        return source
 
 
 @dataclass(frozen=True)
@@ -70,7 +85,7 @@ class Frame:
 
     number: in the source video;
     time: seconds;
-    image: as decoded (not yet upright).
+    image: as players show it, but for `Video.rotation` (not yet upright).
     """
 
     number: int
@@ -89,9 +104,9 @@ def probe(file: IO[bytes], name: str) -> Video:
         index = read_index(container, stream, name)
         ending = ending_of(file, container, stream, index)
         audio = bool(container.streams.audio)
-    first = _first_frame(file, name)
-    rotation = _rotation(first)
-    width, height = _size(first) if rotation % 180 == 0 else _size(first)[::-1]
+    first = _first_picture(file, name)
+    orientation = orientation_of(first.image)
+    width, height = first.size if orientation.rotation % 180 == 0 else first.size[::-1]
     count, start = len(index.stamps), index.seconds(index.stamps[0])
     duration = index.seconds(index.stamps[-1]) - start
     fps = (count - 1) / duration if duration > 0 else float(index.rate)
@@ -104,9 +119,13 @@ def probe(file: IO[bytes], name: str) -> Video:
         height=height,
         start_time=start,
         duration=duration,
-        rotation=rotation,
+        rotation=orientation.rotation,
         audio=audio,
         ending=ending,
+        mirrored=orientation.mirrored,
+        stored=None if first.size == first.stored else first.stored,
+        pixel_aspect=first.pixel_aspect,
+        remarks=(*index.remarks, *first.remarks),
     )
 
 
@@ -118,7 +137,7 @@ def frames(
     stride: int = 1,
     losses: Losses | None = None,
 ) -> Iterator[Frame]:
-    """Yield every `stride`-th frame with start <= time < stop, in order, all of the size that the first was coded in.
+    """Yield every `stride`-th frame with start <= time < stop, in order, all of the size of the video's first.
 
     Numbers and times are those of the whole video whatever is asked for; times ascend, by a tick where the container
     gives two frames the same, and go on where the file's clock starts over. Frames that the decoder cannot give are
@@ -130,6 +149,7 @@ def frames(
     with _open(file, name) as container:
         index = read_index(container, _video_stream(container, name), name)
     losses = Losses() if losses is None else losses
+    losses.remarks = (*losses.remarks, *index.remarks)
     tally = _Tally(index, losses, start, stop)
     for frame in _numbered(file, name, index, start, losses):
         if stop is not None and frame.time >= stop:
@@ -204,105 +224,88 @@ def _video_stream(container: av.container.InputContainer, name: str) -> av.Video
     return stream
 
 
-def _first_frame(file: IO[bytes], name: str) -> av.VideoFrame:
+def _first_picture(file: IO[bytes], name: str) -> Decoded:
     with _open(file, name) as container:
-        for image in _decoded(container, _video_stream(container, name), name):
-            return image
+        for picture in _decoded(container, _video_stream(container, name), name):
+            return picture
     raise DataError(f"'{name}' has a video stream, but no frame of it can be decoded")
 
 
-def _rotation(image: av.VideoFrame) -> int:
-    """Return the degrees counter-clockwise, to the nearest 90, that the image must be turned to stand upright.
-
-    Mirroring is left out.
-    """
-    matrix = image.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]  # PyAV declares names alone
-    if matrix is None:
-        return 0
-    *_, x, y = struct.unpack("=5i", bytes(matrix)[:20])  # where the image's "down" goes
-    return 90 * round(math.degrees(math.atan2(x, y)) / 90) % 360
-
-
 def _numbered(file: IO[bytes], name: str, index: Index, start: float | None, losses: Losses) -> Iterator[Frame]:
-    """Yield all frames, or at least those from `start` seconds on, in order and of one size.
+    """Yield all frames, or at least those from `start` seconds on, in order and as they are shown.
 
     A picture that comes after a later one, which damage can do to a decoder, is put in its place, or left out where
     that has gone by.
     """
-    if index.key_before(start) is not None:  # else the first picture is the video's first
-        losses.size = _size(_first_frame(file, name))
+    seeks = index.key_before(start) is not None  # else the first picture is the video's first
+    screen = _screen(_first_picture(file, name), losses) if seeks else None
     number, last, newest = -1, None, -math.inf
     slack = 0 if index.exact else 1 / index.rate / index.unit
-    reformatter = VideoReformatter()
-    for image in _in_order(_images(file, name, index, start), index.exact):
+    for picture in _in_order(_pictures(file, name, index, start), index.exact):
+        screen = screen or _screen(picture, losses)
+        image = picture.image
         if index.timed and image.pts is not None and image.pts < newest - slack:
             continue
         number, tick = index.place(image.pts, number + 1)
         newest = max(newest, tick)
         last = tick if last is None or tick > last else last + 1
-        frame = Frame(number, index.seconds(last), image)
-        yield _one_size(frame, losses, reformatter)
+        frame = Frame(number, index.seconds(last), screen.show(picture))
+        if picture.size != losses.now:
+            losses.now = picture.size
+            losses.resized.append((frame.number, frame.time))
+            losses.has_bars |= screen.has_bars(picture)
+        yield frame
 
 
-def _in_order(images: Iterator[av.VideoFrame], exact: bool) -> Iterator[av.VideoFrame]:
+def _screen(first: Decoded, losses: Losses) -> Screen:
+    """Return what shows all pictures as the video's first; what is odd about that one is noted."""
+    screen = Screen(first)
+    losses.size = losses.now = screen.size
+    losses.remarks = (*losses.remarks, *first.remarks)
+    return screen
+
+
+def _in_order(pictures: Iterator[Decoded], exact: bool) -> Iterator[Decoded]:
     """Yield pictures by their stamps where these tell, so that one that is a few places late is put right."""
-    held: list[tuple[int, int, av.VideoFrame]] = []
-    for order, image in enumerate(images):
-        if not exact or image.pts is None:
-            yield image
+    held: list[tuple[int, int, Decoded]] = []
+    for order, picture in enumerate(pictures):
+        if not exact or picture.image.pts is None:
+            yield picture
             continue
-        heapq.heappush(held, (image.pts, order, image))
+        heapq.heappush(held, (picture.image.pts, order, picture))
         if len(held) > MOST_LATE:
             yield heapq.heappop(held)[2]
     while held:
         yield heapq.heappop(held)[2]
 
 
-def _size(image: av.VideoFrame) -> tuple[int, int]:
-    return image.width, image.height
-
-
-def _one_size(frame: Frame, losses: Losses, reformatter: VideoReformatter) -> Frame:
-    """Return the frame, scaled where it has another size than the first; where that changes is noted."""
-    if losses.size == (0, 0):
-        losses.size = _size(frame.image)
-    size = _size(frame.image)
-    if size != losses.now:
-        losses.now = size
-        if size != losses.size or losses.resized:
-            losses.resized.append((frame.number, frame.time))
-    if size == losses.size:
-        return frame
-    image = reformatter.reformat(frame.image, *losses.size, interpolation=Interpolation.AREA, threads=1)
-    return Frame(frame.number, frame.time, image)
-
-
-def _images(file: IO[bytes], name: str, index: Index, start: float | None) -> Iterator[av.VideoFrame]:
+def _pictures(file: IO[bytes], name: str, index: Index, start: float | None) -> Iterator[Decoded]:
     """Decode from the key frame before `start` seconds, or all where seeking does not lead there."""
     key = index.key_before(start)
     if key is not None:
         with _open(file, name) as container:
             stream = _video_stream(container, name)
-            images = _decoded(container, stream, name)
+            pictures = _decoded(container, stream, name)
             try:
                 container.seek(key[1], stream=stream)
-                first = next(images, None)
+                first = next(pictures, None)
             except (av.FFmpegError, DataError):
                 first = None
-            if first is not None and first.pts is not None and first.pts <= key[0]:
+            if first is not None and first.image.pts is not None and first.image.pts <= key[0]:
                 yield first
-                yield from images
+                yield from pictures
                 return
     with _open(file, name) as container:
         yield from _decoded(container, _video_stream(container, name), name)
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Iterator[av.VideoFrame]:
-    """Yield frames as they come.
+def _decoded(container: av.container.InputContainer, stream: av.VideoStream, name: str) -> Iterator[Decoded]:
+    """Yield pictures as they come.
 
     A damaged packet is passed over; a file that breaks off is a DataError.
     """
     decoded, last = 0, 0.0
+    aspects = PixelAspects(stream)
     clock = PacketClock(Fraction(stream.time_base or 1))
     packets = container.demux(stream)
     while True:
@@ -322,4 +325,4 @@ def _decoded(container: av.container.InputContainer, stream: av.VideoStream, nam
             continue
         for image in images:
             decoded, last = decoded + 1, float(image.time or last)
-            yield image
+            yield Decoded(image, aspects.of(image))

@@ -19,6 +19,9 @@ LOSES_PACKETS = {"mpegts", "matroska", "flv", "mpeg", "asf", "mxf"}  # damage to
 STEADY_SHARE = 0.95  # of the steps from picture to picture that are alike, at least, for a leap to tell anything
 LEAP = {True: 1.5, False: 2.5}  # steps at once, at least: beside a packet that is marked as torn, and elsewhere
 BESIDE = 1  # s between a leap and such a packet, at most
+NO_TIMESTAMPS = 0x80  # the flag of FFmpeg's formats that hold no times: raw streams
+RAW_RATE = Fraction(25)  # pictures a second of a raw stream that states none; FFmpeg's own, by which it makes up times
+STATED_RATES = (1, 500)  # pictures a second that a raw stream may state; from 600 on it is the clock of a variable rate
 SHOWN_VP8 = 0x10  # the bit of a VP8 packet that says whether its picture is shown
 
 
@@ -85,7 +88,7 @@ class Index:
     """Times are in ticks of `unit` seconds.
 
     stamps: of all pictures, sorted.
-    timed: False for a raw stream, its stamps are made up at `rate` pictures per second.
+    timed: False for a raw stream without times, its stamps are made up at `rate` pictures per second.
     exact: a stamp tells which picture it is; otherwise pictures can only be counted from the first one.
     keys: (presented, earliest stamp) of the key frames where decoding may begin, sorted.
     restarts: see `PacketClock`.
@@ -97,6 +100,7 @@ class Index:
         breaking off.
     data_end: the byte after the last packet.
     leaps: where packets are lost, as far as the times tell.
+    remarks: clauses about a rate that is assumed.
     """
 
     stamps: list[int]
@@ -114,6 +118,7 @@ class Index:
     whole: int
     data_end: int
     leaps: tuple[Leap, ...]
+    remarks: tuple[str, ...] = ()
 
     def seconds(self, tick: int) -> float:
         return tick * self.unit.numerator / self.unit.denominator
@@ -220,9 +225,9 @@ def _index(
     packets: _Packets,
 ) -> Index:
     pictures = packets.pictures
-    rate = Fraction(stream.average_rate or 30)
+    rate, remarks = _rate(container, stream)
     known = [stamp for pts, dts, _ in pictures if (stamp := dts if pts is None else pts) is not None]
-    timed = len(known) == len(pictures)
+    timed = len(known) == len(pictures) and not remarks
     stamps = sorted(known) if timed else [round(k / rate / unit) for k in range(len(pictures))]
     decoding = [dts for _, dts, _ in pictures if dts is not None]
     exact = all(pts is not None for pts, _, _ in pictures) and len(set(stamps)) == len(stamps)
@@ -254,7 +259,22 @@ def _index(
         whole=whole,
         data_end=packets.data_end,
         leaps=_leaps(stamps, unit, packets.torn_at) if loses else (),
+        remarks=remarks,
     )
+
+
+def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Fraction, tuple[str, ...]]:
+    """Return the pictures a second of a stream, and clauses about a rate that is assumed.
+
+    A raw stream is a codec's data without a container; its codec may state a rate, and FFmpeg's others are made up.
+    """
+    if not container.format.flags & NO_TIMESTAMPS:
+        return Fraction(stream.average_rate or stream.guessed_rate or 30), ()
+    stated = stream.codec_context.framerate
+    if stated and STATED_RATES[0] <= stated <= STATED_RATES[1]:
+        return Fraction(stated), ()
+    claim = f"a frame rate of {float(stated):g}, which is not believed" if stated else "no frame rate"
+    return RAW_RATE, (f"the stream states {claim}; {RAW_RATE} frames/s are assumed",)
 
 
 def _leaps(stamps: list[int], unit: Fraction, torn_at: list[float]) -> tuple[Leap, ...]:

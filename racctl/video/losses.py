@@ -39,9 +39,10 @@ class Losses:
     frames: how many pictures were to be read.
     gaps: those that could not be decoded.
     uncounted: how many more, where nothing tells which.
-    resized: (frame, seconds) at which the pictures have another size than the first ones, to which they are scaled.
-    size: that one;
-    now: the size as coded where reading is.
+    resized: (frame, seconds) at which the size of the pictures as shown changes; all are scaled to that of the first.
+    has_bars: whether some have another shape too, and black bars beside or above them.
+    size: that of the first;
+    now: the size where reading is.
     restarts: (frame, seconds) at which the clock of the file starts over.
     remarks: what else there is to say about the file, each a clause.
     """
@@ -51,6 +52,7 @@ class Losses:
     uncounted: int = 0
     leaps: list[Leap] = field(default_factory=list)
     resized: list[tuple[int, float]] = field(default_factory=list)
+    has_bars: bool = False
     size: tuple[int, int] = (0, 0)
     now: tuple[int, int] = (0, 0)
     restarts: list[tuple[int, float]] = field(default_factory=list)
@@ -76,14 +78,19 @@ class Losses:
 
     def line(self) -> str:
         """Return all of it for a person, without the clip's name; "" for nothing."""
+        return "; ".join([*self.clauses(), *self.remarks])
+
+    def clauses(self) -> list[str]:
+        """Return what happened while the clip was read, for a person."""
         clauses = [self._lost_line()] if self.lost else []
         clauses += self._leap_lines()
         if self.resized:
             width, height = self.size
-            clauses.append(f"the picture size changes at {_places(self.resized)}, scaled to {width}x{height}")
+            bars = " with black bars" if self.has_bars else ""
+            clauses.append(f"the picture size changes at {_places(self.resized)}, scaled to {width}x{height}{bars}")
         if self.restarts:
             clauses.append(f"the clock starts over at {_places(self.restarts)}, times go on from there")
-        return "; ".join([*clauses, *self.remarks])
+        return clauses
 
     def _lost_line(self) -> str:
         line = f"{self.lost} of {self.frames} frames cannot be decoded"

@@ -13,6 +13,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from racctl.video.decode import Frame, Video, upright
+from racctl.video.display import FALLBACK_CLOCK, SQUARE
 
 # H.264 by whichever encoder is there, else MPEG-4 part 2; and the encoder's options.
 VIDEO_CODECS: dict[str, dict[str, str]] = {
@@ -23,7 +24,6 @@ VIDEO_CODECS: dict[str, dict[str, str]] = {
 }
 BITS_PER_PIXEL = 0.15  # where an encoder knows no constant quality
 COARSEST, FINEST = 10_000, 65_535  # ticks a second of an MP4's clock; MPEG-4 part 2 allows no more than FINEST
-FALLBACK_CLOCK = Fraction(1, 90_000)  # s, of a picture without one
 COPIED = ("aac", "mp3", "ac3", "eac3", "alac", "opus")  # sound that MP4 holds and players expect in it
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 BT709, BT2020, UNKNOWN = 1, 9, 2  # FFmpeg's AVColorSpace
@@ -60,13 +60,10 @@ class Picture:
     bt709, full_range: its colours' YUV.
     """
 
-    def __init__(
-        self, container: av.container.OutputContainer, first: av.VideoFrame, video: Video, shape: Fraction
-    ) -> None:
+    def __init__(self, container: av.container.OutputContainer, first: av.VideoFrame, video: Video) -> None:
         """Open the stream of the picture.
 
         first: an image of the clip `video`.
-        shape: width by height of its pixels, as coded.
         """
         self.rotation, self.reformatter = video.rotation, VideoReformatter()
         self.shift = max(0.0, -video.start_time)  # MP4 hides what is before 0
@@ -81,7 +78,7 @@ class Picture:
         self.bt709 = image.colorspace in (BT709, BT2020) or (image.colorspace == UNKNOWN and height >= HIGH_DEFINITION)
         self.full_range = image.color_range == ColorRange.JPEG or image.format.name == "yuvj420p"
         self.stream = self._stream(container, image, video.fps)
-        self.stream.codec_context.sample_aspect_ratio = 1 / shape if turned else shape
+        self.stream.codec_context.sample_aspect_ratio = SQUARE
 
     def _stream(self, container: av.container.OutputContainer, image: av.VideoFrame, fps: float) -> av.VideoStream:
         encoder = next(name for name in VIDEO_CODECS if _encodes(name))
@@ -99,8 +96,9 @@ class Picture:
             stream.bit_rate = round(BITS_PER_PIXEL * self.width * self.height * max(fps, 10))
         context.color_range = ColorRange.JPEG if self.full_range else image.color_range
         context.colorspace = image.colorspace
-        context.color_trc = image.color_trc
-        context.color_primaries = image.color_primaries
+        if hasattr(image, "color_trc"):  # PyAV 14 to 16 do not tell it
+            context.color_trc = image.color_trc
+            context.color_primaries = image.color_primaries
         return stream
 
     def canvas(self, frame: Frame) -> tuple[av.VideoFrame, Planes]:
@@ -123,16 +121,15 @@ class Picture:
         ticks = round((stamp + Fraction(self.shift)) / self.clock)
         canvas.pts = self.last = max(ticks, self.last + 1)  # a container may say the same time twice
         canvas.time_base = self.clock
-        canvas.duration = (
-            round(image.duration * (image.time_base or FALLBACK_CLOCK) / self.clock) if image.pts is not None else 0
-        )
+        if image.pts is not None and hasattr(image, "duration"):  # PyAV 14 does not tell it
+            canvas.duration = round(image.duration * (image.time_base or FALLBACK_CLOCK) / self.clock)
 
     def _yuv420p(self, image: av.VideoFrame) -> av.VideoFrame:
         if image.format.name in ("yuv420p", "yuvj420p"):
             return image
         colour_range = ColorRange.MPEG if self.is_rgb else image.color_range
         return self.reformatter.reformat(
-            image, format="yuv420p", dst_colorspace=self.rgb_space, dst_color_range=colour_range
+            image, format="yuv420p", dst_colorspace=self.rgb_space, dst_color_range=colour_range, threads=1
         )
 
 
@@ -150,11 +147,6 @@ class Sound:
             self._next = next(self._packets, None)
 
 
-def pixel_shape(opened: av.container.InputContainer) -> Fraction:
-    """Return the width by height of a pixel as coded; 1 but for video that was squeezed."""
-    return next((s.sample_aspect_ratio for s in opened.streams.video if s.sample_aspect_ratio), Fraction(1))
-
-
 def sound_of(opened: av.container.InputContainer, container: av.container.OutputContainer, shift: float) -> Sound:
     """Give `container` a stream for the first audio of `opened` that can be read, if any.
 
@@ -164,7 +156,8 @@ def sound_of(opened: av.container.InputContainer, container: av.container.Output
     stream = next(readable, None)
     if stream is None:
         return Sound(iter(()))
-    if stream.codec_context.codec.canonical_name in COPIED:
+    codec = stream.codec_context.codec
+    if getattr(codec, "canonical_name", codec.name) in COPIED:  # PyAV 14 knows the decoder's name alone
         target, packets = container.add_stream_from_template(stream), _copied
     else:
         target, packets = _aac_stream(container, stream), _encoded

@@ -18,7 +18,7 @@ from racctl.progress import Report, silent
 from racctl.skeleton.topology import topology_named
 from racctl.video.decode import Video, frames, probe
 from racctl.video.draw import CountRing, Planes, Skeleton, TimeLine, yuv_matrix
-from racctl.video.mp4 import Picture, mp4, pixel_shape, sound_of
+from racctl.video.mp4 import Picture, mp4, sound_of
 from racctl.video.opening import open_container, second_reader
 
 SOUND_AHEAD = 1.0  # s that sound is written ahead of the picture
@@ -47,8 +47,8 @@ def write_overlay(
     starts, stops: (R,) int64 source frames, half-open.
 
     Every frame keeps its timestamp, the first audio stream is copied (made AAC where MP4 cannot hold it), the picture
-    stands upright; an odd side gets one more line of pixels. A pose with a stride is held until the next one. The file
-    appears whole or not at all.
+    stands upright and has square pixels; an odd side gets one more line of them. A pose with a stride is held until the
+    next one. The file appears whole or not at all.
 
     Raises UsageError for a `target` that is no .mp4 or the clip itself, DataError for a video that cannot be read, a
     pose that is not in pixels and a file that cannot be written.
@@ -150,7 +150,7 @@ def _write_film(out: IO[bytes], source: IO[bytes], name: str, scene: Drawing, re
     decoded = frames(second_reader(source), name)
     first = next(decoded)  # `probe` has seen it
     with mp4(out, first.image) as container, open_container(second_reader(source)) as opened:
-        picture = Picture(container, first.image, scene.video, pixel_shape(opened))
+        picture = Picture(container, first.image, scene.video)
         sound = sound_of(opened, container, picture.shift)
         scene.prepare(picture)
         for done, frame in enumerate(itertools.chain([first], decoded), 1):
