@@ -1,9 +1,14 @@
 """Drawn clips with a second person, for tests and benchmarks: `drawn_pair(kind, number)` gives one clip drawn twice.
 
 The exerciser, the camera and the room of both versions are the same; in one of them the exerciser is alone. Kinds:
-still (somebody stands beside), passing (somebody walks through), mirrored (the exerciser's mirror image beside), joining
-(somebody comes in half-way and stays), both (a second exerciser with another exercise and count), leaving (the exerciser
-walks out of the picture and comes back; the second person stays).
+
+  still     somebody stands beside the exerciser
+  passing   somebody walks through the picture
+  mirrored  the exerciser's mirror image is beside them
+  joining   somebody comes in half-way and stays
+  both      somebody else does another exercise, with another count
+  leaving   the exerciser walks out of the picture and comes back; the second person stays
+
 Needs the extra racctl[synth].
 """
 
@@ -17,7 +22,7 @@ from racctl.contracts import Pose
 from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.clip import SynthClip
 from racctl.synth.company import Companion, Scene, render_scene
-from racctl.synth.motion import Bout, Repetition
+from racctl.synth.motion import Bout, Repetition, timeline
 from racctl.synth.movements import movement_named
 from racctl.synth.plan import Plan, draw_bout, draw_idle, draw_person, generator, plan_clip
 
@@ -77,10 +82,23 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Casting:
+    """What is known when the company of a scene is drawn.
+
+    plan: of the exerciser, over so many seconds.
+    """
+
+    rng: np.random.Generator
+    plan: Plan
+    setting: Setting
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Pair:
     """One clip, drawn with and without company.
 
-    exerciser: the label of the exercise. counts: of the exerciser, and of each of the company.
+    counts: true, of the exerciser and then of the company.
     """
 
     kind: str
@@ -112,12 +130,11 @@ def scene_of(kind: str, number: int, *, seed: int, size: Size) -> Scene:
     plan = draw_plan(rng, kind, number, seed, size)
     person = draw_person(rng)
     seconds = length_of(plan)
+    walks: tuple[float, ...] = ()
     if kind == "leaving":
-        plan, walks = walk_out(rng, plan, setting)
+        plan, walks = walk_out(Casting(rng, plan, setting, seconds))
         seconds = length_of(plan)
-    else:
-        walks = ()
-    companion = COMPANY[kind](rng, plan, setting, seconds)
+    companion = COMPANY[kind](Casting(rng, plan, setting, seconds))
     lying = movement_named(plan.bouts[0].movement).stance != "standing"
     aim = (round(setting.across[0] - 0.5, 4), BELOW_MIDDLE if lying else 0.0)
     return Scene(plan, (replace(companion, person=person),), walks, aim)
@@ -196,8 +213,6 @@ def draw_plan(rng: np.random.Generator, kind: str, number: int, seed: int, size:
 
 def length_of(plan: Plan) -> float:
     """How long the exerciser's bouts take, s."""
-    from racctl.synth.motion import timeline
-
     return float(timeline(list(plan.bouts), plan.picture.fps, generator(0)).time[-1])
 
 
@@ -225,66 +240,82 @@ def duration(bout: Bout) -> float:
     return sum(movement.seconds() * repetition.pace for repetition in bout.repetitions)
 
 
-def beside(rng: np.random.Generator, plan: Plan, setting: Setting, seconds: float) -> Companion:
+def beside(casting: Casting) -> Companion:
     """Somebody who stands there all the time, nearly still."""
-    facing = rng.uniform(-60, 60)
-    return Companion(plan.person, (idle_bout("stand", 3.5),), setting.across[1], setting.away, 0.0, facing)
+    facing = casting.rng.uniform(-60, 60)
+    return standing_at(casting, (idle_bout("stand", 3.5),), facing)
 
 
-def passer(rng: np.random.Generator, plan: Plan, setting: Setting, seconds: float) -> Companion:
+def standing_at(casting: Casting, bouts: tuple[Bout, ...], facing: float, at: float = 0.0) -> Companion:
+    """Somebody who is at the company's place from the time `at` on, in s; they come from the nearer edge."""
+    setting = casting.setting
+    walking = -90.0 * setting.side
+    return Companion(casting.plan.person, bouts, setting.across[1], setting.away, at, facing, walking)
+
+
+def passer(casting: Casting) -> Companion:
     """Somebody who walks through the picture, past the exerciser at half-time."""
-    walk = walk_bout(width_of(plan, setting.away) + 2 * MARGIN, 0.7 * seconds)
+    setting, seconds = casting.setting, casting.seconds
+    walk = walk_bout(width_of(casting.plan, setting.away) + 2 * MARGIN, 0.7 * seconds)
     waiting = max(0.2, (seconds - duration(walk)) / 2 - WAY)
     at = waiting + WAY + duration(walk) / 2
     bouts = (idle_bout("stand", waiting), walk, idle_bout("stand", 3.0))
-    return Companion(plan.person, bouts, 0.5, setting.away, at, 90.0 * setting.side, 90.0 * setting.side)
+    heading = 90.0 * setting.side
+    return Companion(casting.plan.person, bouts, 0.5, setting.away, at, heading, heading)
 
 
-def image(rng: np.random.Generator, plan: Plan, setting: Setting, seconds: float) -> Companion:
+def mirror_image(casting: Casting) -> Companion:
     """The exerciser in a mirror."""
-    return Companion(plan.person, (), setting.across[1], setting.away, reflection=True)
+    setting = casting.setting
+    return Companion(casting.plan.person, (), setting.across[1], setting.away, reflection=True)
 
 
-def joiner(rng: np.random.Generator, plan: Plan, setting: Setting, seconds: float) -> Companion:
+def joiner(casting: Casting) -> Companion:
     """Somebody who comes in half-way and stays, idle or moving about."""
-    edge = (1 - setting.across[1] if setting.side > 0 else setting.across[1]) * width_of(plan, setting.away)
-    walk = walk_bout(edge + MARGIN, 0.3 * seconds)
+    rng, setting, seconds = casting.rng, casting.setting, casting.seconds
+    to_edge = 1 - setting.across[1] if setting.side > 0 else setting.across[1]
+    walk = walk_bout(to_edge * width_of(casting.plan, setting.away) + MARGIN, 0.3 * seconds)
     waiting = max(0.2, 0.5 * seconds - duration(walk) - WAY)
     idle = [idle_bout("stand", 3.0)]
     if rng.random() < 0.5:
         idle = [idle_bout(str(rng.choice(STANDING_ABOUT)), rng.uniform(2, 4)), draw_idle_in_place(rng)]
-    arrived = waiting + WAY + duration(walk) + WAY
-    bouts = (idle_bout("stand", waiting), walk, *idle)
-    facing = rng.uniform(-50, 50)
-    return Companion(plan.person, bouts, setting.across[1], setting.away, arrived, facing, -90.0 * setting.side)
+    arrival = waiting + WAY + duration(walk) + WAY
+    return standing_at(casting, (idle_bout("stand", waiting), walk, *idle), rng.uniform(-50, 50), arrival)
 
 
 def draw_idle_in_place(rng: np.random.Generator) -> Bout:
+    """An idle movement that stays in its place and needs nothing in the hands."""
     while (bout := draw_idle(rng)).movement in ("walk", "pick_up", "drink"):
         pass
     return bout
 
 
-def exerciser(rng: np.random.Generator, plan: Plan, setting: Setting, seconds: float) -> Companion:
+def second_exerciser(casting: Casting) -> Companion:
     """Somebody else with another exercise and another count."""
-    main = plan.bouts[0]
+    rng = casting.rng
+    (main,) = casting.plan.bouts
     count = len(main.repetitions)
     name = str(rng.choice([name for name in EMPTY_HANDED if name != main.movement]))
-    count = count + int(rng.integers(2, 4)) if count < 6 or rng.random() < 0.5 else count - int(rng.integers(2, 4))
-    tempo = float(np.clip(count * movement_named(name).seconds() / seconds, *TEMPI))
+    more = count < 6 or rng.random() < 0.5
+    gap = int(rng.integers(2, 4))
+    count = count + gap if more else count - gap
+    tempo = float(np.clip(count * movement_named(name).seconds() / casting.seconds, *TEMPI))
     bout = draw_bout(rng, movement_named(name), count, round(tempo, 4), clean=True)
-    bouts = (bout, idle_bout("stand", 3.0))
-    return Companion(plan.person, bouts, setting.across[1], setting.away, 0.0, rng.uniform(-50, 50))
+    return standing_at(casting, (bout, idle_bout("stand", 3.0)), rng.uniform(-50, 50))
 
 
-def walk_out(rng: np.random.Generator, plan: Plan, setting: Setting) -> tuple[Plan, tuple[float, float]]:
-    """Let the exerciser walk out of the picture after half of the repetitions, and back after a while."""
+def walk_out(casting: Casting) -> tuple[Plan, tuple[float, float]]:
+    """Let the exerciser walk out of the picture after half of the repetitions, and back after a while.
+
+    Returns the plan, and which way each of both walks goes.
+    """
+    plan, setting = casting.plan, casting.setting
     (whole,) = plan.bouts
     half = len(whole.repetitions) // 2
-    edge = (setting.across[0] if setting.side > 0 else 1 - setting.across[0]) * width_of(plan)
-    walk = walk_bout(edge + MARGIN, 1.4)
+    to_edge = setting.across[0] if setting.side > 0 else 1 - setting.across[0]
+    walk = walk_bout(to_edge * width_of(plan) + MARGIN, 1.4)
     parts = [replace(whole, repetitions=part) for part in (whole.repetitions[:half], whole.repetitions[half:])]
-    outside = idle_bout("stand", rng.uniform(0.4, 1.2))
+    outside = idle_bout("stand", casting.rng.uniform(0.4, 1.2))
     bouts = (parts[0], walk, outside, walk, parts[1])
     return replace(plan, bouts=bouts), (-90.0 * setting.side, 90.0 * setting.side)
 
@@ -292,9 +323,9 @@ def walk_out(rng: np.random.Generator, plan: Plan, setting: Setting) -> tuple[Pl
 COMPANY = {
     "still": beside,
     "passing": passer,
-    "mirrored": image,
+    "mirrored": mirror_image,
     "joining": joiner,
-    "both": exerciser,
+    "both": second_exerciser,
     "leaving": beside,
 }
 

@@ -148,7 +148,7 @@ def join(scene: Scene, number: int, played: Played) -> Played:
 
 
 def spot(companion: Companion, played: Played, height: float) -> np.ndarray:
-    """Return (3,) m: the place at this height that the companion's part of the picture shows, as far away as planned."""
+    """Return (3,) m: where the companion's hips are, at this height, so that they show in the planned place."""
     view = played.view
     home = at_home(played.timeline)
     depth = companion.away * float(played.pixels[home][:, HIPS, 2].mean())

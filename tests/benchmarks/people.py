@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
@@ -113,10 +114,17 @@ def draw_all(jobs: list[Job], folder: Path, workers: int) -> None:
 
 
 def alone_on_its_core() -> None:
-    """Keep a worker to one thread and out of the way of others."""
+    """Keep a worker to one thread and out of the way of others; it ends when the parent is gone."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
     os.nice(15 - min(os.nice(0), 15))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+
+
+def end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(143)
 
 
 def load_truth(folder: Path, job: Job) -> Pose:
