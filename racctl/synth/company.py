@@ -23,6 +23,7 @@ from racctl.synth.rotate import X, Y, Z, about, apply
 
 WALK = "walk"  # the movement that carries people away from where they stand
 TURN_TIME = 0.12  # s over which a change of direction is smoothed, besides the way from one bout to the next
+STRIDE_TIME = 0.25  # s over which the speed of somebody who walks is smoothed, which the movement has in jerks
 ROUNDS = 200  # times that the last bout of somebody idle is played, at most
 HIPS = BLAZEPOSE33.indices(["left_hip", "right_hip"])
 
@@ -115,12 +116,15 @@ def steer(placed: Placed, moves: Timeline, facing: float, walks: np.ndarray) -> 
     walking = np.array(moves.movement) == WALK
     begins = walking & ~np.concatenate([[False], walking[:-1]])
     turn = np.where(walking, walks[np.minimum(np.maximum(np.cumsum(begins) - 1, 0), len(walks) - 1)], facing)
-    firm = np.flatnonzero(np.array(moves.movement) != "")  # on the way from one bout to the next people turn
-    turn = np.interp(np.arange(len(turn)), firm, turn[firm])
+    turning = np.array(moves.movement) == ""  # on the way from one bout to the next
+    frames = np.arange(len(turn))
+    turn = np.interp(frames, frames[~turning], turn[~turning])
     turn = gaussian_filter1d(turn, TURN_TIME * moves.track.rate, mode="nearest")
     root = placed.places[:, 0] * [1, 1, 0]
     rotations = about(Z, turn)
     strides = apply(rotations, np.diff(root, axis=0, prepend=root[:1]))
+    going = strides * (turning | walking)[:, None]
+    strides += gaussian_filter1d(going, STRIDE_TIME * moves.track.rate, axis=0, mode="constant") - going
     path = root[0] + np.cumsum(strides, 0)
     places = apply(rotations[:, None], placed.places - root[:, None]) + path[:, None]
     return Placed(rotations[:, None] @ placed.turns, places)
