@@ -13,11 +13,11 @@ pytest.importorskip("torch", reason="the generator is the extra racctl[synth]")
 if importlib.util.find_spec("anny") is None:
     pytest.skip("the generator is the extra racctl[synth]", allow_module_level=True)
 
-from two_people import HIPS, KINDS, TINY, drawn_pair, followed, in_picture, scene_of
+from two_people import HIP_LANDMARKS, KINDS, TINY, drawn_pair, followed, in_picture, scene_of
 
 from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.clip import play, render_clip
-from racctl.synth.company import Scene, join, play_scene, reflect, render_scene
+from racctl.synth.company import Ensemble, enter, play_scene, reflect, render_scene
 from racctl.synth.plan import plan_clip
 
 SMALL = {"size": (96, 96), "fps": 10.0, "repetitions": (2, 2)}
@@ -34,18 +34,18 @@ def moved(kind: str, number: int = 0):
     scene = scene_of(kind, number, seed=16, size=TINY)
     played = play_scene(scene)
     (companion,) = scene.company
-    return scene, played, reflect(companion, played) if companion.reflection else join(scene, 0, played)
+    return scene, played, reflect(companion, played) if companion.reflection else enter(scene, 0, played)
 
 
 def shares(played) -> np.ndarray:
     """(T,) where the hips are across the picture, 0 left to 1 right."""
-    return played.pixels[:, HIPS, 0].mean(1) / TINY.width
+    return played.pixels[:, HIP_LANDMARKS, 0].mean(1) / TINY.width
 
 
 def test_a_scene_without_company_is_the_plans_clip():
     plan = plan_clip(5, 1, "squat", clean=True, alone=True, **SMALL)
     clip = render_clip(plan, "x")
-    scene = render_scene(Scene(plan), "x")
+    scene = render_scene(Ensemble(plan), "x")
     assert scene.video == clip.video
     assert scene.company == [] and scene.pose.xyz.shape[1] == 1
 
@@ -92,7 +92,7 @@ def test_company_is_where_it_was_planned(kind):
     row = min(round(companion.at * scene.plan.picture.fps), len(played.world) - 1)
     where = shares(company).mean() if companion.reflection else shares(company)[row]
     assert where == pytest.approx(companion.across, abs=0.05)
-    depth = company.pixels[row, HIPS, 2].mean() / played.pixels[row, HIPS, 2].mean()
+    depth = company.pixels[row, HIP_LANDMARKS, 2].mean() / played.pixels[row, HIP_LANDMARKS, 2].mean()
     assert depth == pytest.approx(companion.away, abs=0.12)
 
 
@@ -100,7 +100,7 @@ def test_company_is_where_it_was_planned(kind):
 def test_nobody_jumps(kind):
     scene, *people = moved(kind)
     for person in people:
-        strides = np.diff(person.world[:, HIPS, :2].mean(1), axis=0)
+        strides = np.diff(person.world[:, HIP_LANDMARKS, :2].mean(1), axis=0)
         speed = np.linalg.norm(strides, axis=-1) * scene.plan.picture.fps
         assert speed.max() < STEP
 

@@ -15,13 +15,14 @@ Needs the extra racctl[synth].
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from racctl.contracts import Pose
-from racctl.skeleton.topology import BLAZEPOSE33
 from racctl.synth.clip import SynthClip
-from racctl.synth.company import Companion, Scene, render_scene
+from racctl.synth.company import HIP_LANDMARKS, Companion, Ensemble, render_scene
 from racctl.synth.motion import Bout, Repetition, timeline
 from racctl.synth.movements import movement_named
 from racctl.synth.plan import Plan, draw_bout, draw_idle, draw_person, generator, plan_clip
@@ -44,7 +45,6 @@ STRIDE = 1.72  # m that one repetition of the movement "walk" leads on
 WAY = 1.0  # s from one bout to the next
 BELOW_MIDDLE = 0.2  # of the picture's height, where people lie, so that there is room for who stands
 MARGIN = 0.55  # m beyond the edge of the picture at which nobody is seen any more
-HIPS = BLAZEPOSE33.indices(["left_hip", "right_hip"])
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Pair:
     """
 
     kind: str
-    scene: Scene
+    scene: Ensemble
     alone: SynthClip
     accompanied: SynthClip
 
@@ -117,13 +117,22 @@ def counts_of(clip: SynthClip) -> list[int]:
     return [clip.count, *company]
 
 
+@cache
 def drawn_pair(kind: str, number: int = 0, *, seed: int = 16, size: Size = TINY) -> Pair:
+    """Draw both versions of a clip; with `TINY` in two to four seconds, once in a process."""
     scene = scene_of(kind, number, seed=seed, size=size)
     alone = render_scene(replace(scene, company=()), f"{kind}_{number:03d}.alone")
     return Pair(kind, scene, alone, render_scene(scene, f"{kind}_{number:03d}.both"))
 
 
-def scene_of(kind: str, number: int, *, seed: int, size: Size) -> Scene:
+def save_clip(clip: SynthClip, folder: Path) -> Path:
+    """Write the video of a clip; returns where."""
+    path = folder / f"{clip.name}.mp4"
+    path.write_bytes(clip.video)
+    return path
+
+
+def scene_of(kind: str, number: int, *, seed: int, size: Size) -> Ensemble:
     """Return the scene of a clip: everything that is drawn by lot comes from seed, kind and number."""
     rng = generator(seed, KINDS.index(kind), number)
     setting = draw_setting(rng, kind, number)
@@ -137,7 +146,7 @@ def scene_of(kind: str, number: int, *, seed: int, size: Size) -> Scene:
     companion = COMPANY[kind](Casting(rng, plan, setting, seconds))
     lying = movement_named(plan.bouts[0].movement).stance != "standing"
     aim = (round(setting.across[0] - 0.5, 4), BELOW_MIDDLE if lying else 0.0)
-    return Scene(plan, (replace(companion, person=person),), walks, aim)
+    return Ensemble(plan, (replace(companion, person=person),), walks, aim)
 
 
 def is_lying(kind: str, number: int) -> bool:
@@ -334,8 +343,8 @@ COMPANY = {
 def followed(pose: Pose, truth: Pose, person: int = 0) -> np.ndarray:
     """(T,) whose hips those of a track are nearest to: the index of the person in `truth`, -1 where the track has none
     or nobody is in the picture."""
-    hips = pose.xyz[:, person, HIPS, :2].mean(1)
-    true = truth.xyz[:, :, HIPS, :2].mean(2)
+    hips = pose.xyz[:, person, HIP_LANDMARKS, :2].mean(1)
+    true = truth.xyz[:, :, HIP_LANDMARKS, :2].mean(2)
     gap = np.where(in_picture(truth), np.linalg.norm(true - hips[:, None], axis=-1), np.inf)
     lost = ~np.isfinite(hips).all(-1) | ~np.isfinite(gap).any(1)
     return np.where(lost, -1, np.nan_to_num(gap, nan=np.inf).argmin(1))

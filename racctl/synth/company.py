@@ -1,7 +1,7 @@
 """Other people in the picture of a planned clip: beside the exerciser, passing, joining, mirrored, exercising too.
 
-A `Scene` is a plan with company. The same scene without company is the same clip to the pixel wherever nobody else is
-or throws a shadow. The company holds nothing in their hands and leaves the camera where it is.
+An `Ensemble` is a plan with company. Without it the clip is the same to the pixel wherever nobody else is or throws a
+shadow. The company holds nothing in their hands and leaves the camera where it is.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from racctl.synth.plan import Person, Plan, generator
 from racctl.synth.render import BYSTANDER_LABEL, PERSON_LABEL, THING_LABEL, actor
 from racctl.synth.rotate import X, Y, Z, about, apply
 
-WALK = "walk"  # the movement that carries people away from where they stand
+WALKING = "walk"  # the movement that carries people away from where they stand
 TURN_TIME = 0.12  # s over which a change of direction is smoothed, besides the way from one bout to the next
 STRIDE_TIME = 0.25  # s over which the speed of somebody who walks is smoothed, which the movement has in jerks
 ROUNDS = 200  # times that the last bout of somebody idle is played, at most
-HIPS = BLAZEPOSE33.indices(["left_hip", "right_hip"])
+HIP_LANDMARKS = BLAZEPOSE33.indices(["left_hip", "right_hip"])
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Companion:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Ensemble:
     """A clip with other people in it.
 
     walks: degrees, as of `Companion.walking`, for each time that the exerciser walks in the plan's bouts.  The camera
@@ -66,21 +66,21 @@ class Scene:
     aim: tuple[float, float] = (0.0, 0.0)
 
 
-def render_scene(scene: Scene, name: str) -> SynthClip:
+def render_scene(scene: Ensemble, name: str) -> SynthClip:
     """Return the clip; its pose is the truth of the exerciser and then of the company, one track each."""
     played = play_scene(scene)
     cast, actors = [played], [actor(played.body, played.placed, scene.plan.person, PERSON_LABEL)]
     for number, companion in enumerate(scene.company):
         label = BYSTANDER_LABEL if number == 0 else THING_LABEL + number
         person = scene.plan.person if companion.reflection else companion.person
-        playing = reflect(companion, played) if companion.reflection else join(scene, number, played)
+        playing = reflect(companion, played) if companion.reflection else enter(scene, number, played)
         cast.append(playing)
         dressed = actor(played.body if companion.reflection else playing.body, playing.placed, person, label)
         actors.append(replace(dressed, body=playing.body))
     return film(scene.plan, name, cast, actors)
 
 
-def play_scene(scene: Scene) -> Played:
+def play_scene(scene: Ensemble) -> Played:
     """Move the exerciser, who may leave the picture and come back, and aim the camera."""
     played = play_with_walks(scene) if scene.walks else play(scene.plan)
     view = played.view
@@ -89,7 +89,7 @@ def play_scene(scene: Scene) -> Played:
     return replace(played, view=view, pixels=view.see(played.world))
 
 
-def play_with_walks(scene: Scene) -> Played:
+def play_with_walks(scene: Ensemble) -> Played:
     """Move the exerciser as `play` does, and let them go where they walk."""
     plan = scene.plan
     body = make_body(plan.person.phenotype)
@@ -103,7 +103,7 @@ def play_with_walks(scene: Scene) -> Played:
 
 def at_home(moves: Timeline) -> np.ndarray:
     """Return (T,) bool: before the first walk and after the last."""
-    walking = np.flatnonzero(np.array(moves.movement) == WALK)
+    walking = np.flatnonzero(np.array(moves.movement) == WALKING)
     frames = np.arange(len(moves.time))
     return (frames < walking[0]) | (frames > walking[-1]) if len(walking) else np.ones(len(frames), bool)
 
@@ -113,7 +113,7 @@ def steer(placed: Placed, moves: Timeline, facing: float, walks: np.ndarray) -> 
 
     facing, walks: radians about the vertical, of the time that it stands and of each walk in turn.
     """
-    walking = np.array(moves.movement) == WALK
+    walking = np.array(moves.movement) == WALKING
     begins = walking & ~np.concatenate([[False], walking[:-1]])
     turn = np.where(walking, walks[np.minimum(np.maximum(np.cumsum(begins) - 1, 0), len(walks) - 1)], facing)
     turning = np.array(moves.movement) == ""  # on the way from one bout to the next
@@ -130,7 +130,7 @@ def steer(placed: Placed, moves: Timeline, facing: float, walks: np.ndarray) -> 
     return Placed(rotations[:, None] @ placed.turns, places)
 
 
-def join(scene: Scene, number: int, played: Played) -> Played:
+def enter(scene: Ensemble, number: int, played: Played) -> Played:
     """Move a companion as planned through the exerciser's picture."""
     plan, companion = scene.plan, scene.company[number]
     body = make_body(companion.person.phenotype)
@@ -155,7 +155,7 @@ def spot(companion: Companion, played: Played, height: float) -> np.ndarray:
     """Return (3,) m: where the companion's hips are, at this height, so that they show in the planned place."""
     view = played.view
     home = at_home(played.timeline)
-    depth = companion.away * float(played.pixels[home][:, HIPS, 2].mean())
+    depth = companion.away * float(played.pixels[home][:, HIP_LANDMARKS, 2].mean())
     turn, camera = view.turns[0], view.places[0]
     slope = (companion.across - 0.5) * view.size[0] / view.focal
     rows = np.stack([turn[0] - slope * turn[2], turn[2]])
