@@ -72,13 +72,11 @@ class Setting:
     side: 1 where the company stands to the exerciser's right in the picture, else -1.
     across: the exerciser's place, and the company's: 0 left edge to 1 right edge of the picture.
     away: the company's distance over the exerciser's.
-    rival: whether the company is nearer or more central than the exerciser.
     """
 
     side: int
     across: tuple[float, float]
     away: float
-    rival: bool
 
 
 @dataclass(frozen=True)
@@ -154,11 +152,15 @@ def is_lying(kind: str, number: int) -> bool:
     return kind in ("still", "passing", "joining") and number % 5 == 4
 
 
+def is_rival(kind: str, number: int) -> bool:
+    """Whether the second person is larger or more central than the exerciser."""
+    return kind in ("still", "joining", "both", "leaving") and number % 3 == 2
+
+
 def draw_setting(rng: np.random.Generator, kind: str, number: int) -> Setting:
     side = int(rng.choice([-1, 1]))
-    rival = number % 3 == 2 and kind in ("still", "joining", "both", "leaving")
     exerciser, other_side, away = rng.uniform(0.34, 0.4), rng.uniform(0.7, 0.78), rng.uniform(0.98, 1.2)
-    if rival:
+    if is_rival(kind, number):
         exerciser, other_side, away = rng.uniform(0.24, 0.28), rng.uniform(0.56, 0.64), rng.uniform(0.82, 0.95)
     elif kind == "leaving":
         exerciser, other_side = rng.uniform(0.27, 0.32), rng.uniform(0.62, 0.72)
@@ -174,7 +176,7 @@ def draw_setting(rng: np.random.Generator, kind: str, number: int) -> Setting:
     if kind == "mirrored":
         away = rng.uniform(1.0, 1.12)
     across = (exerciser, other_side) if side > 0 else (1 - exerciser, 1 - other_side)
-    return Setting(side, across, away, rival)
+    return Setting(side, across, away)
 
 
 def draw_plan(rng: np.random.Generator, kind: str, number: int, seed: int, size: Size) -> Plan:

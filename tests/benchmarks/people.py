@@ -2,9 +2,10 @@
 
 python tests/benchmarks/people.py --folder DIR [--clips 200] [--kinds still,passing,...] [--jobs 2] [--draw-only]
 Every clip is drawn twice, with the exerciser alone and with somebody else, see tests/two_people.py for the kinds;
-clips that are in DIR already, made the same way, are not drawn again. Both versions are counted as `racctl count` does.
+clips that are in DIR already are not drawn again. Both versions are counted as `racctl count` does by default.
 Prints for each kind how often both counts are equal, how many are right within one, and how often the pose was the
-exerciser's; for two exercisers also what `racctl pose --people 2` gives.
+exerciser's; for two exercisers also what `racctl pose --people 2` gives. Rivals are second people of any kind who are
+larger or more central than the exerciser.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -26,7 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from two_people import KINDS, Size, counts_of, followed, in_picture, scene_of
+from two_people import KINDS, Size, counts_of, followed, in_picture, is_rival, scene_of
 
 from racctl.contracts import Pose
 from racctl.errors import RacctlError
@@ -130,7 +132,7 @@ def load_truth(folder: Path, job: Job) -> Pose:
         return read_pose(file, job.name)
 
 
-def count_all(jobs: list[Job], folder: Path, workers: int, more: dict[str, str]) -> dict[str, Outcome]:
+def count_all(jobs: list[Job], folder: Path, workers: int, more: dict[str, str]) -> Iterator[Outcome]:
     """Count both versions of every clip, with the pose that was counted."""
     from racctl.counters.base import open_counter
     from racctl.counters.count_clip import CountOptions, count_clip, open_lanes
@@ -138,7 +140,6 @@ def count_all(jobs: list[Job], folder: Path, workers: int, more: dict[str, str])
 
     options = CountOptions(**known(CountOptions, more))
     counter = open_counter(options.model)
-    outcomes = {}
     with open_lanes(counter, options, 1, workers) as (estimators,):
         for job in jobs:
             counted: dict[str, int | None] = dict.fromkeys(VERSIONS)
@@ -151,8 +152,15 @@ def count_all(jobs: list[Job], folder: Path, workers: int, more: dict[str, str])
                 except RacctlError as error:
                     pose = None
                     print(f"{job.name}.{version}: {error}", file=sys.stderr)
-            outcomes[job.name] = outcome_of(job, folder, counted, pose)
-    return outcomes
+            yield outcome_of(job, folder, counted, pose)
+
+
+def resume(path: Path | None) -> dict[str, Outcome]:
+    """Read the outcomes that an earlier run wrote, by clip."""
+    if path is None or not path.exists():
+        return {}
+    rows = [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
+    return {outcome.name: outcome for outcome in rows}
 
 
 def known(kind: type, more: dict[str, str]) -> dict[str, str]:
@@ -187,20 +195,24 @@ def outcome_of(job: Job, folder: Path, counted: dict[str, int | None], pose: Pos
 
 
 def report(outcomes: list[Outcome]) -> None:
-    """Print a row for each kind, and the clips whose count changes by more than one."""
+    """Print a row for each kind, and the clips whose count changes by more than one; shares are means over clips."""
     print(
         f"{'kind':10} {'n':>4} {'equal':>6} {'by 1':>5} {'more':>5}   {'right within 1':>15}   "
         f"{'main pose: exerciser':>21} {'second':>7} {'lost':>6} {'while both are seen':>20}"
     )
     print(f"{'':10} {'':4} {'':6} {'':5} {'':5}   {'alone':>7} {'both':>7}")
-    kinds = list(dict.fromkeys(outcome.name.split("_")[0] for outcome in outcomes))
-    for kind in [*kinds, "all"]:
-        some = [outcome for outcome in outcomes if kind in ("all", outcome.name.split("_")[0])]
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        kind, number = outcome.name.split("_")
+        for group in (kind, "all", *(["rival"] if is_rival(kind, int(number)) else [])):
+            groups.setdefault(group, []).append(outcome)
+    for group in sorted(groups, key=[*KINDS, "rival", "all"].index):
+        some = groups[group]
         changes = np.array([outcome.change for outcome in some])
         right = [sum(o.near(o.alone) for o in some), sum(o.near(o.both) for o in some)]
         shares = [np.nanmean([getattr(o, name) for o in some]) for name in ("exerciser", "second", "lost", "crowded")]
         print(
-            f"{kind:10} {len(some):4} {(changes == 0).sum():6} {(changes == 1).sum():5} {(changes > 1).sum():5}   "
+            f"{group:10} {len(some):4} {(changes == 0).sum():6} {(changes == 1).sum():5} {(changes > 1).sum():5}   "
             f"{right[0]:7} {right[1]:7}   {100 * shares[0]:19.1f} % {100 * shares[1]:5.1f} % {100 * shares[2]:4.1f} % "
             f"{100 * shares[3]:18.1f} %"
         )
@@ -258,6 +270,7 @@ def main() -> None:
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=list(KINDS))
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--draw-only", action="store_true")
+    parser.add_argument("--outcomes", type=Path, help="file of outcomes, one a line; clips in it are not counted again")
     parser.add_argument("--backend", default="", help="passed to the pose estimator, where it has a choice")
     requested = parser.parse_args()
     more = {"backend": requested.backend} if requested.backend else {}
@@ -267,7 +280,14 @@ def main() -> None:
     if requested.draw_only:
         return
     jobs.sort(key=lambda job: KINDS.index(job.kind))
-    report(list(count_all(jobs, requested.folder, requested.jobs, more).values()))
+    outcomes = resume(requested.outcomes)
+    missing = [job for job in jobs if job.name not in outcomes]
+    for outcome in count_all(missing, requested.folder, requested.jobs, more):
+        outcomes[outcome.name] = outcome
+        if requested.outcomes:
+            with requested.outcomes.open("a") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
+    report([outcomes[job.name] for job in jobs])
     if pairs := [job for job in jobs if job.kind == "both"]:
         report_tracks(pairs, requested.folder, requested.jobs, more)
 
