@@ -42,14 +42,23 @@ class CameraView:
 
 
 def set_up(
-    camera: Camera, picture: PictureSettings, points: np.ndarray, fps: float, seed: tuple[int, int]
+    camera: Camera,
+    picture: PictureSettings,
+    points: np.ndarray,
+    fps: float,
+    seed: tuple[int, int],
+    framed: np.ndarray | None = None,
 ) -> CameraView:
-    """Place the camera so that `points` (T, P, 3), the person in all frames, fill the picture as planned."""
-    low, high = points.min((0, 1)), points.max((0, 1))
+    """Place the camera so that `points` (T, P, 3), the person in all frames, fill the picture as planned.
+
+    framed: (T,) bool, the frames that count for that; all of them where it is None.
+    """
+    shown = points if framed is None else points[framed]
+    low, high = shown.min((0, 1)), shown.max((0, 1))
     aim = (low + high) / 2
     size = (picture.width, picture.height)
     focal = camera.focal * picture.height
-    every = points[:: max(1, len(points) // 60)]
+    every = shown[:: max(1, len(shown) // 60)]
     distance, nearest = 3.0, max(NEAREST, LENS_CLEARANCE + _toward(camera, every - aim))
     for _ in range(8):
         view = _view(camera, aim, distance, focal, size, np.zeros((len(every), 3)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -55,6 +55,7 @@ class SynthClip:
     reps: see `RepetitionRow`, counted and not.
     label: (T,) class of every frame.
     camera: see `camera_record`, over the frames of the recording.
+    company: the repetitions of each further person of the pose.
     """
 
     name: str
@@ -65,6 +66,7 @@ class SynthClip:
     camera: Meta
     video: bytes = b""
     mask: np.ndarray | None = None
+    company: list[list[RepetitionRow]] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -88,13 +90,20 @@ def play(plan: Plan, body: Body | None = None, seconds: float | None = None) -> 
 def render_clip(plan: Plan, name: str, seconds: float | None = None) -> SynthClip:
     """Return the whole clip: video, masks and truth."""
     played = play(plan, seconds=seconds)
-    recorded = _kept_frames(plan, len(played.world))
     actors = [actor(played.body, played.placed, plan.person, PERSON_LABEL)]
     if plan.bystander and plan.bystander_bout:
         actors.append(_second_person(plan, plan.bystander, plan.bystander_bout, played))
+    return film(plan, name, [played], actors)
+
+
+def film(plan: Plan, name: str, cast: list[Played], actors: list[Actor]) -> SynthClip:
+    """Return the clip of `actors`, with the truth of those in `cast`: the first of them, the exerciser first of all."""
+    played = cast[0]
+    recorded = _kept_frames(plan, len(played.world))
+    points = np.concatenate([playing.pixels for playing in cast], 1)
     frames, masks, fronts, owners = [], [], [], []
     frame_numbers = set(recorded.tolist())
-    for t, shot in enumerate(shots(plan, actors, played.view, played.timeline.props, played.pixels)):
+    for t, shot in enumerate(shots(plan, actors, played.view, played.timeline.props, points)):
         if t in frame_numbers:
             frames.append(shot.image)
             masks.append(shot.mask)
@@ -102,19 +111,39 @@ def render_clip(plan: Plan, name: str, seconds: float | None = None) -> SynthCli
             owners.append(shot.by)
     stamps = np.round(played.timeline.time[recorded] * TICKS).astype(np.int64)
     video = encode_video(frames, stamps, plan.picture.fps, plan.picture.crf)
-    score = visibility(played.pixels[recorded], np.stack(fronts), np.stack(owners), played.view.size)
     source = {"name": f"{name}.mp4", "sha256": hashlib.sha256(video).hexdigest()}
-    pose = truth(plan, played, recorded, stamps / TICKS, score, name, source)
+    poses = []
+    for playing, figure, front, by in zip(
+        cast,
+        actors[: len(cast)],
+        np.split(np.stack(fronts), len(cast), 1),
+        np.split(np.stack(owners), len(cast), 1),
+        strict=True,
+    ):
+        score = visibility(playing.pixels[recorded], front, by, playing.view.size, figure.label)
+        poses.append(truth(plan, playing, recorded, stamps / TICKS, score, name, source))
     label = [played.timeline.label[t] for t in recorded]
     return SynthClip(
         name,
         plan,
-        pose,
-        rows(played.timeline, pose.time),
+        _together(poses),
+        rows(played.timeline, poses[0].time),
         label,
         camera_record(played.view, recorded),
         video,
         np.stack(masks),
+        [rows(playing.timeline, poses[0].time) for playing in cast[1:]],
+    )
+
+
+def _together(poses: list[Pose]) -> Pose:
+    """Return the people of several poses of a clip as tracks of one."""
+    return replace(
+        poses[0],
+        xyz=np.concatenate([pose.xyz for pose in poses], 1),
+        world=np.concatenate([pose.world for pose in poses if pose.world is not None], 1),
+        score=np.concatenate([pose.score for pose in poses], 1),
+        track=np.arange(len(poses), dtype=np.int32),
     )
 
 
@@ -147,10 +176,15 @@ def _second_person(plan: Plan, person: Person, bout: Bout, played: Played, body:
     return actor(body, moved, person, BYSTANDER_LABEL)
 
 
-def visibility(pixels: np.ndarray, front: np.ndarray, by: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return (T, 33) score: 1 seen, `HIDDEN_SCORE` behind something or behind one's own body, 0 outside the picture."""
+def visibility(
+    pixels: np.ndarray, front: np.ndarray, by: np.ndarray, size: tuple[int, int], label: int = PERSON_LABEL
+) -> np.ndarray:
+    """Return (T, 33) score: 1 seen, `HIDDEN_SCORE` behind something or behind one's own body, 0 outside the picture.
+
+    label: of the person's own surface in `by`.
+    """
     inside = (pixels[..., :2] >= 0).all(-1) & (pixels[..., :2] < np.array(size)).all(-1) & (pixels[..., 2] > 0)
-    slack = np.where(by == PERSON_LABEL, INSIDE, 0.03)
+    slack = np.where(by == label, INSIDE, 0.03)
     seen = front >= pixels[..., 2] - slack
     return np.where(inside, np.where(seen, 1.0, HIDDEN_SCORE), 0.0).astype(np.float32)
 
