@@ -20,9 +20,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -132,13 +131,13 @@ def load_truth(folder: Path, job: Job) -> Pose:
         return read_pose(file, job.name)
 
 
-def count_all(jobs: list[Job], folder: Path, workers: int, more: dict[str, str]) -> Iterator[Outcome]:
+def count_all(jobs: list[Job], folder: Path, workers: int, model: str) -> Iterator[Outcome]:
     """Count both versions of every clip, with the pose that was counted."""
     from racctl.counters.base import open_counter
     from racctl.counters.count_clip import CountOptions, count_clip, open_lanes
     from racctl.estimators.open_clip import open_clip
 
-    options = CountOptions(**known(CountOptions, more))
+    options = CountOptions(pose_model=model)
     counter = open_counter(options.model)
     with open_lanes(counter, options, 1, workers) as (estimators,):
         for job in jobs:
@@ -161,14 +160,6 @@ def resume(path: Path | None) -> dict[str, Outcome]:
         return {}
     rows = [Outcome(**json.loads(line)) for line in path.read_text().splitlines()]
     return {outcome.name: outcome for outcome in rows}
-
-
-def known(kind: type, more: dict[str, str]) -> dict[str, str]:
-    """Return the options that a dataclass of options has; SystemExit for one that it does not have."""
-    names = {field.name for field in fields(kind)}
-    if unknown := set(more) - names:
-        sys.exit(f"'{min(unknown)}' is no option of {kind.__name__}; expected one of {', '.join(sorted(names))}")
-    return more
 
 
 def outcome_of(job: Job, folder: Path, counted: dict[str, int | None], pose: Pose | None) -> Outcome:
@@ -228,7 +219,7 @@ def report(outcomes: list[Outcome]) -> None:
             )
 
 
-def report_tracks(jobs: list[Job], folder: Path, workers: int, more: dict[str, str]) -> None:
+def report_tracks(jobs: list[Job], folder: Path, workers: int, model: str) -> None:
     """Print for two exercisers what the tracks of `racctl pose --people 2` hold and count."""
     from racctl.counters.count_clip import count
     from racctl.estimators.pose import estimate_pose
@@ -237,9 +228,8 @@ def report_tracks(jobs: list[Job], folder: Path, workers: int, more: dict[str, s
     purities, right = [], 0
     for job in jobs:
         path = str(folder / f"{job.name}.both.mp4")
-        arguments: dict[str, Any] = {"people": 2, "jobs": workers, **more}
         try:
-            pose = estimate_pose(path, **arguments)
+            pose = estimate_pose(path, model, people=2, jobs=workers)
         except RacctlError as error:
             print(f"  {job.name}: {error}")
             return
@@ -271,9 +261,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--draw-only", action="store_true")
     parser.add_argument("--outcomes", type=Path, help="file of outcomes, one a line; clips in it are not counted again")
-    parser.add_argument("--backend", default="", help="passed to the pose estimator, where it has a choice")
+    parser.add_argument("--pose-model", default="full", help="of `racctl count` and `racctl pose`")
     requested = parser.parse_args()
-    more = {"backend": requested.backend} if requested.backend else {}
     jobs = [Job(KINDS[k % len(KINDS)], k // len(KINDS)) for k in range(requested.clips)]
     jobs = [job for job in jobs if job.kind in requested.kinds]
     draw_all(jobs, requested.folder, min(requested.jobs, 2))
@@ -282,14 +271,14 @@ def main() -> None:
     jobs.sort(key=lambda job: KINDS.index(job.kind))
     outcomes = resume(requested.outcomes)
     missing = [job for job in jobs if job.name not in outcomes]
-    for outcome in count_all(missing, requested.folder, requested.jobs, more):
+    for outcome in count_all(missing, requested.folder, requested.jobs, requested.pose_model):
         outcomes[outcome.name] = outcome
         if requested.outcomes:
             with requested.outcomes.open("a") as file:
                 file.write(json.dumps(asdict(outcome)) + "\n")
     report([outcomes[job.name] for job in jobs])
     if pairs := [job for job in jobs if job.kind == "both"]:
-        report_tracks(pairs, requested.folder, requested.jobs, more)
+        report_tracks(pairs, requested.folder, requested.jobs, requested.pose_model)
 
 
 if __name__ == "__main__":
