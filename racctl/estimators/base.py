@@ -106,6 +106,12 @@ class ClipFrames:
 
         return np.array([time for _, time in self.clock])
 
+    def numbers(self) -> np.ndarray:
+        """Return (T,) numbers of the frames taken so far in the video."""
+        import numpy as np
+
+        return np.array([number for number, _ in self.clock])
+
 
 class ClipPoses(Protocol):
     """Estimates the poses of whole clips, one after the other."""

@@ -24,7 +24,7 @@ class HoleFiller:
     """Looks once more where somebody is not seen, in the region next to the hole."""
 
     def __init__(self, tracker: PeopleTracker, reread: Reread, time: np.ndarray, rotation: int) -> None:
-        """reread: decodes a part again.  time: (T,) seconds."""
+        """reread: decodes a part again.  time: (T,) as the tracker counts it."""
         self._tracker = tracker
         self._reread = reread
         self._time = time
@@ -75,7 +75,7 @@ class HoleFiller:
         sightings: list[Sighting] = []
         for place, frame in frames:
             picture = CropSource(working_image(frame.image, self._reformatter), self._reformatter, self._rotation)
-            seen = self._tracker(picture, sign * frame.time, look=False)
+            seen = self._tracker(picture, sign * float(self._time[place]), look=False)
             if self._tracker.is_idle or (seen and self._is_somebody_else(seen[0], place, track, everybody)):
                 break
             if seen:

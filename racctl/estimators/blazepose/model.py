@@ -16,7 +16,7 @@ from racctl.estimators.blazepose.pool import TrackerPool
 from racctl.estimators.blazepose.prominence import ranked
 from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.blazepose.smoothing import smooth
-from racctl.estimators.blazepose.tracker import Extra, PeopleTracker
+from racctl.estimators.blazepose.tracker import Extra, PeopleTracker, tracker_time
 from racctl.estimators.blazepose.tracks import PersonTrack, whole_tracks
 from racctl.estimators.model_files import BlazePosePaths, blazepose_paths
 from racctl.estimators.workers import cuts, working_size
@@ -63,7 +63,10 @@ def _features(body: SeenBody, _region: Region, _picture: CropSource) -> np.ndarr
 
 
 class ClipPeople:
-    """The people of a clip, the one who exercises first, and the frames in which they are seen."""
+    """The people of a clip, the one who exercises first.
+
+    time: (T,) of the frames, as the tracker counts it.
+    """
 
     def __init__(self, tracks: list[PersonTrack], time: np.ndarray) -> None:
         self.tracks = tracks
@@ -77,9 +80,10 @@ class ClipPeople:
         tracks = whole_tracks(chunks, time)
         chosen = ranked(tracks, time, working_size(clip.video))[:most]
         with pool.tracker() as tracker:
-            filler = HoleFiller(tracker, clip.reread, time, clip.video.rotation)
+            ticks = tracker_time(clip.numbers())
+            filler = HoleFiller(tracker, clip.reread, ticks, clip.video.rotation)
             borders = cuts(clip.expected)[1:]
-            return cls([filler.fill(track, tracks, borders) for track in chosen], time)
+            return cls([filler.fill(track, tracks, borders) for track in chosen], ticks)
 
 
 class BlazePosePoses:

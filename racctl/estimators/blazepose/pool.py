@@ -22,13 +22,13 @@ from av.video.reformatter import VideoReformatter
 
 from racctl.errors import DataError
 from racctl.estimators.blazepose.region import CropSource
-from racctl.estimators.blazepose.tracker import PeopleTracker, Sighting
+from racctl.estimators.blazepose.tracker import PeopleTracker, Sighting, tracker_time
 from racctl.estimators.blazepose.tracks import PersonTrack, chunk_tracks
 from racctl.estimators.workers import RING_BYTES, cuts, working_image
 from racctl.progress import Report, silent
 from racctl.video.decode import Frame
 
-SHARED_FRAMES = 3  # frames that two chunks share: as many as tell who is who
+SHARED_FRAMES = 8  # frames that two chunks share: a tracker has settled on the person then
 POLL = 0.1  # s
 
 
@@ -121,8 +121,8 @@ class _Run:
         if chunk and index == self._begins[chunk]:
             for place, (earlier, time) in enumerate(self._recent, index - len(self._recent)):
                 self._put(chunk, place, earlier, time)
-        self._put(chunk, index, image, frame.time)
-        self._recent.append((image, frame.time))
+        self._put(chunk, index, image, tracker_time(frame.number))
+        self._recent.append((image, tracker_time(frame.number)))
 
     def finish(self, wait: Callable[[], None]) -> list[list[PersonTrack]]:
         for worker in self._threads:

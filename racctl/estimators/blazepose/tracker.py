@@ -29,6 +29,7 @@ LOST_INTERVAL = 0.1  # s between two tries, and between two looks where nobody i
 MISSING_INTERVAL = 0.3  # s between two looks where somebody is in view and somebody is lost
 LOOK_INTERVAL = 1.0  # s between two looks for newcomers
 MAX_FOLLOWED = 4  # people followed at a time, bystanders too
+NOMINAL_RATE = 30  # frames/s that MediaPipe takes every video to have, which its filters are made for
 SAME_BODY = 0.2  # of the body's size: joints of two people as near as this on average are one person's
 
 _AT = TOPOLOGIES["blazepose33"].index
@@ -125,7 +126,7 @@ class PeopleTracker:
         return not self._tracks
 
     def __call__(self, picture: CropSource, time: float, look: bool = True) -> list[Sighting]:
-        """Return everybody in the next frame, at `time`, seconds. look: whether the detector may run."""
+        """Return everybody in the next frame, at `time`, see `tracker_time`. look: whether the detector may run."""
         sightings: dict[int, Sighting] = {}
         for track in self._tracks:
             if self._is_due(track, time):
@@ -218,6 +219,11 @@ class PeopleTracker:
             near = math.hypot(lost.good.x - sighting.points[JOINTS, 0], lost.good.y - sighting.points[JOINTS, 1])
             if lost.is_lost and lost is not track and near < 0.5 * lost.good.side / BODY_MARGIN:
                 self._tracks.remove(lost)
+
+
+def tracker_time(number: Any) -> Any:
+    """Return the time, seconds, that a tracker and its filters take for that of a frame of the video, or of several."""
+    return number / NOMINAL_RATE
 
 
 def turned_squares(picture: CropSource) -> Iterator[Region]:

@@ -21,9 +21,10 @@ MIN_LEAP = 0.5  # of the body's size: a way of the hips within JUMP_WINDOW that 
 MIN_GROWTH = 1.35  # times the size, likewise
 OTHER_COLOURS = 0.10  # mean difference of the colours (0..1), from which a leap is one to another body
 STRANGER = 0.30  # mean difference of the colours, from which two tracks are not joined, wherever they are
+NEAR_BODY = 0.6  # of the body's size: joints as near as this on average may be one person's, where nobody is nearer
 MAX_COST = 3.0  # of joining two tracks
 CALM = 1.0  # s of a gap in which a person may go as far as the body's size at the cost of 1
-SHARED = 3  # frames that two tracks of one person may both have
+SHARED = 8  # frames that two tracks of one person may both have: those that two chunks share
 
 
 @dataclass(eq=False)
@@ -124,25 +125,21 @@ def chain_chunks(chunks: Sequence[Sequence[PersonTrack]]) -> list[PersonTrack]:
     ended: list[PersonTrack] = []
     running: list[PersonTrack] = []
     for tracks in chunks:
-        remaining = list(tracks)
-        continued = []
-        for track in running:
-            follower = _nearest(track, remaining)
-            if follower is None:
-                ended.append(track)
-                continue
-            remaining.remove(follower)
-            continued.append(merged([track, follower]))
-        running = continued + remaining
+        followers = _followers(running, tracks)
+        continued = [merged([running[a], tracks[b]]) for a, b in followers.items()]
+        ended += [track for a, track in enumerate(running) if a not in followers]
+        running = continued + [track for b, track in enumerate(tracks) if b not in followers.values()]
     return ended + running
 
 
-def _nearest(track: PersonTrack, others: list[PersonTrack]) -> PersonTrack | None:
-    """Return which of `others` is the same body as `track` in the frames that both have."""
-    gaps = [distance(track, second) for second in others]
-    if not gaps or min(gaps) >= SAME_BODY:
-        return None
-    return others[int(np.argmin(gaps))]
+def _followers(tracks: Sequence[PersonTrack], later: Sequence[PersonTrack]) -> dict[int, int]:
+    """Return which of the later tracks goes on with which, the nearest pair first."""
+    gaps = sorted((distance(track, second), a, b) for a, track in enumerate(tracks) for b, second in enumerate(later))
+    followers: dict[int, int] = {}
+    for gap, a, b in gaps:
+        if gap < NEAR_BODY and a not in followers and b not in followers.values():
+            followers[a] = b
+    return followers
 
 
 def distance(track: PersonTrack, second: PersonTrack) -> float:
@@ -230,8 +227,7 @@ def join_tracks(tracks: list[PersonTrack], time: np.ndarray) -> list[PersonTrack
 
 def _cost(person: list[PersonTrack], second: list[PersonTrack], time: np.ndarray) -> float:
     """Return the cost of taking two people for one; infinite where they cannot be."""
-    frames = np.concatenate([track.frame for track in person])
-    if len(np.intersect1d(frames, np.concatenate([track.frame for track in second]))) > SHARED:
+    if any(len(np.intersect1d(a.frame, b.frame)) > SHARED for a in person for b in second):
         return np.inf
     unlike = _unlike(
         np.concatenate([track.colours for track in person]), np.concatenate([track.colours for track in second])
