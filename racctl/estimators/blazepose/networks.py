@@ -148,10 +148,11 @@ def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return shared / np.maximum(union, 1e-9)
 
 
-def refine(points: np.ndarray, heatmap: np.ndarray) -> None:
+def refine(points: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """Move each of the first 35 points to the centre of mass of its heatmap in the window about it, where that is sure.
 
-    points: (39, 3) pixels of the square, changed.  heatmap: (64, 64, 39) logits.
+    points: (39, 3) pixels of the square, changed.  heatmap: (64, 64, 39) logits. Returns (35,) the heatmap's peak in
+    the window, 0..1.
     """
     side = heatmap.shape[0]
     scale = LANDMARK_SIDE / side
@@ -165,12 +166,14 @@ def refine(points: np.ndarray, heatmap: np.ndarray) -> None:
     logits = heatmap[rows.clip(0, side - 1)[:, :, None], columns.clip(0, side - 1)[:, None, :], number[:, None, None]]
     mass = _sigmoid(logits) * (row_in[:, :, None] & column_in[:, None, :])
     total = mass.sum((1, 2))
-    sure = inside & (mass.max((1, 2)) >= MIN_PEAK) & (total > 0)
+    peak = np.where(inside, mass.max((1, 2)), 0.0)
+    sure = (peak >= MIN_PEAK) & (total > 0)
     weight = np.maximum(total, 1e-9)
     x = (mass.sum(1) * columns).sum(1) / weight
     y = (mass.sum(2) * rows).sum(1) / weight
     points[:35][sure, 0] = (x * scale)[sure]
     points[:35][sure, 1] = (y * scale)[sure]
+    return peak
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
