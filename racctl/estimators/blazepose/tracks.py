@@ -180,10 +180,12 @@ def split(track: PersonTrack, time: np.ndarray) -> list[PersonTrack]:
     cuts = []
     t = 1
     while t < len(track):
-        if _is_jump(track, when, t):
-            cuts.append(t)
-            t += max(1, int(np.searchsorted(when, when[t] + JUMP_WINDOW)) - t)
-        t += 1
+        if not _is_jump(track, when, t):
+            t += 1
+            continue
+        cut = _sharpest_change(track, when, t)
+        cuts.append(cut)
+        t = int(np.searchsorted(when, when[cut] + JUMP_WINDOW))
     return [track.part(slice(a, b)) for a, b in zip([0, *cuts], [*cuts, len(track)], strict=True)]
 
 
@@ -197,6 +199,16 @@ def _is_jump(track: PersonTrack, when: np.ndarray, t: int) -> bool:
     if max(way, gone) < MIN_LEAP and max(growth, 1 / growth) < MIN_GROWTH:
         return False
     return _unlike(track.colours[before], track.colours[after]) > OTHER_COLOURS
+
+
+def _sharpest_change(track: PersonTrack, when: np.ndarray, t: int) -> int:
+    """Return the place from t on, within the window, where the colours change most: medians see a jump before it."""
+    changes = []
+    for place in range(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW))):
+        before = track.colours[int(np.searchsorted(when, when[place] - JUMP_WINDOW)) : place].mean(0)
+        after = track.colours[place : int(np.searchsorted(when, when[place] + JUMP_WINDOW))].mean(0)
+        changes.append(float(np.abs(after - before).mean()))
+    return t + int(np.argmax(changes))
 
 
 def _unlike(colours: np.ndarray, others: np.ndarray) -> float:
