@@ -84,6 +84,13 @@ def test_two_jumps_are_two_cuts():
     assert frames_of(split(there_and_back, TIME)) == [(0, 29, 30), (30, 59, 30), (60, 89, 30)]
 
 
+def test_a_jump_while_nobody_is_seen_is_one():
+    """Longer than the window in which appearances are compared, as at two pictures in a second."""
+    gap = merged([person(range(30)), person(range(60, 90), x=300, colour=BLUE)])
+    assert frames_of(split(gap, TIME)) == [(0, 29, 30), (60, 89, 30)]
+    assert frames_of(split(leap(BLUE), np.arange(60) / 2)) == [(0, 29, 30), (30, 59, 30)]
+
+
 def test_growing_at_once_into_other_colours_is_a_jump():
     assert frames_of(split(leap(BLUE, x=100.0, size=160.0), TIME)) == [(0, 29, 30), (30, 59, 30)]
 

@@ -190,8 +190,7 @@ def split(track: PersonTrack, time: np.ndarray) -> list[PersonTrack]:
 
 
 def _is_jump(track: PersonTrack, when: np.ndarray, t: int) -> bool:
-    before = slice(int(np.searchsorted(when, when[t] - JUMP_WINDOW)), t)
-    after = slice(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW)))
+    before, after = _about(when, t)
     size = np.median(track.size[before])
     way = np.linalg.norm(track.hips[t] - track.hips[t - 1]) / size
     growth = np.median(track.size[after]) / size
@@ -201,13 +200,18 @@ def _is_jump(track: PersonTrack, when: np.ndarray, t: int) -> bool:
     return _unlike(track.colours[before], track.colours[after]) > OTHER_COLOURS
 
 
+def _about(when: np.ndarray, t: int) -> tuple[slice, slice]:
+    """Return the places within the window before t and from t on; at least one, however long nobody was seen."""
+    begin = int(np.searchsorted(when, when[t] - JUMP_WINDOW))
+    return slice(min(begin, t - 1), t), slice(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW)))
+
+
 def _sharpest_change(track: PersonTrack, when: np.ndarray, t: int) -> int:
     """Return the place from t on, within the window, where the colours change most: medians see a jump before it."""
     changes = []
     for place in range(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW))):
-        before = track.colours[int(np.searchsorted(when, when[place] - JUMP_WINDOW)) : place].mean(0)
-        after = track.colours[place : int(np.searchsorted(when, when[place] + JUMP_WINDOW))].mean(0)
-        changes.append(float(np.abs(after - before).mean()))
+        before, after = _about(when, place)
+        changes.append(float(np.abs(track.colours[after].mean(0) - track.colours[before].mean(0)).mean()))
     return t + int(np.argmax(changes))
 
 
