@@ -156,6 +156,11 @@ def test_the_people_of_a_clip_from_its_chunks():
     assert [track.colours[0, 0, 2] for track in tracks] == [np.float32(RED[2]), np.float32(BLUE[2])]
 
 
+def test_a_glimpse_is_nobody_but_in_a_clip_of_a_single_frame():
+    assert whole_tracks([[person([7])]], TIME) == []
+    assert frames_of(whole_tracks([[person([0])]], TIME[:1])) == [(0, 0, 1)]
+
+
 # Who exercises.
 
 

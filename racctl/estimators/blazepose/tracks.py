@@ -115,9 +115,10 @@ def chunk_tracks(begin: int, frames: Sequence[Sequence[Sighting]]) -> list[Perso
 
 def whole_tracks(chunks: Sequence[Sequence[PersonTrack]], time: np.ndarray) -> list[PersonTrack]:
     """Return the people of a clip. chunks: their tracks in each, which share a few frames.  time: (T,) seconds."""
+    shortest = min(SHORTEST, len(time))
     tracks = chain_chunks(chunks)
-    tracks = [part for track in tracks for part in split(track, time) if len(part) >= SHORTEST]
-    return join_tracks(without_doubles(tracks), time)
+    tracks = [part for track in tracks for part in split(track, time) if len(part) >= shortest]
+    return join_tracks(without_doubles(tracks, shortest), time)
 
 
 def chain_chunks(chunks: Sequence[Sequence[PersonTrack]]) -> list[PersonTrack]:
@@ -154,13 +155,13 @@ def distance(track: PersonTrack, second: PersonTrack) -> float:
     return float(np.median(gap / (np.maximum(track.size[a], second.size[b]) / 2)))
 
 
-def without_doubles(tracks: list[PersonTrack]) -> list[PersonTrack]:
-    """Leave out the shorter of two tracks wherever both are on the same body."""
+def without_doubles(tracks: list[PersonTrack], shortest: int = SHORTEST) -> list[PersonTrack]:
+    """Leave out the shorter of two tracks wherever both are on the same body. shortest: frames of those that remain."""
     chosen: list[PersonTrack] = []
     for track in sorted(tracks, key=lambda t: (-len(t), int(t.frame[0]))):
         for longer in chosen:
             track = track.part(~_doubled(track, longer))
-        if len(track) >= SHORTEST:
+        if len(track) >= shortest:
             chosen.append(track)
     return chosen
 
