@@ -22,7 +22,6 @@ from racctl.estimators.blazepose.networks import (
     HEATMAP,
     LANDMARKS,
     MAX_OVERLAP,
-    OUTLINE,
     PRESENCE,
     WORLD,
     LandmarkNetwork,
@@ -127,7 +126,9 @@ def test_what_is_no_network_of_blazepose_is_a_data_error(files):
 
 def test_the_remark_of_litert_does_not_reach_stderr():
     """LiteRT makes it once in a process, on the file descriptor."""
-    prepare = "import sys; sys.path.insert(0, sys.argv[1]); from networks import networks; model = networks().detector\n"
+    prepare = (
+        "import sys\nsys.path.insert(0, sys.argv[1])\nfrom networks import networks\nmodel = networks().detector\n"
+    )
     runs = {
         "from ai_edge_litert.interpreter import Interpreter; Interpreter(model_content=model).allocate_tensors()": True,
         "from racctl.estimators.blazepose.networks import Runner; Runner(model)": False,

@@ -34,7 +34,7 @@ class CountingTracker:
     def reset(self):
         self.starts.append([])
 
-    def __call__(self, picture, seconds, look=True):
+    def __call__(self, _picture, seconds):
         self._count += 1
         self._before(self._count)
         self.starts[-1].append(seconds)
@@ -64,8 +64,9 @@ def run(pool, count=80, **options):
     return pool.run(frames(count), count, **options)
 
 
+@pytest.mark.usefixtures("many_chunks")
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_chunks_come_in_order_and_share_frames(many_chunks, count):
+def test_chunks_come_in_order_and_share_frames(count):
     begins = workers.cuts(80)
     assert len(begins) == 4
     chunks = run(TrackerPool(CountingTracker, count))
@@ -74,7 +75,8 @@ def test_chunks_come_in_order_and_share_frames(many_chunks, count):
         np.testing.assert_allclose(track.hips[:, 0], 100 * track.frame)
 
 
-def test_a_tracker_forgets_everybody_before_each_chunk(many_chunks):
+@pytest.mark.usefixtures("many_chunks")
+def test_a_tracker_forgets_everybody_before_each_chunk():
     tracker = CountingTracker()
     pool = TrackerPool(lambda: tracker, 1)
     run(pool)
@@ -82,7 +84,8 @@ def test_a_tracker_forgets_everybody_before_each_chunk(many_chunks):
     assert begins == [max(0, begin - SHARED_FRAMES) for begin in workers.cuts(80)]
 
 
-def test_more_and_fewer_frames_than_expected(many_chunks):
+@pytest.mark.usefixtures("many_chunks")
+def test_more_and_fewer_frames_than_expected():
     for count in (1, 75, 90):
         chunks = TrackerPool(CountingTracker, 2).run(frames(count), 80)
         places = [place for (track,) in chunks for place in track.frame]
@@ -91,28 +94,31 @@ def test_more_and_fewer_frames_than_expected(many_chunks):
         TrackerPool(CountingTracker, 2).run(frames(0), 80)
 
 
-def test_progress_comes_to_its_end(many_chunks):
+@pytest.mark.usefixtures("many_chunks")
+def test_progress_comes_to_its_end():
     told = []
     run(TrackerPool(CountingTracker, 2), report=lambda done, total: told.append((done, total)))
     assert told[-1] == (80, 80)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
+@pytest.mark.usefixtures("many_chunks")
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_that_is_aborted_by_another_thread_ends_with_one_line(many_chunks, jobs):
+def test_a_run_that_is_aborted_by_another_thread_ends_with_one_line(jobs):
     pool = TrackerPool(lambda: CountingTracker(lambda count: time.sleep(0.2)), jobs)
     timer = threading.Timer(0.5, pool.abort)
     timer.start()
     began = time.monotonic()
-    with pytest.raises(DataError, match="^the estimation was stopped$"):
+    with pytest.raises(DataError, match=r"^the estimation was stopped$"):
         run(pool)
     assert time.monotonic() - began < SOON
     timer.join()
 
 
+@pytest.mark.usefixtures("many_chunks")
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("pause", [0.0, 0.01], ids=["frames wait for the tracker", "the tracker waits for frames"])
-def test_what_goes_wrong_in_a_thread_reaches_the_caller_as_it_is(many_chunks, jobs, pause):
+def test_what_goes_wrong_in_a_thread_reaches_the_caller_as_it_is(jobs, pause):
     class NetworkError(Exception):
         pass
 
@@ -130,7 +136,8 @@ def test_what_goes_wrong_in_a_thread_reaches_the_caller_as_it_is(many_chunks, jo
     assert time.monotonic() - began < SOON
 
 
-def test_networks_that_cannot_be_loaded_are_the_callers_error(many_chunks):
+@pytest.mark.usefixtures("many_chunks")
+def test_networks_that_cannot_be_loaded_are_the_callers_error():
     def build():
         raise DataError("'full.tflite' is damaged")
 
@@ -138,8 +145,9 @@ def test_networks_that_cannot_be_loaded_are_the_callers_error(many_chunks):
         run(TrackerPool(build, 2))
 
 
+@pytest.mark.usefixtures("many_chunks")
 @pytest.mark.parametrize("error", [DataError("'a.mp4' cannot be decoded"), KeyboardInterrupt()])
-def test_an_error_between_two_frames_ends_the_run_and_the_pool_can_run_again(many_chunks, error):
+def test_an_error_between_two_frames_ends_the_run_and_the_pool_can_run_again(error):
     def broken():
         yield from frames(30)
         raise error
@@ -152,7 +160,8 @@ def test_an_error_between_two_frames_ends_the_run_and_the_pool_can_run_again(man
     assert len(run(pool)) == 4
 
 
-def test_trackers_are_built_once_for_a_batch(many_chunks):
+@pytest.mark.usefixtures("many_chunks")
+def test_trackers_are_built_once_for_a_batch():
     built = []
 
     def build():
@@ -175,7 +184,8 @@ def clip(tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("pool") / "bounce.mp4", bouncing(66, 22))
 
 
-def test_a_clip_of_several_chunks_is_the_same_for_any_number_of_threads(many_chunks, clip):
+@pytest.mark.usefixtures("many_chunks")
+def test_a_clip_of_several_chunks_is_the_same_for_any_number_of_threads(clip):
     assert len(workers.cuts(66)) == 4
     first, *others = [estimate_pose(clip, people=2, jobs=jobs) for jobs in (1, 2, 3)]
     assert len(first.frame) == 66 and first.score.all()

@@ -71,7 +71,7 @@ def test_full_size_is_the_videos_and_agrees_with_the_small_one(clip, film):
     assert full.shape == (5, height, width)
     from_full = full.unpacked().mask[:, nearest(height, 112)][:, :, nearest(width, 112)]
     small = film.unpacked().mask[:5]
-    outline = np.stack([ndimage.binary_dilation(mask) != ndimage.binary_erosion(mask, border_value=1) for mask in small])
+    outline = ndimage.maximum_filter(small, (1, 3, 3)) != ndimage.minimum_filter(small, (1, 3, 3))
     assert not (from_full != small)[~outline].any()  # a small mask asks at the middles of its own pixels
     assert (from_full != small).mean() < 0.01
     assert estimate(clip, size="40x24", stop=0.1).shape == (3, 24, 40)
