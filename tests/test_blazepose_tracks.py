@@ -178,7 +178,7 @@ def test_the_one_who_exercises_comes_before_a_larger_bystander():
 @pytest.mark.parametrize(
     "second",
     [
-        person(range(100), x=320, y=180, size=120, bend=swings),
+        person(range(100), x=320, y=180, size=160, bend=swings),
         person(range(300), x=320, y=180, size=40, bend=swings),
         person(range(300), x=620, y=180, size=120, bend=swings),
         person(range(300), x=320, y=180, size=120, bend=lambda frame: swings(frame) / 6),
@@ -190,9 +190,9 @@ def test_of_two_who_exercise_the_more_prominent_one_comes_first(second):
     assert ranked([second, first], TIME[:300], PICTURE) == [first, second]
 
 
-def test_regular_movement_comes_before_as_much_without_a_period():
+def test_regular_movement_comes_before_a_little_more_without_a_period():
     noise = np.convolve(np.random.default_rng(2).normal(0, 1, 340), np.ones(12) / 12, "valid")
-    noise *= 0.15 / np.sqrt(2) / noise.std()
+    noise *= 1.3 * 0.15 / np.sqrt(2) / noise.std()
     regular = person(range(300), x=320, y=180, size=120, bend=swings)
     irregular = person(range(300), x=320, y=180, size=120, bend=lambda frame: noise[frame])
     assert ranked([irregular, regular], TIME[:300], PICTURE) == [regular, irregular]
