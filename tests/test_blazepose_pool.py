@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,7 +16,8 @@ from sightings import sighting
 
 from racctl.errors import DataError, UsageError
 from racctl.estimators import workers
-from racctl.estimators.base import pose_model
+from racctl.estimators.base import ClipFrames, pose_model
+from racctl.estimators.blazepose.model import ClipPeople
 from racctl.estimators.blazepose.pool import SHARED_FRAMES, TrackerPool
 from racctl.estimators.pose import estimate_pose
 from racctl.video.decode import Frame
@@ -39,6 +42,27 @@ class CountingTracker:
         self._before(self._count)
         self.starts[-1].append(seconds)
         return [sighting(x=100 * seconds)]
+
+
+class SeldomTracker:
+    """A tracker that sees nobody in a part of the clip at first, and everybody later, when it says so once."""
+
+    def __init__(self, hole, when_expected):
+        self._hole = hole
+        self._when_expected = when_expected
+        self._expected = False
+        self.is_idle = False
+
+    def reset(self):
+        """Nothing is carried from one frame to the next."""
+
+    def begin(self, _region, _time):
+        self._expected = True
+        self._when_expected()
+
+    def __call__(self, _picture, seconds, look=True):
+        assert look != self._expected
+        return [] if seconds in self._hole and look else [sighting()]
 
 
 def frames(count, pause=0.0):
@@ -116,6 +140,23 @@ def test_a_run_that_is_aborted_by_another_thread_ends_with_one_line(jobs):
 
 
 @pytest.mark.usefixtures("many_chunks")
+def test_filling_a_hole_ends_with_an_abort_too():
+    """In a batch, an interrupt waits for every clip that is under way."""
+    hole = range(10, 40)
+    pool = TrackerPool(lambda: SeldomTracker(hole, pool.abort), 1)
+    video = SimpleNamespace(rotation=0, width=64, height=48)
+    clock = []
+
+    def noted():
+        for frame in frames(60):
+            clock.append((frame.number, frame.time))
+            yield frame
+
+    clip = ClipFrames(noted(), 60, video, clock, lambda begin, end: itertools.islice(frames(60), begin, end))
+    with pytest.raises(DataError, match=r"^the estimation was stopped$"):
+        ClipPeople.of(pool, clip, 1, lambda done, total: None)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("pause", [0.0, 0.01], ids=["frames wait for the tracker", "the tracker waits for frames"])
 def test_what_goes_wrong_in_a_thread_reaches_the_caller_as_it_is(jobs, pause):
