@@ -290,6 +290,11 @@ def test_boxes_that_overlap_a_little_are_two_people(overlap, count):
     assert len(people) == count
 
 
+def test_a_box_without_an_area_is_somebody():
+    corners = np.array([box(0.5, 0.5, 0, 0), box(0.5, 0.5, 0, 0)])
+    assert len(networks_module._merge(np.array([0.9, 0.8]), corners, np.zeros((2, 2, 2)))) == 2
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.3])
 def test_the_detector_finds_the_person_where_she_is(files, angle):
     detector = PersonDetector(files.detector)
