@@ -23,7 +23,7 @@ from racctl.estimators.pose import estimate_pose
 from racctl.video.decode import Frame
 
 IMAGE = av.VideoFrame(64, 48, "yuv420p")
-SOON = 3.0  # s, in which a run ends that cannot go on
+SOON = 8.0  # s, in which a run ends that cannot go on
 
 
 class CountingTracker:
