@@ -19,6 +19,7 @@ from racctl.estimators import workers
 from racctl.estimators.base import ClipFrames, pose_model
 from racctl.estimators.blazepose.model import ClipPeople
 from racctl.estimators.blazepose.pool import SHARED_FRAMES, TrackerPool
+from racctl.estimators.blazepose.tracker import NOMINAL_RATE
 from racctl.estimators.pose import estimate_pose
 from racctl.video.decode import Frame
 
@@ -27,7 +28,10 @@ SOON = 8.0  # s, in which a run ends that cannot go on
 
 
 class CountingTracker:
-    """A tracker that sees somebody in every frame, and does something before: waits, or fails."""
+    """A tracker that sees somebody in every frame, and does something before: waits, or fails.
+
+    starts: the frames that it was shown after each reset.
+    """
 
     def __init__(self, before=lambda count: None):
         self._before = before
@@ -40,8 +44,9 @@ class CountingTracker:
     def __call__(self, _picture, seconds):
         self._count += 1
         self._before(self._count)
-        self.starts[-1].append(seconds)
-        return [sighting(x=100 * seconds)]
+        number = round(seconds * NOMINAL_RATE)
+        self.starts[-1].append(number)
+        return [sighting(x=100 * number)]
 
 
 class SeldomTracker:
@@ -62,7 +67,7 @@ class SeldomTracker:
 
     def __call__(self, _picture, seconds, look=True):
         assert look != self._expected
-        return [] if seconds in self._hole and look else [sighting()]
+        return [] if look and round(seconds * NOMINAL_RATE) in self._hole else [sighting()]
 
 
 def frames(count, pause=0.0):
@@ -104,7 +109,7 @@ def test_a_tracker_forgets_everybody_before_each_chunk():
     tracker = CountingTracker()
     pool = TrackerPool(lambda: tracker, 1)
     run(pool)
-    begins = [seconds[0] for seconds in tracker.starts if seconds]
+    begins = [numbers[0] for numbers in tracker.starts if numbers]
     assert begins == [max(0, begin - SHARED_FRAMES) for begin in workers.cuts(80)]
 
 
