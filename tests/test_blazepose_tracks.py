@@ -7,7 +7,7 @@ import pytest
 from sightings import BLUE, RED, person, sighting
 
 from racctl.estimators.blazepose.model import _smooth_runs
-from racctl.estimators.blazepose.prominence import exercise, ranked
+from racctl.estimators.blazepose.prominence import exercise_amount, ranked
 from racctl.estimators.blazepose.tracks import (
     chain_chunks,
     chunk_tracks,
@@ -172,7 +172,7 @@ def test_the_one_who_exercises_comes_before_a_larger_bystander():
     exerciser = person(range(300), x=320, y=180, size=120, bend=swings)
     bystander = person(range(300), x=320, y=180, size=200, bend=lambda frame: 0.002 * (frame % 2))
     assert ranked([bystander, exerciser], TIME[:300], PICTURE) == [exerciser, bystander]
-    assert exercise(exerciser, TIME[:300]) > 20 * exercise(bystander, TIME[:300])
+    assert exercise_amount(exerciser, TIME[:300]) > 20 * exercise_amount(bystander, TIME[:300])
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_regular_movement_comes_before_a_little_more_without_a_period():
 
 def test_somebody_seen_for_a_moment_has_a_rank():
     glimpse = person([3, 4], x=320)
-    assert exercise(glimpse, TIME) == 0
+    assert exercise_amount(glimpse, TIME) == 0
     assert len(ranked([glimpse, person(range(300), bend=swings)], TIME, PICTURE)) == 2
 
 
