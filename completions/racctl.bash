@@ -26,11 +26,11 @@ _racctl() {
     "count --model") words="combined periodicity d2stx" ;;
     "count --person") words="main all" ;;
     "count --device") words="auto cpu cuda mps" ;;
-    "count --pose-model") words="full lite heavy" ;;
+    "count --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "count --format") words="table parquet csv json" ;;
     "count --alternating") words="each pair" ;;
     "encode --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
-    "encode --pose-model") words="full lite heavy" ;;
+    "encode --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "encode --layout") words="racctl escounts" ;;
     "encode --device") words="auto cpu cuda mps" ;;
     "encode --encoder") words="silhouette r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none" ;;
@@ -40,7 +40,7 @@ _racctl() {
     "mask --model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "mask --size") words="full" ;;
     "mask --person") words="tracked largest central" ;;
-    "pose --model") words="full lite heavy" ;;
+    "pose --model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "remap-joints --from") words="poserac kinect d2stx openpose openpose25b coco mediapipe" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any wide" ;;

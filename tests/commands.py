@@ -13,7 +13,7 @@ from pathlib import Path
 from warm import HEAVY, Warm
 
 RACCTL = str(Path(sys.executable).with_name("racctl"))
-SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it
+LIBRARY = "libpywrap_litert"  # that the networks run in, which is loaded when the first frame has come
 
 
 def afresh(*words: object, stdin: bytes = b"", timeout: float = 120, **options) -> subprocess.CompletedProcess:
@@ -77,15 +77,16 @@ def on_a_terminal(*words: object, keys: bytes = b"", timeout: float = 60) -> tup
 
 
 def wait_for_frames(process: subprocess.Popen, timeout: float = 60) -> None:
-    """Return when a command that looks at a video is in the middle of it: a moment after its first frame."""
-    if not SHARED_MEMORY.is_dir():
+    """Return when a command that looks at a video is in the middle of it: a moment after its networks are loaded."""
+    mapped = Path(f"/proc/{process.pid}/maps")  # Linux has it
+    if not mapped.exists():
         time.sleep(4)
         return
     end = time.monotonic() + timeout
-    while not list(SHARED_MEMORY.glob(f"racctl-{process.pid}-*")):
+    while LIBRARY not in mapped.read_text():
         assert process.poll() is None and time.monotonic() < end, "no frame was looked at"
         time.sleep(0.02)
-    time.sleep(0.5)
+    time.sleep(0.7)
 
 
 def in_process(capsys, *words: object) -> tuple[int, str]:

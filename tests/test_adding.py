@@ -103,7 +103,7 @@ def test_a_data_set_that_cannot_be_loaded_leaves_the_others(tmp_path):
     assert done.returncode == 0 and b"'gymapp' (gym:GymApp) cannot be loaded" in done.stderr
 
 
-CENTRE = '"""A pose model:'
+CENTRE = '"""A pose model: whoever wears a lamp'
 
 
 def test_a_pose_estimator_is_one_file(tmp_path):
@@ -119,7 +119,58 @@ def test_a_pose_estimator_is_one_file(tmp_path):
     assert np.abs(pose.xyz[:, 0, 0, :2] - [42, 22]).max() < 2
     assert pose.meta["steps"][0]["weights"] == [{"name": "brightest", "sha256": "", "licence": "MIT"}]
     line = one_line(afresh("pose", clip, "--model", "brightest"), 2)
-    assert "invalid value 'brightest' for '--model'; expected full, lite, heavy or a .task file" in line
+    assert "invalid value 'brightest' for '--model'; expected full, lite, heavy, mediapipe" in line
+
+
+BRIGHTEST_OF_CLIP = '"""A pose model: whoever wears the brightest'
+
+
+def test_a_pose_estimator_that_looks_at_the_whole_clip_is_one_file(tmp_path):
+    point = {"brightest-of-clip": "BrightestOfClip"}
+    environment = install(tmp_path, "lamps", documented(BRIGHTEST_OF_CLIP), "racctl.pose_estimators", **point)
+    assert "|brightest-of-clip|FILE.task" in shown_help("pose", environment)
+    lit = np.zeros((6, 48, 64, 3), np.uint8)
+    lit[:, 30:34, 10:14] = 100  # taken for the nose where nothing is brighter, by a model of single frames
+    lit[3:, 20:24, 40:44] = 255
+    clip = write_clip(tmp_path / "clip.mp4", lit, rotation=180)
+    command = ["pose", clip, "--model", "brightest-of-clip", "--people", 2, "--jobs", 1]
+    pose = read_pose(io.BytesIO(succeed(*command, environment=environment)), "clip")
+    assert pose.xyz.shape == (6, 1, 17, 3)
+    assert pose.score[:, 0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert np.abs(pose.xyz[3:, 0, 0, :2] - [63 - 42, 47 - 22]).max() < 2
+    assert pose.meta["steps"][0]["weights"][0]["name"] == "brightest-of-clip"
+
+
+WHOLE_CLIP_MASK = """
+import numpy as np
+from racctl.estimators.silhouettes import pack
+class Still:
+    tells_apart = False
+    has_threshold = False
+    def __init__(self, name, download): pass
+    @classmethod
+    def claims(cls, path): return False
+    def record(self): return {"name": "still", "sha256": "", "licence": "MIT"}
+    def open(self, size, threshold, jobs): return StillMasks(size)
+class StillMasks:
+    def __init__(self, size): self.size = size
+    def __enter__(self): return self
+    def __exit__(self, *exc): pass
+    def abort(self): pass
+    def run(self, clip, report):
+        count = sum(1 for _ in clip.frames)
+        parcels = np.empty(count, object)
+        parcels[:] = [pack(np.ones((1, *self.size), bool))] * count
+        return parcels
+"""
+
+
+def test_a_mask_estimator_that_looks_at_the_whole_clip_is_one_file(tmp_path):
+    environment = install(tmp_path, "still", WHOLE_CLIP_MASK, "racctl.mask_estimators", still="Still")
+    clip = write_clip(tmp_path / "clip.mp4", plain(5))
+    told = succeed("mask", clip, "--model", "still", "--size", "20x10", "--jobs", 1, environment=environment)
+    mask = read_mask(io.BytesIO(told), "clip").mask
+    assert mask.shape == (5, 10, 20) and mask.all()
 
 
 BRIGHT = '"""A mask model:'

@@ -7,12 +7,13 @@ import functools
 import numpy as np
 import pytest
 from clips import bouncing, write_clip
+from networks import fill_cache
 from poses import swinging_pose
 from warm import Warm
 
 from racctl.io.npz import pose_bytes, write_pose
 
-HEAVY = ("torch", "torchvision", "scipy", "pyarrow", "av", "mediapipe", "matplotlib", "sklearn")
+HEAVY = ("torch", "torchvision", "scipy", "pyarrow", "av", "mediapipe", "matplotlib", "sklearn", "ai_edge_litert")
 
 
 @functools.cache
@@ -78,13 +79,24 @@ def test_a_pose_needs_no_mediapipe(tmp_path, words):
     assert status == 0, printed
 
 
-@pytest.mark.parametrize("tool", ["classify", "encode", "count"])
-def test_a_video_needs_it_and_says_so_before_it_is_read(tmp_path, tool):
+@pytest.mark.parametrize("tool", ["classify", "encode", "count", "pose", "mask"])
+def test_a_video_needs_the_networks_and_says_so_before_it_is_read(tmp_path, monkeypatch, tool):
+    monkeypatch.setenv("RACCTL_CACHE", str(tmp_path / "empty"))
     clip = write_clip(tmp_path / "a.mp4", bouncing(20, 10))
     gone = "sys.modules['mediapipe'] = None"
-    status, _, printed = loaded(tool, clip, "-o", tmp_path / "out", before=gone)
-    assert status == 1 and "mediapipe is not installed" in printed
+    status, packages, printed = loaded(tool, clip, "-o", tmp_path / "out", before=gone)
+    assert status == 2 and "BlazePose's networks are not here" in printed and "use '--download'" in printed
     assert len(printed.splitlines()) == 1
+    assert "ai_edge_litert" not in packages
+
+
+def test_a_video_needs_no_mediapipe_where_the_networks_are_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RACCTL_CACHE", str(fill_cache(tmp_path / "cache")))
+    clip = write_clip(tmp_path / "a.mp4", bouncing(20, 10))
+    gone = "sys.modules['mediapipe'] = None"
+    status, packages, printed = loaded("pose", clip, "-o", tmp_path / "out.npz", before=gone)
+    assert (status, printed) == (0, "")
+    assert packages == ["av", "ai_edge_litert"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from masks import estimate, written
+from scipy import ndimage
 
 from racctl.contracts import Mask
 from racctl.errors import DataError, UsageError
@@ -64,12 +65,20 @@ def test_any_number_of_workers_gives_the_same_bytes(clip, film):
         assert written(estimate(clip, jobs)) == written(film)
 
 
+def _outline(masks):
+    """(T, H, W) which pixels have a neighbour of the other kind."""
+    return ndimage.maximum_filter(masks, (1, 3, 3)) != ndimage.minimum_filter(masks, (1, 3, 3))
+
+
 def test_full_size_is_the_videos_and_agrees_with_the_small_one(clip, film):
     full = estimate(clip, size="full", stop=0.2)
     height, width = film.meta["source"]["height"], film.meta["source"]["width"]
     assert full.shape == (5, height, width)
-    small = full.unpacked().mask[:, nearest(height, 112)][:, :, nearest(width, 112)]
-    np.testing.assert_array_equal(small, film.unpacked().mask[:5])
+    from_full = full.unpacked().mask[:, nearest(height, 112)][:, :, nearest(width, 112)]
+    small = film.unpacked().mask[:5]
+    differs = from_full != small  # for a small mask asks at the middles of its own pixels
+    assert not (differs & ~_outline(small) & ~_outline(from_full)).any()
+    assert differs.mean() < 0.01
     assert estimate(clip, size="40x24", stop=0.1).shape == (3, 24, 40)
 
 

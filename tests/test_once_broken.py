@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from clips import bouncing, write_clip
 from commands import RACCTL, one_line, racctl, wait_for_frames
+from masks import estimate, written
 from poses import swinging_pose
 from test_every_command import parquet, some_truth
 
@@ -240,17 +241,10 @@ def test_an_interrupted_batch_ends_soon(long_clips, tmp_path, number):
 
 def test_little_shared_memory_makes_short_rings(monkeypatch, clip):
     from racctl.estimators import workers
-    from racctl.estimators.pose import PoseWorkers, pose_step
 
-    def estimate():
-        from racctl.estimators.pose import pose_of_video
-
-        with PoseWorkers("full", 1, 2) as pool, open(clip, "rb") as file:
-            return pose_of_video(file, "x", pool, pose_step("full", 1, None, None, 1)).xyz.tobytes()
-
-    whole = estimate()
+    whole = written(estimate(clip, 2, model="selfie", stop=1.0))
     monkeypatch.setattr(workers, "_free_shared_memory", lambda: 1 << 20)
-    assert estimate() == whole
+    assert written(estimate(clip, 2, model="selfie", stop=1.0)) == whole
 
 
 def test_shared_memory_that_is_not_there_is_one_error(monkeypatch):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
 import subprocess
 import sys
-from pathlib import Path
+import urllib.request
+import zipfile
 
 import numpy as np
 import pytest
-from clips import bouncing, plain, portrait, write_clip
+from clips import bouncing, plain, write_clip
+from commands import one_line, racctl
+from networks import fill_cache, write_task
 
 from racctl.errors import DataError, UsageError
-from racctl.estimators import blazepose, workers
-from racctl.estimators.pose import PoseWorkers, pose_of_video, pose_step, save_pose
+from racctl.estimators import workers
+from racctl.estimators.pose import PoseWorkers, estimate_pose, pose_of_video, pose_step, save_pose
+from racctl.io.npz import read_pose
 from racctl.skeleton.topology import TOPOLOGIES
 
 BLAZEPOSE = TOPOLOGIES["blazepose33"]
@@ -84,7 +91,6 @@ def test_a_turned_clip_gives_the_upright_pose(tmp_path, pose, rotation):
 
 
 def test_a_frame_without_a_person_is_nan_with_score_0(tmp_path):
-    height, width = portrait().shape[:2]
     present = bouncing(10, 28)
     height, width = present[0].shape[:2]
     nobody = plain(60, width, height)
@@ -94,6 +100,16 @@ def test_a_frame_without_a_person_is_nan_with_score_0(tmp_path):
     assert not result[-30:].any()
     assert np.isnan(pose.xyz[~result]).all()
     assert np.isnan(pose.world[~result]).all()
+
+
+@pytest.mark.parametrize("side", [202, 203, 206, 240])
+def test_any_width(tmp_path, side):
+    """The rows of a converted picture are longer than the picture where its width is no multiple of eight."""
+    pictures = [image[:, :side] for image in bouncing(4, 28, height=300)]
+    part = estimate(write_clip(tmp_path / "odd.mp4", pictures, pixels="yuv444p"))
+    height = 300
+    nose = part.xyz[:, 0, BLAZEPOSE.index("nose"), :2]
+    np.testing.assert_allclose(nose[0], [0.53 * 256, 0.38 * height], atol=0.05 * height)
 
 
 def test_nobody_at_all_is_an_error(tmp_path):
@@ -123,73 +139,58 @@ def test_cuts_cover_the_clip_and_do_not_depend_on_workers():
         assert longest <= 2 * workers.CHUNK_FRAMES
 
 
-def test_a_machine_without_graphics_libraries():
-    """OpenCV's wheel needs libGL; BlazePose must run where that is missing."""
-    code = """
-import importlib.abc, sys
-class Missing(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "cv2":
-            raise ImportError("libGL.so.1: cannot open shared object file")
-sys.meta_path.insert(0, Missing())
-sys.path.insert(0, sys.argv[1])
-import numpy as np
-from clips import portrait
-from racctl.estimators import workers
-from racctl.estimators.blazepose import BlazePose
-workers._prepare_process()
-assert (BlazePose()(portrait(), 0.0)[2] > 0).all()
+def test_a_machine_without_graphics_libraries_and_without_mediapipe(tmp_path, clip):
+    """OpenCV's wheel, which MediaPipe drags in, needs libGL; a pose takes neither."""
+    target = tmp_path / "p.npz"
+    code = f"""
+import sys
+sys.modules["cv2"] = sys.modules["mediapipe"] = None
+from racctl.cli.app import run
+status = run(["pose", {str(clip)!r}, "--stop", "0.2", "-o", {str(target)!r}])
+print(*sorted({{name.split(".")[0] for name in sys.modules}} & {{"jax", "tensorflow", "torch", "matplotlib"}}))
+sys.exit(status)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    environment = {**os.environ, "RACCTL_CACHE": str(fill_cache(tmp_path / "cache"))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "\n"
+    with open(target, "rb") as file:
+        assert read_pose(file, "p").score.all()
 
 
 def test_a_model_that_is_not_here(monkeypatch, tmp_path):
     monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
     with pytest.raises(UsageError, match="'heavy' does not come with the installation"):
-        blazepose.model_file("heavy", download=False)
-    with pytest.raises(UsageError, match="no such pose model 'huge'"):
-        blazepose.model_file("huge", download=True)
+        pose_step("heavy", 1, None, None, 1)
+    with pytest.raises(UsageError, match="no such pose model 'huge'; expected full, lite, heavy"):
+        pose_step("huge", 1, None, None, 1, download=True)
 
 
 def test_a_download_that_is_not_the_pinned_file_is_refused(monkeypatch, tmp_path):
-    import io
-    import urllib.request
-
     monkeypatch.setenv("RACCTL_CACHE", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda name: None)  # there is no npm, which has the network in a package
     monkeypatch.setattr(urllib.request, "urlopen", lambda *a, **k: io.BytesIO(b"something else"))
     with pytest.raises(DataError, match="is not the file that was pinned"):
-        blazepose.model_file("lite", download=True)
+        pose_step("lite", 1, None, None, 1, download=True)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_task_file_gives_the_same_person(tmp_path, clip, pose):
-    """The wheel's own models, bundled as a .task file, go through MediaPipe's other interface."""
-    bundle = _bundle(tmp_path)
-    with PoseWorkers(str(bundle), 2, 1) as pool, open(clip, "rb") as file:
-        result = pose_of_video(file, str(clip), pool, pose_step(str(bundle), 2, None, 0.4, 1))
+def test_a_task_file_of_the_same_networks_gives_the_same_pose(tmp_path, clip):
+    task = write_task(tmp_path / "mine.task")
+    result = estimate_pose(clip, str(task), stop=0.4)
+    assert result.meta["steps"][0]["weights"][0]["name"] == "mine.task"
     assert result.meta["steps"][0]["weights"][0]["licence"] == "unknown"
-    gap = np.linalg.norm(result.xyz[:, 0, :11, :2] - pose.xyz[:10, 0, :11, :2], axis=-1)
-    assert gap.mean() < 0.03 * pose.meta["source"]["height"]
+    again = estimate_pose(clip, stop=0.4)
+    assert len(result.frame) == 10
+    assert result.xyz.tobytes() == again.xyz.tobytes()
+    assert result.world.tobytes() == again.world.tobytes()
 
 
-def _bundle(folder):
-    """A .task file made of the models in the mediapipe wheel, with the metadata that the Tasks interface wants."""
-    import zipfile
-
-    writer = pytest.importorskip("mediapipe.tasks.python.metadata.metadata_writers.metadata_writer")
-    modules = blazepose._wheel_model().parents[1]
-    parts = {
-        "pose_detector.tflite": (modules / "pose_detection" / "pose_detection.tflite", 127.5, 127.5),
-        "pose_landmarks_detector.tflite": (blazepose._wheel_model(), 0.0, 255.0),
-    }
-    path = folder / "own.task"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, (model, mean, std) in parts.items():
-            output = writer.MetadataWriter.create(bytearray(model.read_bytes()))
-            output.add_image_input([mean], [std])
-            for _ in range(2 if name == "pose_detector.tflite" else 5):
-                output.add_feature_output()
-            archive.writestr(name, bytes(output.populate()[0]))
-    return path
+def test_a_task_file_of_something_else_is_one_line(tmp_path, clip):
+    task = tmp_path / "mine.task"
+    task.write_bytes(b"nothing of the kind")
+    assert f"'{task}' is not a .task file of a pose model" in one_line(racctl("pose", clip, "--model", task), 1)
+    with zipfile.ZipFile(task, "w") as archive:
+        archive.writestr("pose_detector.tflite", b"no network")
+        archive.writestr("pose_landmarks_detector.tflite", b"no network either")
+    assert "is not a TFLite file" in one_line(racctl("pose", clip, "--model", task), 1)

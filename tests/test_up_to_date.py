@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -77,6 +79,33 @@ def test_estimates_carry_what_made_them(monkeypatch):
     before = pose_step("full", 1, None, None, 1)
     monkeypatch.setattr(workers, "WARM_UP", 9)
     assert pose_step("full", 1, None, None, 1) != before
+
+
+STEPS = """
+import racctl.estimators.blazepose.{module} as changed
+changed.{name} = {value}
+from racctl.estimators.mask import MaskOptions
+from racctl.estimators.pose import pose_step
+print(pose_step("full", 1, None, None, 1)["constants"], MaskOptions().step["constants"])
+"""
+
+
+def test_a_changed_threshold_of_the_tracking_makes_poses_and_masks_anew():
+    """The digest is made when the modules are imported."""
+    digests = [
+        subprocess.run([sys.executable, "-c", STEPS.format(module=module, name=name, value=value)], capture_output=True)
+        .stdout.decode()
+        .split()
+        for module, name, value in (
+            ("tracks", "NOTHING", "None"),
+            ("tracks", "STRANGER", 0.31),
+            ("tracker", "HELD", 2.9),
+            ("fill", "REACH", 9.0),
+            ("prominence", "AT_EDGE", 0.4),
+        )
+    ]
+    poses, masks = zip(*digests, strict=True)
+    assert len(set(poses)) == len(set(masks)) == len(digests)
 
 
 def test_a_digest_is_of_constants_alone(monkeypatch):

@@ -49,7 +49,7 @@ class MediaPipeModel:
     def start(self, people: int) -> MediaPipeGraph | MediaPipeTask:
         """Return the estimator. Raises DataError when MediaPipe cannot start, UsageError for several people."""
         if people > 1:
-            raise UsageError("MediaPipe's pipeline finds one person; '--backend racctl' finds several")
+            raise UsageError("MediaPipe's pipeline finds one person; '--model full' finds several")
         try:
             return MediaPipeGraph() if self.graph else MediaPipeTask(str(self.file))
         except ImportError as error:
@@ -62,7 +62,7 @@ def _mediapipe_folder() -> Path:
     """Return where mediapipe is, without importing it, which takes a second."""
     spec = importlib.util.find_spec("mediapipe")
     if spec is None or not spec.submodule_search_locations:
-        raise UsageError("mediapipe is not installed; pip install 'racctl[mediapipe]', or use '--backend racctl'")
+        raise UsageError("mediapipe is not installed; pip install 'racctl[mediapipe]', or use '--model full'")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
@@ -71,7 +71,7 @@ def _task_file(variant: str, download: bool) -> Path:
     if bundle.is_cached:
         return bundle.cached
     if not download:
-        raise UsageError(f"MediaPipe's pose model '{variant}' is not here; use '--download' or '--backend racctl'")
+        raise UsageError(f"MediaPipe's pose model '{variant}' is not here; use '--download' or '--model full'")
     return fetch(bundle)
 
 

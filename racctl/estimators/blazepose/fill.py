@@ -23,12 +23,20 @@ Reread = Callable[[int, int], Iterator[Frame]]  # the frames of a clip from one 
 class HoleFiller:
     """Looks once more where somebody is not seen, in the region next to the hole."""
 
-    def __init__(self, tracker: PeopleTracker, reread: Reread, time: np.ndarray, rotation: int) -> None:
-        """reread: decodes a part again.  time: (T,) as the tracker counts it."""
+    def __init__(
+        self,
+        tracker: PeopleTracker,
+        reread: Reread,
+        time: np.ndarray,
+        rotation: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """reread: decodes a part again.  time: (T,) as the tracker counts it.  check: raises what is to end it."""
         self._tracker = tracker
         self._reread = reread
         self._time = time
         self._rotation = rotation
+        self._check = check
         self._reformatter = VideoReformatter()
 
     def fill(self, track: PersonTrack, everybody: list[PersonTrack], borders: list[int]) -> PersonTrack:
@@ -74,6 +82,7 @@ class HoleFiller:
         places: list[int] = []
         sightings: list[Sighting] = []
         for place, frame in frames:
+            self._check()
             picture = CropSource(working_image(frame.image, self._reformatter), self._reformatter, self._rotation)
             seen = self._tracker(picture, sign * float(self._time[place]), look=False)
             if self._tracker.is_idle or (seen and self._is_somebody_else(seen[0], place, track, everybody)):

@@ -81,7 +81,7 @@ class ClipPeople:
         chosen = ranked(tracks, time, working_size(clip.video))[:most]
         with pool.tracker() as tracker:
             ticks = tracker_time(clip.numbers())
-            filler = HoleFiller(tracker, clip.reread, ticks, clip.video.rotation)
+            filler = HoleFiller(tracker, clip.reread, ticks, clip.video.rotation, pool.check)
             borders = cuts(clip.expected)[1:]
             return cls([filler.fill(track, tracks, borders) for track in chosen], ticks)
 

@@ -10,13 +10,18 @@ import numpy as np
 from PIL import Image
 
 from racctl.estimators.base import ClipFrames
+from racctl.estimators.blazepose import model
 from racctl.estimators.blazepose.model import ClipPeople, build_tracker
 from racctl.estimators.blazepose.networks import SeenBody
 from racctl.estimators.blazepose.pool import TrackerPool
 from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.model_files import blazepose_paths
 from racctl.estimators.silhouettes import Parcel, Size, pack
+from racctl.io.up_to_date import constants_digest
 from racctl.progress import Report, silent
+
+# The constants of all that makes a mask, for provenance; see `constants_digest`.
+OUTLINING = constants_digest(model)
 
 
 class BlazePoseMaskModel:

@@ -133,6 +133,7 @@ class _Run:
                 self._check()
                 wait()
         self._check()
+        wait()
         return [self._chunks[number] for number in sorted(self._chunks)]
 
     def close(self) -> None:

@@ -28,11 +28,11 @@ def prominence(track: PersonTrack, time: np.ndarray, picture: tuple[int, int]) -
     offset = np.abs(np.median(track.hips[:, 0]) / picture[0] - 0.5) * 2
     central = 1 - (1 - EDGE_WEIGHT) * min(1.0, float(offset))
     presence = len(track) / len(time)
-    amount = exercise(track, time)
+    amount = exercise_amount(track, time)
     return np.sqrt(size) * central * (CALM_MOVEMENT * presence + amount / (1 + amount / MUCH_EXERCISE))
 
 
-def exercise(track: PersonTrack, time: np.ndarray) -> float:
+def exercise_amount(track: PersonTrack, time: np.ndarray) -> float:
     """Return how much the body moves in itself, in its sizes, over the clip, weighted by how regularly.
 
     The mean over stretches of the clip, short ones or long ones; those without the person count as none.

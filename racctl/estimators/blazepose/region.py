@@ -63,10 +63,11 @@ class CropSource:
             frame, format="rgba", threads=1
         )  # PyAV's planes do not keep their frame's memory
         plane: Any = self._frame.planes[0]
-        pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size // 4, 4)[:, : plane.width]
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size // 4, 4)
         if rotation:
-            pixels = np.ascontiguousarray(upright(pixels, rotation))
-        self._set(pixels)
+            self._set(np.ascontiguousarray(upright(rows[:, : plane.width], rotation)))
+        else:
+            self._set(rows, plane.width)
 
     @classmethod
     def of(cls, rgb: np.ndarray) -> CropSource:
@@ -75,12 +76,13 @@ class CropSource:
         picture._set(np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], -1))
         return picture
 
-    def _set(self, pixels: np.ndarray) -> None:
-        self._pixels = pixels
-        self.height, self.width = pixels.shape[:2]
+    def _set(self, rows: np.ndarray, width: int | None = None) -> None:
+        """Take the picture from (H, W, 4) in one piece of memory. width: where the rows are longer than the picture."""
+        self._pixels = rows[:, :width]
+        self.height, self.width = self._pixels.shape[:2]
         size = (self.width, self.height)
-        data: Any = pixels.data
-        self._image = Image.frombuffer("RGBX", size, data, "raw", "RGBX", pixels.strides[0], 1)
+        data: Any = rows.data
+        self._image = Image.frombuffer("RGBX", size, data, "raw", "RGBX", rows.strides[0], 1)
 
     @property
     def size(self) -> np.ndarray:

@@ -115,9 +115,10 @@ def chunk_tracks(begin: int, frames: Sequence[Sequence[Sighting]]) -> list[Perso
 
 def whole_tracks(chunks: Sequence[Sequence[PersonTrack]], time: np.ndarray) -> list[PersonTrack]:
     """Return the people of a clip. chunks: their tracks in each, which share a few frames.  time: (T,) seconds."""
+    shortest = min(SHORTEST, len(time))
     tracks = chain_chunks(chunks)
-    tracks = [part for track in tracks for part in split(track, time) if len(part) >= SHORTEST]
-    return join_tracks(without_doubles(tracks), time)
+    tracks = [part for track in tracks for part in split(track, time) if len(part) >= shortest]
+    return join_tracks(without_doubles(tracks, shortest), time)
 
 
 def chain_chunks(chunks: Sequence[Sequence[PersonTrack]]) -> list[PersonTrack]:
@@ -154,13 +155,13 @@ def distance(track: PersonTrack, second: PersonTrack) -> float:
     return float(np.median(gap / (np.maximum(track.size[a], second.size[b]) / 2)))
 
 
-def without_doubles(tracks: list[PersonTrack]) -> list[PersonTrack]:
-    """Leave out the shorter of two tracks wherever both are on the same body."""
+def without_doubles(tracks: list[PersonTrack], shortest: int = SHORTEST) -> list[PersonTrack]:
+    """Leave out the shorter of two tracks wherever both are on the same body. shortest: frames of those that remain."""
     chosen: list[PersonTrack] = []
     for track in sorted(tracks, key=lambda t: (-len(t), int(t.frame[0]))):
         for longer in chosen:
             track = track.part(~_doubled(track, longer))
-        if len(track) >= SHORTEST:
+        if len(track) >= shortest:
             chosen.append(track)
     return chosen
 
@@ -180,16 +181,17 @@ def split(track: PersonTrack, time: np.ndarray) -> list[PersonTrack]:
     cuts = []
     t = 1
     while t < len(track):
-        if _is_jump(track, when, t):
-            cuts.append(t)
-            t += max(1, int(np.searchsorted(when, when[t] + JUMP_WINDOW)) - t)
-        t += 1
+        if not _is_jump(track, when, t):
+            t += 1
+            continue
+        cut = _sharpest_change(track, when, t)
+        cuts.append(cut)
+        t = int(np.searchsorted(when, when[cut] + JUMP_WINDOW))
     return [track.part(slice(a, b)) for a, b in zip([0, *cuts], [*cuts, len(track)], strict=True)]
 
 
 def _is_jump(track: PersonTrack, when: np.ndarray, t: int) -> bool:
-    before = slice(int(np.searchsorted(when, when[t] - JUMP_WINDOW)), t)
-    after = slice(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW)))
+    before, after = _about(when, t)
     size = np.median(track.size[before])
     way = np.linalg.norm(track.hips[t] - track.hips[t - 1]) / size
     growth = np.median(track.size[after]) / size
@@ -197,6 +199,21 @@ def _is_jump(track: PersonTrack, when: np.ndarray, t: int) -> bool:
     if max(way, gone) < MIN_LEAP and max(growth, 1 / growth) < MIN_GROWTH:
         return False
     return _unlike(track.colours[before], track.colours[after]) > OTHER_COLOURS
+
+
+def _about(when: np.ndarray, t: int) -> tuple[slice, slice]:
+    """Return the places within the window before t and from t on; at least one, however long nobody was seen."""
+    begin = int(np.searchsorted(when, when[t] - JUMP_WINDOW))
+    return slice(min(begin, t - 1), t), slice(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW)))
+
+
+def _sharpest_change(track: PersonTrack, when: np.ndarray, t: int) -> int:
+    """Return the place from t on, within the window, where the colours change most: medians see a jump before it."""
+    changes = []
+    for place in range(t, int(np.searchsorted(when, when[t] + JUMP_WINDOW))):
+        before, after = _about(when, place)
+        changes.append(float(np.abs(track.colours[after].mean(0) - track.colours[before].mean(0)).mean()))
+    return t + int(np.argmax(changes))
 
 
 def _unlike(colours: np.ndarray, others: np.ndarray) -> float:
