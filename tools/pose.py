@@ -93,12 +93,12 @@ def pose(
     work: Callable[..., Any]
     work = partial(save_pose, folder=plan.folder, entry=entry) if plan.folder else partial(pose_source, entry=entry)
     if features:
-        from racctl.estimators.pose_features import feature_lanes, features_source, save_features
+        from racctl.estimators.pose_features import feature_lanes, features_source, save_pose_and_features
 
         open_lanes = partial(feature_lanes, model, people)
         work = partial(features_source, entry=entry)
         if plan.folder:
-            work = partial(save_features, folder=plan.folder, features=beside, entry=entry)
+            work = partial(save_pose_and_features, folder=plan.folder, features=beside, entry=entry)
     results, failures = run_clips("pose", plan.sources, jobs, open_lanes, work)
     for result in results.values() if plan.folder is None else ():
         pose, tokens = result if features else (result, None)

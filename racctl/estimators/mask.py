@@ -274,9 +274,9 @@ def _refuse_too_large(frames: int, height: int, width: int, where: str) -> None:
         )
 
 
-def follow(parcels: np.ndarray, time: np.ndarray, person: str, size: Size) -> Iterator[Parcel]:
+def follow(parcels: np.ndarray, time: np.ndarray, person: str, size: Size | None = None) -> Iterator[Parcel]:
     """Of each frame's people (T,) of parcels (K, H, W), at `time` (T,) seconds, the one asked for, as (1, H, W), or
-    nobody, (0, H, W). size: of the masks that are compared, however large those in the parcels are.
+    nobody, (0, H, W). size: of the masks that are compared, where those in the parcels are larger.
 
     largest, central: in every frame anew, by area and by the distance of the mask's middle from the picture's. tracked:
     at first the largest, then whoever overlaps most with where the person was last; nobody while none does, for up to
@@ -291,7 +291,7 @@ def follow(parcels: np.ndarray, time: np.ndarray, person: str, size: Size) -> It
         else:
             k = _largest(masks) if person == "largest" else _central(masks)
         if k is None or not masks[k].any():
-            yield (0, *size), pack(masks[:0])[1]
+            yield pack(masks[:0])
             continue
         last, seen = masks[k], now
         yield parcel if len(masks) == 1 else pack(unpack(parcel)[k : k + 1])

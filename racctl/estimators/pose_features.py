@@ -101,7 +101,7 @@ def features_source(
         return features_of_video(file, source, workers, entry, report)
 
 
-def save_features(
+def save_pose_and_features(
     source: str, workers: FeatureWorkers, report: Report = silent, *, folder: Path, features: Path, entry: Meta
 ) -> None:
     """Write FOLDER/<clip>.pose.npz and FEATURES/<clip>.features.npz unless both are there, made of the same bytes the

@@ -191,18 +191,25 @@ def outlines(
     sampled bilinearly, cut at each person's box."""
     _, high, wide = prototypes.shape
     logits = (weights @ prototypes.reshape(len(prototypes), -1)).reshape(-1, high, wide)
-    row, down = _cells(y * high / side[0], high)
-    column, across = _cells(x * wide / side[1], wide)
-    # Each place is worked out by itself: what others there are does not change a bit of it.
-    lines = logits[:, row] + (logits[:, row + 1] - logits[:, row]) * down[:, None]
-    sampled = lines[:, :, column] + (lines[:, :, column + 1] - lines[:, :, column]) * across
+    sampled = logits_at(logits, y * high / side[0], x * wide / side[1])
     inside_y = (boxes[:, 1, None] <= y) & (y <= boxes[:, 3, None])
     inside_x = (boxes[:, 0, None] <= x) & (x <= boxes[:, 2, None])
     return (sampled > np.log(threshold / (1 - threshold))) & inside_y[:, :, None] & inside_x[:, None, :]
 
 
+def logits_at(logits: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return (K, h, w), sampled bilinearly at places y (h,) and x (w,) of (K, H, W); cell k's value stands at k + 0.5.
+
+    Each place is worked out by itself: what others there are does not change a bit of it.
+    """
+    row, down = _cells(y, logits.shape[1])
+    column, across = _cells(x, logits.shape[2])
+    lines = logits[:, row] + (logits[:, row + 1] - logits[:, row]) * down[:, None]
+    return lines[:, :, column] + (lines[:, :, column + 1] - lines[:, :, column]) * across
+
+
 def _cells(at: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for places `at` (n,) the cell before each and the share (n,) of the next; cell k's value stands at k + 0.5."""
+    """Return for places `at` (n,) the cell before each, and (n,) how far it is to the next."""
     middle = np.clip(at - 0.5, 0, length - 1)
     cell = np.minimum(middle.astype(int), length - 2)
     return cell, middle - cell
