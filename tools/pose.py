@@ -25,12 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from racctl.cli.options import Download, Jobs, OutputMany, Rate, Sources, Start, Stop, Stride, pose_model_option
 from racctl.estimators.base import BACKENDS, POSE_ESTIMATORS
+
+if TYPE_CHECKING:
+    from racctl.cli.clip_plan import ClipPlan
 
 Model = Annotated[str, pose_model_option("--model", POSE_ESTIMATORS)]
 Backend = Annotated[
@@ -83,26 +87,36 @@ def pose(
     beside = plan_beside(plan, ".pose.npz", "--features", features, ".features.npz", models=[model])
     from racctl.estimators.base import backend_model
     from racctl.estimators.pose import pose_lanes, pose_source, pose_step, save_pose
-    from racctl.io.npz import write_features, write_pose
+    from racctl.io.npz import write_pose
     from racctl.video.span import Span
 
     span = Span(start, stop, stride, rate).check()
     model = backend_model(model, backend)
     entry = pose_step(model, people, span.start, span.stop, span.stride, download, span.rate)
-    open_lanes: Callable[..., Any] = partial(pose_lanes, model, people)
+    if features:
+        return _with_features(plan, beside, features, model, people, entry, jobs)
     work: Callable[..., Any]
     work = partial(save_pose, folder=plan.folder, entry=entry) if plan.folder else partial(pose_source, entry=entry)
-    if features:
-        from racctl.estimators.pose_features import feature_lanes, features_source, save_pose_and_features
-
-        open_lanes = partial(feature_lanes, model, people)
-        work = partial(features_source, entry=entry)
-        if plan.folder:
-            work = partial(save_pose_and_features, folder=plan.folder, features=beside, entry=entry)
-    results, failures = run_clips("pose", plan.sources, jobs, open_lanes, work)
-    for result in results.values() if plan.folder is None else ():
-        pose, tokens = result if features else (result, None)
-        if tokens is not None:
-            emit(features, partial(write_features, features=tokens))
+    poses, failures = run_clips("pose", plan.sources, jobs, partial(pose_lanes, model, people), work)
+    for pose in poses.values() if plan.folder is None else ():
         emit(output, partial(write_pose, pose=pose))
+    report_failures(failures, len(plan.sources))
+
+
+def _with_features(
+    plan: ClipPlan, beside: Path | None, features: str, model: str, people: int, entry: dict[str, Any], jobs: int
+) -> None:
+    """Estimate poses with inner features. beside: the directory of the features, None for the file `features`."""
+    from racctl.cli.batch import report_failures, run_clips
+    from racctl.cli.streams import emit
+    from racctl.estimators.pose_features import feature_lanes, features_source, save_pose_and_features
+    from racctl.io.npz import write_features, write_pose
+
+    work: Callable[..., Any] = partial(features_source, entry=entry)
+    if plan.folder and beside:
+        work = partial(save_pose_and_features, folder=plan.folder, features=beside, entry=entry)
+    results, failures = run_clips("pose", plan.sources, jobs, partial(feature_lanes, model, people), work)
+    for pose, tokens in results.values() if plan.folder is None else ():
+        emit(features, partial(write_features, features=tokens))
+        emit(plan.output, partial(write_pose, pose=pose))
     report_failures(failures, len(plan.sources))

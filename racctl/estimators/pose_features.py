@@ -50,9 +50,7 @@ class FeatureWorkers:
     def abort(self) -> None:
         self._runner.abort()
 
-    def run(
-        self, clip: ClipFrames, report: Report
-    ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    def run(self, clip: ClipFrames, report: Report) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
         """Return xyz, world and score of a clip, and its features, see `ClipFeatures`."""
         return self._runner.run_with_features(clip, report)
 

@@ -6,6 +6,7 @@ They are kept in a temporary file on the way, for whose they are is known at the
 from __future__ import annotations
 
 import threading
+from typing import Self
 
 import numpy as np
 
@@ -17,16 +18,18 @@ ROWS_TOGETHER = 256  # frames whose features are in memory at a time
 
 
 class FeatureStore:
-    """Features of sightings, numbered as they come from any thread."""
+    """Features of a clip's sightings, numbered as they come from any thread; use as a context manager."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.clear()
 
-    def clear(self) -> None:
-        """Begin another clip."""
+    def __enter__(self) -> Self:
         self._spool = ArraySpool()
         self._count = 0
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._spool.__exit__(*exc)
 
     def add(self, body: SeenBody, _region: Region, _picture: CropSource) -> int:
         """Store a sighting's features, return their number; what a `PeopleTracker` makes of it."""

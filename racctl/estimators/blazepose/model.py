@@ -146,13 +146,13 @@ class BlazePoseFeatures(BlazePosePoses):
         self, clip: ClipFrames, report: Report = silent
     ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
         """Return what `run` does, and (T, C, 8, 8) float16 the first person's features, 0 where they are not seen."""
-        self._store.clear()
-        people = ClipPeople.of(self._pool, clip, self._people, report)
-        frames = len(people.time)
-        if not people.tracks:
-            return self.poses(people), np.zeros((frames, 0, 0, 0), np.float16)
-        track = people.tracks[0]
-        return self.poses(people), self._store.rows(track.frame, track.extra.astype(np.int64), frames)
+        with self._store as store:
+            people = ClipPeople.of(self._pool, clip, self._people, report)
+            frames = len(people.time)
+            features = np.zeros((frames, 0, 0, 0), np.float16)
+            for track in people.tracks[:1]:
+                features = store.rows(track.frame, track.extra.astype(np.int64), frames)
+            return self.poses(people), features
 
 
 def _smooth_runs(track: PersonTrack, time: np.ndarray) -> None:
