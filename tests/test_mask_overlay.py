@@ -1,4 +1,4 @@
-"""Masks drawn into the picture: at its own size and with a smooth edge, while the file stays what it is without them."""
+"""Masks drawn into the picture: at its own size, with a smooth edge, while the file stays what it is without them."""
 
 from __future__ import annotations
 

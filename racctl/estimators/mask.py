@@ -145,7 +145,7 @@ class PackedMasks:
 
     @property
     def drawn(self) -> PackedMasks:
-        """The same masks at the size at which they were estimated, which is the picture's where they are to be drawn."""
+        """The same masks at the size that they were estimated at: the picture's, where they are to be drawn."""
         sizes = [parcel[0][1:] for parcel in self.parcels]
         height, width = max(sizes, default=self.shape[1:])
         return replace(self, shape=(len(sizes), height, width))

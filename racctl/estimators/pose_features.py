@@ -32,7 +32,10 @@ class FeatureWorkers:
     """
 
     def __init__(self, name: str, people: int, jobs: int) -> None:
-        """name: of a model, or a file. people: at most so many. jobs: cores. UsageError for a model without features."""
+        """name: of a model, or a file. people: at most so many. jobs: cores.
+
+        UsageError for a model without features.
+        """
         model = pose_model(name, download=False)
         if not isinstance(model, FeaturePoseModel):
             raise UsageError(

@@ -70,7 +70,7 @@ class Selfie:
 
 
 def apart(mask: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return (K, h, w) bool, at rows (h,) and columns (w,) of a mask (H, W) bool: one for each piece that hangs together.
+    """Return (K, h, w) bool, at rows (h,) and columns (w,) of a mask (H, W) bool, for each piece that hangs together.
 
     The largest first, at most MAX_SELFIE_PEOPLE. Which pieces there are does not depend on the rows and columns.
     """

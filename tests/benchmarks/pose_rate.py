@@ -3,8 +3,8 @@
 python tests/benchmarks/pose_rate.py CLIP... [--truth TABLE] [--rates HZ ...] [--jobs N] [--model NAME] [--work DIR]
 Each clip's pose is estimated anew at each rate ('racctl pose --rate'), for a tracker that sees fewer frames also
 follows worse, and at the full rate; all are counted by the same counter. Rates that make the same stride of a clip are
-estimated once. TABLE has columns clip and count, separated by tabs. Prints the counts that differ from those at the full
-rate, and for each rate how many do, exact counts, OBO and MAE. Poses are left in --work and not made again.
+estimated once. TABLE has columns clip and count, separated by tabs. Prints the counts that differ from those at the
+full rate, and for each rate how many do, exact counts, OBO and MAE. Poses are left in --work and not made again.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def outline_at(outline: np.ndarray, region: Region, rows: np.ndarray, columns: n
 
 
 def _along(axis: np.ndarray, shift: float, rows: np.ndarray, columns: np.ndarray, side: int) -> np.ndarray:
-    """Return (h, w) float32: where the middles of pixels are along an axis of a padded outline, in its cells' middles."""
+    """Return (h, w) float32: where the middles of pixels are along an axis of a padded outline, in its cells."""
     across = (axis[0] * (columns + 0.5)).astype(np.float32)
     down = (axis[1] * (rows + 0.5) + shift).astype(np.float32)
     return np.clip(down[:, None] + across, 0, np.float32(side + 0.999))
