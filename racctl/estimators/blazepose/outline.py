@@ -82,7 +82,7 @@ def outline_parcel(body: SeenBody, region: Region, picture: CropSource, size: Si
         (left, top), (right, bottom) = _box(likely, region)
         high = slice(*np.searchsorted(rows, [top, bottom]))
         wide = slice(*np.searchsorted(columns, [left, right]))
-        mask[0, high, wide] = outline_at(body.outline, region, rows[high], columns[wide]) > threshold
+        mask[0, high, wide] = outlined(body.outline, region, rows[high], columns[wide], threshold)
     return pack(mask)
 
 
@@ -97,11 +97,13 @@ def _box(likely: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
     return np.floor(corners.min(0)), np.ceil(corners.max(0)) + 1
 
 
-def outline_at(outline: np.ndarray, region: Region, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return (h, w) float32 0..1: an outline (N, N) of a region, interpolated at rows (h,) and columns (w,) of pixels.
+def outlined(
+    outline: np.ndarray, region: Region, rows: np.ndarray, columns: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Return (h, w) bool: where an outline (N, N) of a region is above the threshold, at rows (h,) and columns (w,).
 
-    Beyond the region it falls to 0 within a cell. Each pixel is worked out by itself: what others there are does not
-    change a bit of it.
+    It is interpolated between the middles of its cells; beyond the region it falls to 0 within a cell. Each pixel is
+    worked out by itself: what others there are does not change it.
     """
     side = len(outline)
     padded = np.zeros((side + 2, side + 2), np.float32)
@@ -112,12 +114,11 @@ def outline_at(outline: np.ndarray, region: Region, rows: np.ndarray, columns: n
     y = _along(inverse[1], shift[1], rows, columns, side)
     column = x.astype(np.int32)
     row = y.astype(np.int32)
-    x -= column
-    y -= row
-    place = row * (side + 2) + column
-    upper = _between(padded, place, x)
-    lower = _between(padded, place + (side + 2), x)
-    return upper + (lower - upper) * y
+    corners = _corners_above(padded, threshold).take(row * np.int32(side + 1) + column)
+    mask = corners == 4
+    edge = np.nonzero((corners > 0) & ~mask)
+    mask[edge] = _between(padded, row[edge], column[edge], y[edge], x[edge]) > threshold
+    return mask
 
 
 def _along(axis: np.ndarray, shift: float, rows: np.ndarray, columns: np.ndarray, side: int) -> np.ndarray:
@@ -127,8 +128,16 @@ def _along(axis: np.ndarray, shift: float, rows: np.ndarray, columns: np.ndarray
     return np.clip(down[:, None] + across, 0, np.float32(side + 0.999))
 
 
-def _between(padded: np.ndarray, place: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Interpolate between the cells at `place` and those after them."""
-    cells = padded.ravel()
-    first = cells.take(place)
-    return first + (cells.take(place + 1) - first) * share
+def _corners_above(padded: np.ndarray, threshold: float) -> np.ndarray:
+    """Return (N - 1, N - 1) uint8 how many of the four cells about each place between cells (N, N) are above it."""
+    above = (padded > threshold).astype(np.uint8)
+    return above[:-1, :-1] + above[:-1, 1:] + above[1:, :-1] + above[1:, 1:]
+
+
+def _between(padded: np.ndarray, row: np.ndarray, column: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return (n,) float32, interpolated at y and x, whose cells are `row` and `column`, all (n,)."""
+    down = y - row
+    across = x - column
+    upper = padded[row, column] + (padded[row, column + 1] - padded[row, column]) * across
+    lower = padded[row + 1, column] + (padded[row + 1, column + 1] - padded[row + 1, column]) * across
+    return upper + (lower - upper) * down
