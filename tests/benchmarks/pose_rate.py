@@ -45,16 +45,27 @@ def strides_of(clips: list[Path], rates: list[float]) -> dict[Path, dict[float, 
     return strides
 
 
-def estimate(strides: dict[Path, dict[float, int]], model: str, jobs: int, work: Path) -> None:
-    """Put each clip's pose of each stride into a folder of that stride."""
+def estimate(strides: dict[Path, dict[float, int]], model: str, jobs: int, work: Path) -> set[str]:
+    """Put each clip's pose of each stride into a folder of that stride; return the clips that failed.
+
+    A clip in which nobody is found has no pose, and has not failed.
+    """
+    failed: set[str] = set()
     for stride in sorted({stride for of_clip in strides.values() for stride in of_clip.values()}):
         folder = work / str(stride)
         folder.mkdir(parents=True, exist_ok=True)
         clips = [str(clip) for clip, of_clip in strides.items() if stride in of_clip.values()]
         save = partial(save_pose, folder=folder, entry=pose_step(model, 1, None, None, stride))
-        _, failures = run_clips("pose", clips, jobs, partial(pose_lanes, model, 1), save)
+        failures: list[tuple[str, str]] = []
+        try:
+            _, failures = run_clips("pose", clips, jobs, partial(pose_lanes, model, 1), save)
+        except DataError as error:  # of a single clip
+            failures = [(clips[0], str(error))]
         for clip, reason in failures:
             print(f"{clip}, every {stride} frames: {reason}", flush=True)
+            if "shows no person" not in reason:
+                failed.add(clip)
+    return failed
 
 
 def counted(pose: Path, counter: str) -> int:
@@ -93,8 +104,12 @@ def main() -> None:
     strides = strides_of(options.clips, options.rates)
     with tempfile.TemporaryDirectory() as scratch:
         work = options.work or Path(scratch)
-        estimate(strides, options.model, options.jobs, work)
-        report(strides, truth, work, options.counter)
+        failed = estimate(strides, options.model, options.jobs, work)
+        usable = {clip: of_clip for clip, of_clip in strides.items() if str(clip) not in failed}
+        if not usable:
+            raise SystemExit("no clip was estimated")
+        print(f"{len(usable)} clips, {len(failed)} left out")
+        report(usable, truth, work, options.counter)
 
 
 def report(strides: dict[Path, dict[float, int]], truth: dict[str, int], work: Path, counter: str) -> None:
@@ -112,8 +127,6 @@ def report(strides: dict[Path, dict[float, int]], truth: dict[str, int], work: P
                 for rate, number in zip(rates, table[n], strict=True)
             )
             print(f"{clip.stem:32} truth {truth.get(clip.stem, '?'):>3}  {line}", flush=True)
-    if not table.size:
-        raise DataError("no clip was counted")
     expected = np.array([truth.get(clip.stem, np.nan) for clip in strides])
     print(f"\n{'rate':>6}  frames  {'differ':>8}" + ("  exact    OBO    MAE  false" if truth else ""))
     for column, rate in enumerate(rates):
