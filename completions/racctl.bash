@@ -41,6 +41,7 @@ _racctl() {
     "mask --size") words="full" ;;
     "mask --person") words="tracked largest central" ;;
     "pose --model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
+    "pose --backend") words="racctl mediapipe" ;;
     "remap-joints --from") words="poserac kinect d2stx openpose openpose25b coco mediapipe" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any wide" ;;
@@ -67,11 +68,11 @@ _racctl() {
         case "$tool" in
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
-        "count") words="--model --reps --person --start --stop --stride --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
+        "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
         "info") words="-o --output --format -q --quiet --debug --help" ;;
         "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
-        "pose") words="--model --people --start --stop --stride --jobs --download -o --output -q --quiet --debug --help" ;;
+        "pose") words="--model --backend --people --start --stop --stride --rate --features --jobs --download -o --output -q --quiet --debug --help" ;;
         "remap-joints") words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
         "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;

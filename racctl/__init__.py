@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from racctl.encoders.encode_set import encode
     from racctl.estimators.mask import estimate_mask
     from racctl.estimators.pose import estimate_pose
+    from racctl.estimators.pose_features import estimate_pose_features
     from racctl.io.poses.formats import load_pose as read_pose
     from racctl.recognisers.classify_clip import classify
 
@@ -27,9 +28,19 @@ _PUBLIC = {
     "encode": "racctl.encoders.encode_set:encode",
     "estimate_mask": "racctl.estimators.mask:estimate_mask",
     "estimate_pose": "racctl.estimators.pose:estimate_pose",
+    "estimate_pose_features": "racctl.estimators.pose_features:estimate_pose_features",
     "read_pose": "racctl.io.poses.formats:load_pose",
 }
-__all__ = ["__version__", "classify", "count", "encode", "estimate_mask", "estimate_pose", "read_pose"]
+__all__ = [
+    "__version__",
+    "classify",
+    "count",
+    "encode",
+    "estimate_mask",
+    "estimate_pose",
+    "estimate_pose_features",
+    "read_pose",
+]
 
 
 def __getattr__(name: str) -> Any:

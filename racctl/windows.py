@@ -84,6 +84,11 @@ def frame_duration(time: np.ndarray, otherwise: float) -> float:
     return float(np.median(np.diff(time))) if len(time) > 1 else otherwise
 
 
+def mean_rate(time: np.ndarray) -> float:
+    """Return the mean frames per second of (T,) ascending seconds; of less than two frames FRAME_RATE."""
+    return (len(time) - 1) / float(time[-1] - time[0]) if len(time) > 1 else FRAME_RATE
+
+
 def frame_step(frame: np.ndarray) -> int:
     """Return the median step between frames; above 1 if frames were skipped."""
     return max(1, int(np.median(np.diff(frame)))) if len(frame) > 1 else 1

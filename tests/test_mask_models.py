@@ -85,13 +85,14 @@ def test_hold_fills_short_gaps():
 
 def test_people_are_told_apart_by_what_hangs_together():
     two = square(5, 5, 12) | square(20, 40, 18)
-    result = selfie.apart(two)
+    everywhere = np.arange(two.shape[0]), np.arange(two.shape[1])
+    result = selfie.apart(two, *everywhere)
     assert len(result) == 2
     assert (result[0] == square(20, 40, 18)).all() and (result[1] == square(5, 5, 12)).all()
     cut = square(5, 5, 20)
     cut[:, 12:15] = False  # a bar in front
-    assert len(selfie.apart(cut)) == 1
-    assert selfie.apart(np.zeros((40, 60), bool)).shape == (0, 40, 60)
+    assert len(selfie.apart(cut, *everywhere)) == 1
+    assert selfie.apart(np.zeros(two.shape, bool), *everywhere).shape == (0, *two.shape)
 
 
 @given(st.integers(1, 3000), st.integers(1, 500))

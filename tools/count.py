@@ -55,6 +55,7 @@ from racctl.cli.options import (
     Format,
     Jobs,
     OutputMany,
+    Rate,
     Sources,
     Start,
     Stop,
@@ -110,6 +111,7 @@ def count(
     start: Start = None,
     stop: Stop = None,
     stride: Stride = 1,
+    rate: Rate = None,
     plot: Plot = "",
     overlay: Overlay = "",
     video: Video = "",
@@ -157,7 +159,7 @@ def count(
     from racctl.counters.result import counts_table, reps_table
     from racctl.video.span import Span
 
-    options = CountOptions(model, person, Span(start, stop, stride), video, pose_model, download).check()
+    options = CountOptions(model, person, Span(start, stop, stride, rate), video, pose_model, download).check()
     check_drawings(plot, overlay, video or plan.sources[0])
     counter = open_counter(model, settings, device, network_threads(threads))
     work: Callable[..., Any]

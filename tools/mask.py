@@ -106,7 +106,8 @@ def mask(
         work = partial(save_mask, folder=plan.folder, options=options)
     else:
         work = partial(mask_source, options=options, overlay=overlay)
-    masks, failures = run_clips("mask", plan.sources, jobs, partial(mask_lanes, options), work)
+    open_lanes = partial(mask_lanes, options, drawn=bool(overlay))
+    masks, failures = run_clips("mask", plan.sources, jobs, open_lanes, work)
     metas: dict[str, Any] = masks
     if not plan.folder:
         metas = {source: clip.meta for source, clip in masks.items()}

@@ -1,29 +1,73 @@
-"""racctl pose: video to body landmarks."""
+"""racctl pose: video to body landmarks.
+
+MODELS
+BlazePose's networks, Apache-2.0: a detector of people, and a network that finds the landmarks of one of them. 'full'
+comes with the installation where the mediapipe package has it; otherwise it needs --download once, as 'lite' and
+'heavy' always do. FILE.task is a bundle of the two.
+
+By default racctl runs them itself: it follows everybody in view, over the whole clip, and gives the person who
+exercises, or with --people N the N who do most. '--backend mediapipe' runs MediaPipe's own pipeline instead, which
+finds one person and is there for comparison; other tools choose it with '--pose-model mediapipe'.
+
+FEWER FRAMES
+--rate HZ reads every Nth frame, N being the largest that leaves HZ frames a second of the clip's mean rate: of 30
+frames a second, 15 are every second frame, and so are 12; 20 are all of them. Where a clip's frame rate varies, every
+Nth frame is read too, so what is read varies with it. The file records the rate and the stride that it made.
+
+INNER FEATURES
+--features writes what the landmark network knows of the person before it says where the joints are: the last layer of
+its backbone, 8 x 8 cells with 144 channels ('full'), from the same pass. It is racctl.features/1 with a window for
+every frame, of the first person in the pose; a frame in which they are not seen is 0 throughout, and the file says how
+many there are. The encoder is called blazepose-full, -lite or -heavy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from racctl.cli.options import Download, Jobs, OutputMany, Sources, Start, Stop, Stride, pose_model_option
-from racctl.estimators.base import POSE_ESTIMATORS
+from racctl.cli.options import Download, Jobs, OutputMany, Rate, Sources, Start, Stop, Stride, pose_model_option
+from racctl.estimators.base import BACKENDS, POSE_ESTIMATORS
+
+if TYPE_CHECKING:
+    from racctl.cli.clip_plan import ClipPlan
 
 Model = Annotated[str, pose_model_option("--model", POSE_ESTIMATORS)]
-People = Annotated[
-    int, typer.Option("--people", metavar="N", min=1, help="Find up to N people; several need a .task model.")
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="|".join(BACKENDS),
+        help="Choose what runs the model: racctl's own tracker, or MediaPipe's pipeline.",
+    ),
+]
+People = Annotated[int, typer.Option("--people", metavar="N", min=1, help="Find up to N people.")]
+InnerFeatures = Annotated[
+    str,
+    typer.Option(
+        "--features",
+        metavar="FILE|DIR",
+        show_default=False,
+        help="Write the network's inner features of the first person too: with several inputs a directory, one file "
+        "per clip.",
+    ),
 ]
 
 
 def pose(
     videos: Sources = [],  # noqa: B006 (typer copies it)
     model: Model = "full",
+    backend: Backend = BACKENDS[0],
     people: People = 1,
     start: Start = None,
     stop: Stop = None,
     stride: Stride = 1,
+    rate: Rate = None,
+    features: InnerFeatures = "",
     jobs: Jobs = 0,
     download: Download = False,
     output: OutputMany = "-",
@@ -36,17 +80,43 @@ def pose(
     Example: racctl pose squats.mp4 -o squats.pose.npz
     """
     from racctl.cli.batch import report_failures, run_clips
-    from racctl.cli.clip_plan import plan_clips
+    from racctl.cli.clip_plan import plan_beside, plan_clips
     from racctl.cli.streams import emit
 
     plan = plan_clips(videos, output, ".pose.npz", models=[model])
+    beside = plan_beside(plan, ".pose.npz", "--features", features, ".features.npz", models=[model])
+    from racctl.estimators.base import backend_model
     from racctl.estimators.pose import pose_lanes, pose_source, pose_step, save_pose
     from racctl.io.npz import write_pose
+    from racctl.video.span import Span
 
-    entry = pose_step(model, people, start, stop, stride, download)
+    span = Span(start, stop, stride, rate).check()
+    model = backend_model(model, backend)
+    entry = pose_step(model, people, span.start, span.stop, span.stride, download, span.rate)
+    if features:
+        return _with_features(plan, beside, features, model, people, entry, jobs)
     work: Callable[..., Any]
     work = partial(save_pose, folder=plan.folder, entry=entry) if plan.folder else partial(pose_source, entry=entry)
     poses, failures = run_clips("pose", plan.sources, jobs, partial(pose_lanes, model, people), work)
     for pose in poses.values() if plan.folder is None else ():
         emit(output, partial(write_pose, pose=pose))
+    report_failures(failures, len(plan.sources))
+
+
+def _with_features(
+    plan: ClipPlan, beside: Path | None, features: str, model: str, people: int, entry: dict[str, Any], jobs: int
+) -> None:
+    """Estimate poses with inner features. beside: the directory of the features, None for the file `features`."""
+    from racctl.cli.batch import report_failures, run_clips
+    from racctl.cli.streams import emit
+    from racctl.estimators.pose_features import feature_lanes, features_source, save_pose_and_features
+    from racctl.io.npz import write_features, write_pose
+
+    work: Callable[..., Any] = partial(features_source, entry=entry)
+    if plan.folder and beside:
+        work = partial(save_pose_and_features, folder=plan.folder, features=beside, entry=entry)
+    results, failures = run_clips("pose", plan.sources, jobs, partial(feature_lanes, model, people), work)
+    for pose, tokens in results.values() if plan.folder is None else ():
+        emit(features, partial(write_features, features=tokens))
+        emit(plan.output, partial(write_pose, pose=pose))
     report_failures(failures, len(plan.sources))

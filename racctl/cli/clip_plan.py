@@ -14,6 +14,7 @@ from racctl.cli.settings import options_of_one_clip
 from racctl.cli.streams import table_format
 from racctl.cli.targets import check_output, check_writable, folder_target, refuse_overwriting, targets_in
 from racctl.errors import DataError, RacctlError, UsageError
+from racctl.io.output import make_folder
 from racctl.io.spool import clip_name
 
 
@@ -78,6 +79,34 @@ def plan_clips(
     if not folder and format is not None:
         refuse_same_clips(sources)
     return ClipPlan(sources, folder, output, format or "")
+
+
+def plan_beside(
+    plan: ClipPlan, ending: str, option: str, value: str, second_ending: str, models: Iterable[str] = ()
+) -> Path | None:
+    """Return the directory of a second npz for each clip; None where it is one file, or none is asked for.
+
+    ending, second_ending: of one clip's files in a directory.  option, value: that name the second output.
+    models: as of `plan_clips`.
+    Raises UsageError and DataError for what cannot work.
+    """
+    if not value:
+        return None
+    if value == "-":
+        raise UsageError(f"'{option}' needs the name of a file; stdout ('-') carries one thing")
+    is_folder = value.endswith(("/", os.sep)) or os.path.isdir(value)
+    if plan.folder and not is_folder and os.path.lexists(value):
+        raise UsageError(f"'{value}' is a file, and '-o {plan.output}' makes one for each clip; use '{option} DIR/'")
+    if not plan.folder and is_folder:
+        raise UsageError(f"'{option} {value}' is a directory; it goes with '-o DIR/', or name a file")
+    folder = make_folder(value) if plan.folder else None
+    if folder is None or plan.folder is None:
+        check_output(value, "npz")
+        targets = [plan.output, value]
+    else:
+        targets = [*targets_in(plan.folder, plan.sources, ending), *targets_in(folder, plan.sources, second_ending)]
+    refuse_overwriting([*plan.sources, *models], *targets)
+    return folder
 
 
 def refuse_several(sources: list[str], folder: Path | None, options: dict[str, object]) -> None:

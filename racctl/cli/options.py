@@ -64,6 +64,15 @@ Stop = Annotated[
     float | None, typer.Option("--stop", metavar="SECONDS", help="End before here; the video's own timestamps.")
 ]
 Stride = Annotated[int, typer.Option("--stride", metavar="N", min=1, help="Take every Nth frame only.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate",
+        metavar="HZ",
+        show_default=False,
+        help="Take as few frames as leave HZ a second, evenly: every Nth of the clip's own mean rate.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Set the seed of everything random.")]
 
 Device = Annotated[
@@ -86,7 +95,9 @@ def pose_model_option(option: str, models: Kind) -> Any:
     return typer.Option(
         option,
         metavar="|".join([*models.names(), "FILE.task"]),
-        help="Choose the pose model. 'full' comes with the installation; 'lite' and 'heavy' need --download.",
+        help="Choose the pose model. 'full' comes with the installation, except where the mediapipe package has no "
+        "models or none for this Python; then, as 'lite' and 'heavy', it needs --download. 'mediapipe' and those like "
+        "it run MediaPipe's own pipeline.",
     )
 
 

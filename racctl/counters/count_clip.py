@@ -67,6 +67,7 @@ def count(
     start: float | None = None,
     stop: float | None = None,
     stride: int = 1,
+    rate: float | None = None,
     video: str | Path = "",
     pose_model: str = "full",
     download: bool = False,
@@ -81,7 +82,7 @@ def count(
     settings: the counter's own, such as alternating="pair"; the other arguments are the command's options.
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    options = CountOptions(model, person, Span(start, stop, stride), str(video), pose_model, download).check()
+    options = CountOptions(model, person, Span(start, stop, stride, rate), str(video), pose_model, download).check()
     counter = open_counter(model, settings_of(model, settings), device, threads)
     with open_lanes(counter, options, 1, jobs) as (estimators,):
         if isinstance(source, Pose):
@@ -150,7 +151,7 @@ def _open(
 
 def _pose_of(clip: Clip) -> Pose:
     """Return the pose that is counted: of an input that is one, the part in the span."""
-    return cut(clip.pose, clip.span) if clip.kind == "pose" else clip.pose
+    return cut(clip.pose, clip.sampling) if clip.kind == "pose" else clip.pose
 
 
 def count_clip(clip: Clip, counter: Counter, options: CountOptions) -> list[Count]:
@@ -178,14 +179,14 @@ def count_clip(clip: Clip, counter: Counter, options: CountOptions) -> list[Coun
         digest = clip.digest if clip.kind == "pose" else hashlib.sha256(pose_bytes(clip.pose)).hexdigest()
         about, people = {**clip.pose.meta, "pose_sha256": digest}, clip.pose.chosen(options.person)
     counts = counter.count(clip, people)
-    entry = count_step(counter, options, trained=any(count.trained for count in counts))
+    entry = count_step(counter, options, clip, trained=any(count.trained for count in counts))
     return [replace(count, meta=with_step(about, entry)) for count in counts]
 
 
-def count_step(counter: Counter, options: CountOptions, trained: bool) -> Meta:
-    """Return the entry of provenance of these counts. trained: whether the counter's weights had a say."""
+def count_step(counter: Counter, options: CountOptions, clip: Clip, trained: bool) -> Meta:
+    """Return the entry of provenance of a clip's counts. trained: whether the counter's weights had a say."""
     record = counter.record(trained)
-    span = options.span.args()
+    span = clip.sampling.args()
     args = {"model": Path(options.model).name, "person": options.person, **record.pop("args"), **span}
     if "weights" in record:
         args["video"] = bool(options.video)
@@ -229,9 +230,9 @@ def _is_counted(target: Path, clip: Clip, counter: Counter, options: CountOption
     steps = recorded.get("steps")
     if not steps:
         return False
-    entry = count_step(counter, options, trained="weights" in steps[-1])
+    entry = count_step(counter, options, clip, trained="weights" in steps[-1])
     if clip.kind == "video":
-        expected = [clip.estimators.pose_step(clip.span), entry]
+        expected = [clip.estimators.pose_step(clip.sampling), entry]
         return recorded.get("source", {}).get("sha256") == clip.digest and steps == expected
     return recorded.get("pose_sha256") == clip.digest and steps == [*clip.recorded_steps(), entry]
 
@@ -239,7 +240,7 @@ def _is_counted(target: Path, clip: Clip, counter: Counter, options: CountOption
 def _refuse_options_of_poses(clip: Clip, options: CountOptions) -> None:
     if not clip.span.is_whole:
         raise UsageError(
-            f"'{clip.where}' holds features; '--start', '--stop' and '--stride' are for 'racctl encode' then"
+            f"'{clip.where}' holds features; '--start', '--stop', '--stride' and '--rate' are for 'racctl encode' then"
         )
     if options.person != "main":
         raise UsageError(f"'{clip.where}' holds features, which are of one person; leave out '--person'")

@@ -80,7 +80,8 @@ class DensityReader:
         branches = self.network.config.branches
         available = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
         if not available:
-            raise DataError(f"'{where}' lacks the {branches if branches != 'both' else 'tokens'} the counter looks at")
+            needed = f"{branches} features" if branches != "both" else "features"
+            raise DataError(f"'{where}' lacks the {needed} that the counter looks at; 'racctl encode' makes them")
         tokens = sequence(features, self.step, where)
         for name, signature in fed_by(features.meta, available[0] if len(available) == 1 else "both", where).items():
             if signature != self.fed.get(name):

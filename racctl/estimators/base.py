@@ -33,6 +33,7 @@ POSE_ESTIMATORS = Kind(
         "mediapipe-heavy": "racctl.estimators.mediapipe_pose:MediaPipeModel",
     },
 )
+BACKENDS = ("racctl", "mediapipe")  # whose pipeline runs BlazePose's networks, the default first
 MASK_ESTIMATORS = Kind(
     "mask model",
     "racctl.mask_estimators",
@@ -143,6 +144,38 @@ class ClipPoseModel(Protocol):
         """Return what estimates up to so many people on so many cores; it starts when it first has something to do."""
 
 
+class ClipFeatures(ClipPoses, Protocol):
+    """Estimates the poses of whole clips and, in the same pass, the network's inner features."""
+
+    def run_with_features(
+        self, clip: ClipFrames, report: Report
+    ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        """Return what `run` does, and (T, C, H, W) float16 of the first person, 0 in frames without them."""
+
+
+@runtime_checkable
+class FeaturePoseModel(Protocol):
+    """A pose model whose network's inner features can be had.
+
+    encoder: how files of features name the network.  feature_shape: C, H and W of a frame's.
+    """
+
+    @property
+    def topology(self) -> str: ...
+
+    @property
+    def encoder(self) -> str: ...
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]: ...
+
+    def record(self) -> dict[str, str]:
+        """Return name, sha256 and licence of the weights, for provenance."""
+
+    def open_with_features(self, people: int, jobs: int) -> ClipFeatures:
+        """Return what estimates up to so many people on so many cores; it starts when it first has something to do."""
+
+
 class MaskEstimator(Protocol):
     """Outlines the people in the frames of a clip, one after the other, in a worker process."""
 
@@ -217,6 +250,21 @@ def pose_model(name: str, download: bool) -> PoseModel | ClipPoseModel:
     Raises UsageError when the model is unknown, or neither here nor allowed to be fetched.
     """
     return _member(POSE_ESTIMATORS, name, "a .task file")(name, download)
+
+
+def backend_model(name: str, backend: str) -> str:
+    """Return the pose model that `racctl pose --backend` stands for.
+
+    name: of a model of racctl's own pipeline. UsageError for one that the backend does not have.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"no such backend '{backend}'; expected one of {', '.join(BACKENDS)}")
+    if backend == BACKENDS[0] or name == backend or name.startswith(f"{backend}-"):
+        return name
+    model = backend if name == "full" else f"{backend}-{name}"
+    if model not in POSE_ESTIMATORS.targets:
+        raise UsageError(f"'--backend {backend}' runs full, lite or heavy, not '{name}'; leave '--backend' out")
+    return model
 
 
 def mask_model(name: str, download: bool) -> MaskModel | ClipMaskModel:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,7 @@ from racctl.estimators import silhouettes
 from racctl.estimators import workers as workers_module
 from racctl.estimators.base import MASK_ESTIMATORS, ClipMaskModel, ClipMasks, MaskModel, mask_model
 from racctl.estimators.reread import clip_frames
-from racctl.estimators.silhouettes import Parcel, Size, mask_workers, nearest, pack, unpack
+from racctl.estimators.silhouettes import Parcel, Size, mask_workers, pack, unpack
 from racctl.io.bounds import MAX_MEMORY as MAX_BYTES
 from racctl.io.npz import write_frames
 from racctl.io.output import write_file
@@ -124,8 +124,13 @@ class MaskOptions:
 
 @dataclass
 class PackedMasks:
-    """A clip's masks, each deflated. parcels: one for each frame, (1, H, W).  shape: (T, H, W).  filled: (T,) share of
-    the picture.  frame, time, meta: as in `Mask`."""
+    """A clip's masks, each deflated.
+
+    parcels: one for each frame, (1, H, W) or larger, see `drawn`.
+    shape: (T, H, W).
+    filled: (T,) share of the picture.
+    frame, time, meta: as in `Mask`.
+    """
 
     parcels: list[Parcel]
     shape: tuple[int, int, int]
@@ -136,11 +141,14 @@ class PackedMasks:
 
     def __getitem__(self, t: int) -> np.ndarray:
         """(H, W) uint8."""
-        _, height, width = self.shape
-        mask = unpack(self.parcels[t])[0]
-        if mask.shape == (height, width):
-            return mask
-        return mask[np.ix_(nearest(mask.shape[0], height), nearest(mask.shape[1], width))]
+        return unpack(self.parcels[t], self.shape[1:])[0]
+
+    @property
+    def drawn(self) -> PackedMasks:
+        """The same masks at the size that they were estimated at: the picture's, where they are to be drawn."""
+        sizes = [parcel[0][1:] for parcel in self.parcels]
+        height, width = max(sizes, default=self.shape[1:])
+        return replace(self, shape=(len(sizes), height, width))
 
     def write(self, target: IO[bytes]) -> None:
         """Write a racctl.mask/1 npz."""
@@ -164,10 +172,14 @@ class PackedMasks:
 
 
 @contextmanager
-def mask_lanes(options: MaskOptions, lanes: int, each: int) -> Iterator[list[ClipMasks]]:
-    """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
+def mask_lanes(options: MaskOptions, lanes: int, each: int, drawn: bool = False) -> Iterator[list[ClipMasks]]:
+    """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do.
+
+    drawn: whether their masks have all the picture's pixels, whatever size is asked for, to be drawn into it.
+    """
+    size = None if drawn else options.pixels
     with ExitStack() as stack:
-        pools = (mask_workers(options.weights, options.pixels, options.threshold, each) for _ in range(lanes))
+        pools = (mask_workers(options.weights, size, options.threshold, each) for _ in range(lanes))
         yield [stack.enter_context(workers) for workers in pools]
 
 
@@ -185,13 +197,16 @@ def estimate_mask(source: str | Path, model: str = "blazepose", *, jobs: int = 1
 def mask_source(
     source: str, workers: ClipMasks, report: Report = silent, *, options: MaskOptions, overlay: str = ""
 ) -> PackedMasks:
-    """Run `masks_of_video` on a path, or "-" for stdin. overlay: an MP4 to write with the mask drawn in."""
+    """Run `masks_of_video` on a path, or "-" for stdin.
+
+    overlay: an MP4 to write with the mask drawn in; with the workers of `mask_lanes(..., drawn=True)` at full size.
+    """
     if overlay:
         check_target(overlay, source)
     with open_input(source) as file:
         masks = masks_of_video(file, source, options, workers, report)
         if overlay:
-            write_mask_overlay(file, display_name(source), overlay, masks, masks.frame, report)
+            write_mask_overlay(file, display_name(source), overlay, masks.drawn, masks.frame, report)
         return masks
 
 
@@ -224,8 +239,8 @@ def masks_of_video(
     estimated = workers.run(clip_frames(file, where, video, part), report)
     time = np.array([time for _, time in part.clock])
     person = options.person if options.weights.tells_apart else "largest"  # the only one
-    parcels, held = hold(list(follow(estimated, time, person)), options.hold)
-    filled = np.array([unpack(parcel).mean() if parcel[0][0] else 0.0 for parcel in parcels])
+    parcels, held = hold(list(follow(estimated, time, person, (height, width))), options.hold)
+    filled = np.array([unpack(parcel, (height, width)).mean() if parcel[0][0] else 0.0 for parcel in parcels])
     if not filled.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
     blank = pack(np.zeros((1, height, width), bool))
@@ -259,9 +274,9 @@ def _refuse_too_large(frames: int, height: int, width: int, where: str) -> None:
         )
 
 
-def follow(parcels: np.ndarray, time: np.ndarray, person: str) -> Iterator[Parcel]:
+def follow(parcels: np.ndarray, time: np.ndarray, person: str, size: Size | None = None) -> Iterator[Parcel]:
     """Of each frame's people (T,) of parcels (K, H, W), at `time` (T,) seconds, the one asked for, as (1, H, W), or
-    nobody, (0, H, W).
+    nobody, (0, H, W). size: of the masks that are compared, where those in the parcels are larger.
 
     largest, central: in every frame anew, by area and by the distance of the mask's middle from the picture's. tracked:
     at first the largest, then whoever overlaps most with where the person was last; nobody while none does, for up to
@@ -269,17 +284,17 @@ def follow(parcels: np.ndarray, time: np.ndarray, person: str) -> Iterator[Parce
     """
     last, seen = None, -np.inf
     for parcel, now in zip(parcels, time, strict=True):
-        masks = unpack(parcel)
+        masks = unpack(parcel, size)
         if person == "tracked":
             last = last if now - seen <= LOST else None
             k = _overlapping(masks, last) if last is not None else _largest(masks)
         else:
             k = _largest(masks) if person == "largest" else _central(masks)
         if k is None or not masks[k].any():
-            yield (0, *parcel[0][1:]), pack(masks[:0])[1]
+            yield pack(masks[:0])
             continue
         last, seen = masks[k], now
-        yield parcel if len(masks) == 1 else pack(masks[k : k + 1])
+        yield parcel if len(masks) == 1 else pack(unpack(parcel)[k : k + 1])
 
 
 def _largest(masks: np.ndarray) -> int | None:

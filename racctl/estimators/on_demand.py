@@ -78,7 +78,9 @@ class Estimators:
     def pose_step(self, span: Span) -> Meta:
         """Return the provenance entry of the poses that these make; UsageError where the model is not here."""
         estimates = self.estimates
-        return pose_step(estimates.pose_model, 1, span.start, span.stop, span.stride, estimates.download)
+        return pose_step(
+            estimates.pose_model, 1, span.start, span.stop, span.stride, estimates.download, rate=span.rate
+        )
 
     def mask(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> PackedMasks:
         """Estimate the masks of an open video; `name` is its path, or "-"."""

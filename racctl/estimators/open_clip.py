@@ -23,6 +23,7 @@ from racctl.progress import Report, silent
 from racctl.video.decode import Frame, Video, frames, probe
 from racctl.video.losses import Losses
 from racctl.video.span import Span, told
+from racctl.windows import mean_rate
 
 SCHEMAS = {"pose": "racctl.pose/1", "mask": "racctl.mask/1", "features": "racctl.features/1"}
 ANONYMOUS = ("", "stdin")  # clip names that say nothing
@@ -90,7 +91,7 @@ class Clip:
             return pose
         if self.pose_path:
             return given_pose(self.pose_path, self.video_name)
-        return self.estimators.pose(self.picture, self.video_name, self.span, self.report)
+        return self.estimators.pose(self.picture, self.video_name, self.sampling, self.report)
 
     @cached_property
     def mask(self) -> Mask | PackedMasks:
@@ -101,7 +102,7 @@ class Clip:
             with open_input(self.mask_path) as file:
                 mask = read_mask(file, display_name(self.mask_path))
         else:
-            return self.estimators.mask(self.picture, self.video_name, self.span, self.report)
+            return self.estimators.mask(self.picture, self.video_name, self.sampling, self.report)
         refuse_other_clip(mask.clip, self.video_name)
         return mask
 
@@ -116,6 +117,13 @@ class Clip:
     def video(self) -> Video:
         """What the video's headers say."""
         return probe(self.picture, self.video_where)
+
+    @cached_property
+    def sampling(self) -> Span:
+        """The span, with the stride that its rate makes in this clip: the video, or a pose that is the input."""
+        if self.span.rate is None or self.kind in ("features", "tokens"):
+            return self.span
+        return self.span.at(mean_rate(self.pose.time) if self.kind == "pose" else self.video.fps)
 
     @property
     def shows_picture(self) -> bool:

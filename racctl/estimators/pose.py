@@ -25,7 +25,7 @@ from racctl.io.up_to_date import constants_digest, is_current
 from racctl.progress import Report, silent
 from racctl.video import display, index
 from racctl.video.decode import Video, probe
-from racctl.video.span import check_part, part_of
+from racctl.video.span import Span, VideoPart, check_part, part_of, stride_at
 
 
 class PoseWorkers:
@@ -86,6 +86,7 @@ def estimate_pose(
     start: float | None = None,
     stop: float | None = None,
     stride: int = 1,
+    rate: float | None = None,
     download: bool = False,
     jobs: int = 1,
 ) -> Pose:
@@ -93,7 +94,8 @@ def estimate_pose(
 
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    entry = pose_step(model, people, start, stop, stride, download)
+    Span(start, stop, stride, rate).check()
+    entry = pose_step(model, people, start, stop, stride, download, rate)
     with pose_lanes(model, people, 1, jobs) as (workers,):
         return pose_source(str(source), workers, entry=entry)
 
@@ -108,24 +110,43 @@ def save_pose(source: str, workers: PoseWorkers, report: Report = silent, *, fol
     """Write FOLDER/<clip>.pose.npz for one video unless it is there already, made of the same bytes the same way."""
     target = folder / f"{clip_name(source)}.pose.npz"
     with open_input(source) as file:
+        entry = step_of_clip(entry, file, source)
         if not is_current(target, sha256(file), [entry]):
             pose = pose_of_video(file, source, workers, entry, report)
             write_file(target, lambda out: write_pose(out, pose))
 
 
 def pose_step(
-    model: str, people: int, start: float | None, stop: float | None, stride: int, download: bool = False
+    model: str,
+    people: int,
+    start: float | None,
+    stop: float | None,
+    stride: int,
+    download: bool = False,
+    rate: float | None = None,
 ) -> Meta:
-    """Return the provenance entry of a pose made with these options; the model is fetched if need be and `download`."""
+    """Return the provenance entry of a pose made with these options; the model is fetched if need be and `download`.
+
+    Where there is a rate, `step_of_clip` puts in the stride that it makes.
+    """
     check_part(start, stop)
     estimator = pose_model(model, download)
     record = estimator.record()
-    entry = step("pose", __version__, model=record["name"], people=people, start=start, stop=stop, stride=stride)
+    sampling = {"start": start, "stop": stop, "stride": stride, "rate": rate}
+    entry = step("pose", __version__, model=record["name"], people=people, **sampling)
     return {
         **entry,
         "constants": constants_digest(sys.modules[type(estimator).__module__], workers_module, display, index),
         "weights": [record],
     }
+
+
+def step_of_clip(entry: Meta, file: IO[bytes], name: str) -> Meta:
+    """Return the provenance entry of a pose of this video: where it has a rate, with the stride that this makes."""
+    if "rate" not in entry["args"]:
+        return entry
+    video = probe(file, display_name(name))
+    return {**entry, "args": {**entry["args"], "stride": stride_at(video.fps, entry["args"]["rate"])}}
 
 
 def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta, report: Report = silent) -> Pose:
@@ -135,14 +156,29 @@ def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta,
     found in any frame.
     """
     where = display_name(name)
+    entry = step_of_clip(entry, file, name)
     video = probe(file, where)
     part = part_of(file, video, entry["args"], where)
-    xyz, world, score = workers.run(clip_frames(file, where, video, part), report)
+    landmarks = workers.run(clip_frames(file, where, video, part), report)
+    return whole_pose(name, video, part, entry, workers.topology, landmarks)
+
+
+def whole_pose(
+    name: str,
+    video: Video,
+    part: VideoPart,
+    entry: Meta,
+    topology: str,
+    landmarks: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> Pose:
+    """Return the pose of a part of a video. landmarks: xyz, world and score, see `ClipPoses`; changed."""
+    where = display_name(name)
+    xyz, world, score = landmarks
     xyz *= _to_source(video)
     keep = _people_seen(score)
     if not keep.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
-    about = {"topology": workers.topology, "scale": "pixels"}
+    about = {"topology": topology, "scale": "pixels"}
     meta = {"clip": clip_name(name), "source": part.source(video), "steps": [entry], **about}
     return Pose(
         xyz=xyz[:, keep],

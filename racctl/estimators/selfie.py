@@ -15,8 +15,9 @@ from scipy import ndimage
 from racctl.estimators.blazepose.networks import Runner
 from racctl.estimators.download import weights_record
 from racctl.estimators.model_files import MEDIAPIPE_LICENCE, selfie_path
+from racctl.estimators.silhouettes import nearest
 
-SMALL = 112  # pixels of the short side on which people are told apart
+SMALL = 112  # pixels of either side, at most, on which people are told apart
 BRIDGED = 3  # pixels there: gaps up to twice as wide are a limb cut by a bar or a strap, not another person
 SPECK = 0.02  # of the largest piece; smaller ones are nobody
 MAX_SELFIE_PEOPLE = 8  # people in a picture
@@ -65,16 +66,23 @@ class Selfie:
         np.multiply(np.asarray(image), np.float32(1 / 255), out=square)
         (probability,) = self._network()
         whole = Image.fromarray(probability[0, :, :, 0].copy()).resize((width, height), Image.Resampling.BILINEAR)
-        return apart(np.asarray(whole)[np.ix_(rows, columns)] > self._threshold)
+        return apart(np.asarray(whole) > self._threshold, rows, columns)
 
 
-def apart(mask: np.ndarray) -> np.ndarray:
-    """(H, W) bool to (K, H, W) bool: one mask for each piece that hangs together, largest first, at most MOST."""
-    step = max(1, min(mask.shape) // SMALL)
-    small = mask[::step, ::step]
+def apart(mask: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return (K, h, w) bool, at rows (h,) and columns (w,) of a mask (H, W) bool, for each piece that hangs together.
+
+    The largest first, at most MAX_SELFIE_PEOPLE. Which pieces there are does not depend on the rows and columns.
+    """
+    height, width = mask.shape
+    grid = min(SMALL, height), min(SMALL, width)
+    small = mask[np.ix_(nearest(height, grid[0]), nearest(width, grid[1]))]
     grown = ndimage.binary_dilation(small, iterations=BRIDGED) if small.any() else small
     pieces, count = ndimage.label(grown, np.ones((3, 3)))
     sizes = np.bincount((pieces * small).ravel(), minlength=count + 1)[1:]
     order = [k + 1 for k in np.argsort(-sizes, kind="stable")[:MAX_SELFIE_PEOPLE] if sizes[k] > SPECK * sizes.max()]
-    places = pieces.repeat(step, 0).repeat(step, 1)[: mask.shape[0], : mask.shape[1]]
-    return np.array([mask & (places == k) for k in order], bool).reshape(-1, *mask.shape)
+    cell_rows = ((rows + 0.5) * grid[0] / height).astype(int)
+    cell_columns = ((columns + 0.5) * grid[1] / width).astype(int)
+    places = pieces[np.ix_(cell_rows, cell_columns)]
+    sampled = mask[np.ix_(rows, columns)]
+    return np.array([sampled & (places == k) for k in order], bool).reshape(-1, *sampled.shape)

@@ -66,8 +66,11 @@ def pack(masks: np.ndarray) -> Parcel:
     return masks.shape, zlib.compress(np.packbits(masks, axis=-1).tobytes(), 1)
 
 
-def unpack(parcel: Parcel) -> np.ndarray:
-    """(K, H, W) uint8 of 0 and 1, from `pack`."""
+def unpack(parcel: Parcel, size: Size | None = None) -> np.ndarray:
+    """(K, H, W) uint8 of 0 and 1, from `pack`. size: the pixels of masks of that size, see `nearest`; None: all."""
     count, height, width = parcel[0]
     bits = np.frombuffer(zlib.decompress(parcel[1]), np.uint8).reshape(count, height, -(-width // 8))
-    return np.unpackbits(bits, axis=-1, count=width)
+    if size in (None, (height, width)):
+        return np.unpackbits(bits, axis=-1, count=width)
+    rows, columns = nearest(height, size[0]), nearest(width, size[1])
+    return np.unpackbits(bits[:, rows], axis=-1, count=width)[:, :, columns]

@@ -191,16 +191,28 @@ def outlines(
     sampled bilinearly, cut at each person's box."""
     _, high, wide = prototypes.shape
     logits = (weights @ prototypes.reshape(len(prototypes), -1)).reshape(-1, high, wide)
-    rows, columns = _between(y * high / side[0], high), _between(x * wide / side[1], wide)
-    sampled = np.einsum("ha,kab,wb->khw", rows, logits, columns, optimize=True)
+    sampled = logits_at(logits, y * high / side[0], x * wide / side[1])
     inside_y = (boxes[:, 1, None] <= y) & (y <= boxes[:, 3, None])
     inside_x = (boxes[:, 0, None] <= x) & (x <= boxes[:, 2, None])
     return (sampled > np.log(threshold / (1 - threshold))) & inside_y[:, :, None] & inside_x[:, None, :]
 
 
-def _between(at: np.ndarray, length: int) -> np.ndarray:
-    """(n, length) weights of linear interpolation at places `at` (n,); cell k's value stands at k + 0.5."""
-    return np.maximum(0, 1 - np.abs(np.clip(at - 0.5, 0, length - 1)[:, None] - np.arange(length)))
+def logits_at(logits: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return (K, h, w), sampled bilinearly at places y (h,) and x (w,) of (K, H, W); cell k's value stands at k + 0.5.
+
+    Each place is worked out by itself: what others there are does not change a bit of it.
+    """
+    row, down = _cells(y, logits.shape[1])
+    column, across = _cells(x, logits.shape[2])
+    lines = logits[:, row] + (logits[:, row + 1] - logits[:, row]) * down[:, None]
+    return lines[:, :, column] + (lines[:, :, column + 1] - lines[:, :, column]) * across
+
+
+def _cells(at: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return for places `at` (n,) the cell before each, and (n,) how far it is to the next."""
+    middle = np.clip(at - 0.5, 0, length - 1)
+    cell = np.minimum(middle.astype(int), length - 2)
+    return cell, middle - cell
 
 
 class Ultralytics:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
@@ -16,6 +17,8 @@ from racctl.video.decode import Frame, Video, frames
 from racctl.video.ending import rounded_down
 from racctl.video.losses import Losses
 
+RATE_TOLERANCE = 0.01  # of a rate: half of 29.97 frames/s is 15
+
 
 def check_part(start: float | None, stop: float | None) -> None:
     """Raise UsageError unless start and stop, in seconds, are numbers and in order."""
@@ -26,23 +29,54 @@ def check_part(start: float | None, stop: float | None) -> None:
         raise UsageError(f"'--stop {stop:g}' is not after '--start {start:g}'")
 
 
+def check_rate(rate: float | None, stride: int) -> None:
+    """Raise UsageError unless the rate is positive, and stands alone."""
+    if rate is None:
+        return
+    if not 0 < rate < math.inf:
+        raise UsageError(f"invalid value '{rate:g}' for '--rate'; expected frames per second, above 0")
+    if stride != 1:
+        raise UsageError("'--rate' and '--stride' both say which frames are read; leave one out")
+
+
+def stride_at(fps: float, rate: float) -> int:
+    """Return the stride that leaves at least `rate` frames per second of `fps`, as few as every k-th frame can be.
+
+    A hundredth less is enough, so that 15 is half of 29.97. Of a clip whose frame rate varies, `fps` is the mean: every
+    k-th frame is read wherever it stands, and no time is resampled, so that the rate goes up and down as the clip's
+    own does.
+    """
+    return max(1, math.floor((1 + RATE_TOLERANCE) * fps / rate))
+
+
 @dataclass(frozen=True)
 class Span:
-    """What of a clip is looked at. start, stop: seconds in its own timestamps, half-open, None for its ends.  stride:
-    every so many frames."""
+    """What of a clip is looked at.
+
+    start, stop: seconds in its own timestamps, half-open, None for its ends.
+    stride: every so many frames.
+    rate: frames per second that are enough, None for all; it makes a stride, see `at`.
+    """
 
     start: float | None = None
     stop: float | None = None
     stride: int = 1
+    rate: float | None = None
 
     def check(self) -> Span:
-        """Raise UsageError unless start and stop are numbers and in order; return self."""
+        """Raise UsageError unless start and stop are numbers and in order, and one of stride and rate is set at most;
+        return self."""
         check_part(self.start, self.stop)
+        check_rate(self.rate, self.stride)
         return self
 
     @property
     def is_whole(self) -> bool:
-        return (self.start, self.stop, self.stride) == (None, None, 1)
+        return (self.start, self.stop, self.stride, self.rate) == (None, None, 1, None)
+
+    def at(self, fps: float) -> Span:
+        """Return the span with the stride that its rate makes in a clip of `fps` frames per second."""
+        return self if self.rate is None else replace(self, stride=stride_at(fps, self.rate))
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -50,8 +84,8 @@ class Span:
         return (-np.inf if self.start is None else self.start), (np.inf if self.stop is None else self.stop)
 
     def args(self) -> Meta:
-        """Return start, stop and stride as a step of provenance has them."""
-        return {"start": self.start, "stop": self.stop, "stride": self.stride}
+        """Return start, stop, stride and rate as a step of provenance has them."""
+        return {"start": self.start, "stop": self.stop, "stride": self.stride, "rate": self.rate}
 
 
 @dataclass

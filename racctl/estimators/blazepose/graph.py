@@ -37,6 +37,11 @@ def output_tensors(model: bytes) -> list[int]:
     return _graph(model).OutputsAsNumpy().tolist()
 
 
+def tensor_shape(model: bytes, tensor: int) -> tuple[int, ...]:
+    """Return the shape of a tensor, by its number."""
+    return tuple(_graph(model).Tensors(tensor).ShapeAsNumpy().tolist())
+
+
 def last_sum(model: bytes, side: int) -> int:
     """Return the number of the last tensor of `side` x `side` cells that a sum gives; DataError where there is none."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator

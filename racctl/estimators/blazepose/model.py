@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from racctl.estimators.base import ClipFrames
 from racctl.estimators.blazepose import fill, networks, pool, prominence, region, smoothing, tracker, tracks
+from racctl.estimators.blazepose.features import FeatureStore
 from racctl.estimators.blazepose.fill import HoleFiller
-from racctl.estimators.blazepose.networks import JOINTS, LandmarkNetwork, PersonDetector, SeenBody
+from racctl.estimators.blazepose.graph import output_tensors, tensor_shape
+from racctl.estimators.blazepose.networks import JOINTS, LandmarkNetwork, PersonDetector, feature_tensor
 from racctl.estimators.blazepose.pool import TrackerPool
 from racctl.estimators.blazepose.prominence import ranked
-from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.blazepose.smoothing import smooth
 from racctl.estimators.blazepose.tracker import Extra, PeopleTracker, tracker_time
 from racctl.estimators.blazepose.tracks import PersonTrack, whole_tracks
@@ -35,6 +36,7 @@ class BlazePoseModel:
 
     def __init__(self, name: str, download: bool) -> None:
         self.paths = blazepose_paths(name, download)
+        self._variant = Path(name).stem
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -44,10 +46,27 @@ class BlazePoseModel:
     def record(self) -> dict[str, str]:
         return self.paths.record()
 
-    def open(self, people: int, jobs: int, features: bool = False) -> BlazePosePoses:
-        """Return what estimates up to so many people; features: their inner features too."""
-        extra = _features if features else None
-        return BlazePosePoses(TrackerPool(partial(build_tracker, self.paths, extra, False, features), jobs), people)
+    def open(self, people: int, jobs: int) -> BlazePosePoses:
+        """Return what estimates up to so many people."""
+        return BlazePosePoses(TrackerPool(partial(build_tracker, self.paths, None, False, False), jobs), people)
+
+    def open_with_features(self, people: int, jobs: int) -> BlazePoseFeatures:
+        """Return what estimates up to so many people, and the inner features of the one who exercises."""
+        store = FeatureStore()
+        pool = TrackerPool(partial(build_tracker, self.paths, store.add, False, True), jobs)
+        return BlazePoseFeatures(pool, people, store)
+
+    @property
+    def encoder(self) -> str:
+        """How files of features name the network."""
+        return f"blazepose-{self._variant}"
+
+    @cached_property
+    def feature_shape(self) -> tuple[int, ...]:
+        """C, H and W of a frame's inner features."""
+        model = self.paths.read().landmarks
+        _, height, width, channels = tensor_shape(model, feature_tensor(model, output_tensors(model)))
+        return channels, height, width
 
 
 def build_tracker(paths: BlazePosePaths, extra: Extra | None, outline: bool, features: bool) -> PeopleTracker:
@@ -55,11 +74,6 @@ def build_tracker(paths: BlazePosePaths, extra: Extra | None, outline: bool, fea
     files = paths.read()
     landmarks = LandmarkNetwork(files.landmarks, outline, features)
     return PeopleTracker(landmarks, PersonDetector(files.detector), extra)
-
-
-def _features(body: SeenBody, _region: Region, _picture: CropSource) -> np.ndarray:
-    assert body.features is not None
-    return body.features.astype(np.float16)
 
 
 class ClipPeople:
@@ -104,7 +118,10 @@ class BlazePosePoses:
 
     def run(self, clip: ClipFrames, report: Report = silent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return xyz (T, M, 33, 3) pixels of the working image, world (T, M, 33, 3) metres and score (T, M, 33)."""
-        people = ClipPeople.of(self._pool, clip, self._people, report)
+        return self.poses(ClipPeople.of(self._pool, clip, self._people, report))
+
+    def poses(self, people: ClipPeople) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `run` does of the people of a clip, whose tracks are smoothed."""
         shape = (len(people.time), self._people, JOINTS)
         xyz = np.full((*shape, 3), np.nan, np.float32)
         world = xyz.copy()
@@ -115,6 +132,27 @@ class BlazePosePoses:
             world[track.frame, m] = track.world
             score[track.frame, m] = track.score
         return xyz, world, score
+
+
+class BlazePoseFeatures(BlazePosePoses):
+    """Estimates the poses of a clip and, from the same pass, the inner features of the one who exercises."""
+
+    def __init__(self, pool: TrackerPool, people: int, store: FeatureStore) -> None:
+        """store: what the pool's trackers put their features into."""
+        super().__init__(pool, people)
+        self._store = store
+
+    def run_with_features(
+        self, clip: ClipFrames, report: Report = silent
+    ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        """Return what `run` does, and (T, C, 8, 8) float16 the first person's features, 0 where they are not seen."""
+        with self._store as store:
+            people = ClipPeople.of(self._pool, clip, self._people, report)
+            frames = len(people.time)
+            features = np.zeros((frames, 0, 0, 0), np.float16)
+            for track in people.tracks[:1]:
+                features = store.rows(track.frame, track.extra.astype(np.int64), frames)
+            return self.poses(people), features
 
 
 def _smooth_runs(track: PersonTrack, time: np.ndarray) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from PIL import Image
 
 from racctl.estimators.base import ClipFrames
 from racctl.estimators.blazepose import model
@@ -16,7 +15,7 @@ from racctl.estimators.blazepose.networks import SeenBody
 from racctl.estimators.blazepose.pool import TrackerPool
 from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.model_files import blazepose_paths
-from racctl.estimators.silhouettes import Parcel, Size, pack
+from racctl.estimators.silhouettes import Parcel, Size, nearest, pack
 from racctl.io.up_to_date import constants_digest
 from racctl.progress import Report, silent
 
@@ -73,24 +72,76 @@ class BlazePoseMasks:
 
 
 def outline_parcel(body: SeenBody, region: Region, picture: CropSource, size: Size | None, threshold: float) -> Parcel:
-    """Return the mask (1, H, W) of a body in the whole picture, at `size`."""
+    """Return the mask (1, H, W) of a body in the whole picture, at `size`.
+
+    A smaller mask has some of the pixels of a larger one, to the bit.
+    """
     height, width = size or (picture.height, picture.width)
-    assert body.outline is not None
-    scale = np.array([width / picture.width, height / picture.height])
-    corners = region.corners() * scale
-    left, top = np.maximum(np.floor(corners.min(0)), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(corners.max(0)), [width, height]).astype(int)
+    rows = nearest(picture.height, height)
+    columns = nearest(picture.width, width)
     mask = np.zeros((1, height, width), bool)
-    if left < right and top < bottom:
-        # Pillow takes the middle of a new pixel, in new pixels from the corner, to where it is in the outline.
-        inverse = np.linalg.inv(region.axes) * len(body.outline)
-        matrix = inverse / scale
-        shift = inverse @ (np.array([left, top]) / scale - (region.x, region.y)) + len(body.outline) / 2
-        image = Image.fromarray(body.outline.astype(np.float32)).transform(
-            (int(right - left), int(bottom - top)),
-            Image.Transform.AFFINE,
-            tuple(np.column_stack([matrix, shift]).ravel()),
-            Image.Resampling.BILINEAR,
-        )
-        mask[0, top:bottom, left:right] = np.asarray(image) > threshold
+    assert body.outline is not None
+    likely = body.outline > threshold
+    if likely.any():
+        (left, top), (right, bottom) = _box(likely, region)
+        high = slice(*np.searchsorted(rows, [top, bottom]))
+        wide = slice(*np.searchsorted(columns, [left, right]))
+        mask[0, high, wide] = outlined(body.outline, region, rows[high], columns[wide], threshold)
     return pack(mask)
+
+
+def _box(likely: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners, (2,) pixels of the picture each, of what an outline's cells (N, N) can make the body's."""
+    row = np.flatnonzero(likely.any(1))
+    column = np.flatnonzero(likely.any(0))
+    left, right = column[0] - 0.5, column[-1] + 1.5  # a cell has a say as far as its neighbours' middles
+    top, bottom = row[0] - 0.5, row[-1] + 1.5
+    cells = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    corners = region.to_picture(cells / len(likely))
+    return np.floor(corners.min(0)), np.ceil(corners.max(0)) + 1
+
+
+def outlined(
+    outline: np.ndarray, region: Region, rows: np.ndarray, columns: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Return (h, w) bool: where an outline (N, N) of a region is above the threshold, at rows (h,) and columns (w,).
+
+    It is interpolated between the middles of its cells; beyond the region it falls to 0 within a cell. Each pixel is
+    worked out by itself: what others there are does not change it.
+    """
+    side = len(outline)
+    padded = np.zeros((side + 2, side + 2), np.float32)
+    padded[1:-1, 1:-1] = outline
+    inverse = np.linalg.inv(region.axes) * side
+    shift = side / 2 + 0.5 - inverse @ (region.x, region.y)
+    x = _along(inverse[0], shift[0], rows, columns, side)
+    y = _along(inverse[1], shift[1], rows, columns, side)
+    column = x.astype(np.int32)
+    row = y.astype(np.int32)
+    corners = _corners_above(padded, threshold).take(row * np.int32(side + 1) + column)
+    mask = corners == 4
+    edge = np.nonzero((corners > 0) & ~mask)
+    mask[edge] = _between(padded, row[edge], column[edge], y[edge], x[edge]) > threshold
+    return mask
+
+
+def _along(axis: np.ndarray, shift: float, rows: np.ndarray, columns: np.ndarray, side: int) -> np.ndarray:
+    """Return (h, w) float32: where the middles of pixels are along an axis of a padded outline, in its cells."""
+    across = (axis[0] * (columns + 0.5)).astype(np.float32)
+    down = (axis[1] * (rows + 0.5) + shift).astype(np.float32)
+    return np.clip(down[:, None] + across, 0, np.float32(side + 0.999))
+
+
+def _corners_above(padded: np.ndarray, threshold: float) -> np.ndarray:
+    """Return (N - 1, N - 1) uint8 how many of the four cells about each place between cells (N, N) are above it."""
+    above = (padded > threshold).astype(np.uint8)
+    return above[:-1, :-1] + above[:-1, 1:] + above[1:, :-1] + above[1:, 1:]
+
+
+def _between(padded: np.ndarray, row: np.ndarray, column: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return (n,) float32, interpolated at y and x, whose cells are `row` and `column`, all (n,)."""
+    down = y - row
+    across = x - column
+    upper = padded[row, column] + (padded[row, column + 1] - padded[row, column]) * across
+    lower = padded[row + 1, column] + (padded[row + 1, column + 1] - padded[row + 1, column]) * across
+    return upper + (lower - upper) * down

@@ -1,0 +1,170 @@
+"""Video to pose and, in the same pass, the pose network's inner features of the person who exercises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+import numpy as np
+
+from racctl.contracts import Features, Meta, Pose
+from racctl.errors import DataError, UsageError
+from racctl.estimators.base import POSE_ESTIMATORS, ClipFrames, FeaturePoseModel, pose_model
+from racctl.estimators.pose import pose_step, step_of_clip, whole_pose
+from racctl.estimators.reread import clip_frames
+from racctl.io.npz import MAX_STORED, write_features, write_pose
+from racctl.io.output import write_file
+from racctl.io.spool import clip_name, display_name, open_input, sha256
+from racctl.io.up_to_date import is_current
+from racctl.progress import Report, silent
+from racctl.video.decode import probe
+from racctl.video.span import Span, part_of
+from racctl.windows import FRAME_RATE, frame_duration, frame_step
+
+
+class FeatureWorkers:
+    """What estimates poses with inner features, started when it first has something to do; use as a context manager.
+
+    model: that it runs.
+    """
+
+    def __init__(self, name: str, people: int, jobs: int) -> None:
+        """name: of a model, or a file. people: at most so many. jobs: cores.
+
+        UsageError for a model without features.
+        """
+        model = pose_model(name, download=False)
+        if not isinstance(model, FeaturePoseModel):
+            raise UsageError(
+                f"'{name}' gives no inner features; '--features' needs one of {', '.join(models_with_features())}"
+            )
+        self.model: FeaturePoseModel = model
+        self._runner = model.open_with_features(people, jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._runner.__exit__(*exc)
+
+    def abort(self) -> None:
+        self._runner.abort()
+
+    def run(self, clip: ClipFrames, report: Report) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+        """Return xyz, world and score of a clip, and its features, see `ClipFeatures`."""
+        return self._runner.run_with_features(clip, report)
+
+
+def models_with_features() -> list[str]:
+    """Return the names of the pose models whose inner features can be had."""
+    return [name for name in POSE_ESTIMATORS.names() if hasattr(POSE_ESTIMATORS.load(name), "open_with_features")]
+
+
+@contextmanager
+def feature_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[FeatureWorkers]]:
+    """Yield `lanes` sets of estimators on `each` cores."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(FeatureWorkers(model, people, each)) for _ in range(lanes)]
+
+
+def estimate_pose_features(
+    source: str | Path,
+    model: str = "full",
+    *,
+    people: int = 1,
+    start: float | None = None,
+    stop: float | None = None,
+    stride: int = 1,
+    rate: float | None = None,
+    download: bool = False,
+    jobs: int = 1,
+) -> tuple[Pose, Features]:
+    """Find the body in every frame of a video, with the network's inner features, as `racctl pose --features` does.
+
+    The arguments are those of `estimate_pose`, and so is the pose. The features are the first person's, a window for
+    each frame, 0 in frames where they are not seen.
+    Raises `racctl.errors.RacctlError` with one line that says what is wrong.
+    """
+    Span(start, stop, stride, rate).check()
+    entry = pose_step(model, people, start, stop, stride, download, rate)
+    with feature_lanes(model, people, 1, jobs) as (workers,):
+        return features_source(str(source), workers, entry=entry)
+
+
+def features_source(
+    source: str, workers: FeatureWorkers, report: Report = silent, *, entry: Meta
+) -> tuple[Pose, Features]:
+    """Run `features_of_video` on a path, or "-" for stdin."""
+    with open_input(source) as file:
+        return features_of_video(file, source, workers, entry, report)
+
+
+def save_pose_and_features(
+    source: str, workers: FeatureWorkers, report: Report = silent, *, folder: Path, features: Path, entry: Meta
+) -> None:
+    """Write FOLDER/<clip>.pose.npz and FEATURES/<clip>.features.npz unless both are there, made of the same bytes the
+    same way."""
+    pose_target = folder / f"{clip_name(source)}.pose.npz"
+    features_target = features / f"{clip_name(source)}.features.npz"
+    with open_input(source) as file:
+        entry = step_of_clip(entry, file, source)
+        digest = sha256(file)
+        if is_current(pose_target, digest, [entry]) and is_current(features_target, digest, [entry]):
+            return
+        pose, tokens = features_of_video(file, source, workers, entry, report)
+        write_file(features_target, lambda out: write_features(out, tokens))
+        write_file(pose_target, lambda out: write_pose(out, pose))
+
+
+def features_of_video(
+    file: IO[bytes], name: str, workers: FeatureWorkers, entry: Meta, report: Report = silent
+) -> tuple[Pose, Features]:
+    """Estimate on every frame that `entry`, made by `pose_step`, asks for.
+
+    Raises what `pose_of_video` does, and DataError where there are more frames than one file of features may hold.
+    """
+    where = display_name(name)
+    entry = step_of_clip(entry, file, name)
+    video = probe(file, where)
+    part = part_of(file, video, entry["args"], where)
+    _refuse_too_many(part.expected, workers.model.feature_shape, where)
+    landmarks, tokens = workers.run(clip_frames(file, where, video, part), report)
+    pose = whole_pose(name, video, part, entry, workers.model.topology, landmarks)
+    return pose, _features_of(pose, tokens, workers.model).check(where)
+
+
+def _refuse_too_many(frames: int, shape: tuple[int, ...], where: str) -> None:
+    size = math.prod(shape) * np.dtype(np.float16).itemsize
+    if frames * size > MAX_STORED:
+        raise DataError(
+            f"'{where}' has about {frames} frames, whose features are more than one file may hold "
+            f"({MAX_STORED // size} frames); use '--rate' or '--stop'"
+        )
+
+
+def _features_of(pose: Pose, tokens: np.ndarray, model: FeaturePoseModel) -> Features:
+    """Return the tokens (T, C, H, W) of a pose's frames, a window for each."""
+    frame = np.append(pose.frame, pose.frame[-1] + frame_step(pose.frame))
+    time = np.append(pose.time, pose.time[-1] + frame_duration(pose.time, 1 / FRAME_RATE))
+    unseen = int((~(pose.score[:, 0] > 0).any(1)).sum())
+    windows = {"span": "windows", "window": 1, "stride": 1, "rate": 0.0, "ticks": len(pose.frame)}
+    branch = {
+        "encoder": model.encoder,
+        "weights": model.record(),
+        "sampled": 1,
+        "frames_per_token": 1.0,
+        "person": int(pose.track[0]),
+        "unseen": unseen,
+    }
+    about = {key: pose.meta[key] for key in ("clip", "source", "steps")}
+    return Features(
+        start=frame[:-1],
+        stop=frame[1:],
+        start_s=time[:-1],
+        stop_s=time[1:],
+        video=tokens[:, :, None],
+        meta={**about, **windows, "video": branch},
+    )
