@@ -121,9 +121,9 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for row in lines(options.clips, truth_of(options.truth), folder, options.jobs):
             rows.append(row)
-            name, apart, whole, same, own, reference, ours, theirs, true = row
+            name, apart, whole, same, ours_seen, reference, ours, theirs, true = row
             print(
-                f"{name:45} {apart:7.2f}% {whole:6.2f}% {same:5.2f} {own:12.3f} {reference:9.3f} "
+                f"{name:45} {apart:7.2f}% {whole:6.2f}% {same:5.2f} {ours_seen:12.3f} {reference:9.3f} "
                 f"{ours:15.0f} {theirs:9.0f} {'' if true is None else f'{true:4.0f}'}",
                 flush=True,
             )

@@ -28,6 +28,10 @@ ALL_POINTS = (
 MIN_DETECTION = 0.5  # score from which the detector's answer is a person, MediaPipe's own
 MAX_OVERLAP = 0.3  # of two boxes of different people; more are taken together, MediaPipe's own
 MIN_PEAK = 0.5  # of the heatmap in a landmark's window, from which it refines the landmark, MediaPipe's own
+# Logistic regression on 2,832 frames of 60 drawn clips, whole and cut to the legs or the upper body. With each exercise
+# left out in turn: area under the curve 0.91 (visibility 0.76), calibration error 0.04 (visibility 0.13).
+TRUST_SLOPE = 7.9
+TRUST_OFFSET = 3.1
 HEATMAP_WINDOW = np.arange(-4, 5)  # pixels of the heatmap about a landmark, MediaPipe's kernel of 9
 
 LANDMARKS, PRESENCE, OUTLINE, HEATMAP, WORLD = range(5)  # the outputs of the landmark network, in its own order
@@ -39,7 +43,7 @@ class SeenBody:
 
     presence: 0..1, how sure it is that a body is there.
     points: (39, 3) float32 pixels of the square, the first 33 the joints.
-    score: (33,) float32 0..1, visibility.
+    score: (33,) 0..1, visibility times `trust`.
     world: (33, 3) float32 metres, about the hips, turned as the square is.
     outline: (256, 256) float32 0..1, or None where it was cut off.
     features: the inner features (C,), or None.
@@ -78,11 +82,11 @@ class LandmarkNetwork:
         landmarks, presence, heatmap, world, *more = self._runner()
         table = landmarks.reshape(ALL_POINTS, 5)
         points = table[:, :3].copy()
-        refine(points, heatmap[0])
+        peak = refine(points, heatmap[0])
         return SeenBody(
             presence=float(presence.ravel()[0]),
             points=points,
-            score=_sigmoid(table[:JOINTS, 3]),
+            score=_sigmoid(table[:JOINTS, 3]) * trust(peak[:JOINTS]),
             world=world.reshape(ALL_POINTS, 3)[:JOINTS].copy(),
             outline=_sigmoid(more[0][0, :, :, 0]) if self._outline else None,
             features=more[-1][0].copy() if self._features else None,
@@ -174,6 +178,15 @@ def refine(points: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     points[:35][sure, 0] = (x * scale)[sure]
     points[:35][sure, 1] = (y * scale)[sure]
     return peak
+
+
+def trust(peak: np.ndarray) -> np.ndarray:
+    """Return how probably joints are within a quarter of the trunk's length of the truth. peak: of their heatmaps.
+
+    BlazePose's visibility does not tell: where the legs alone are in view it puts a small body on them with a mean
+    visibility of 0.6, and heatmaps that peak at 0.34.
+    """
+    return _sigmoid(TRUST_SLOPE * peak - TRUST_OFFSET)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
