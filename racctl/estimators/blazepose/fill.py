@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.blazepose.tracker import PeopleTracker, Sighting, is_same_body
-from racctl.estimators.blazepose.tracks import PersonTrack, merged
+from racctl.estimators.blazepose.tracks import MET, PersonTrack, merged
 from racctl.estimators.workers import working_image
 from racctl.video.decode import Frame
 
@@ -53,6 +53,15 @@ class HoleFiller:
                 track = merged([track, seen]) if seen else track
         return track
 
+    def carry(self, track: PersonTrack, chunk: Sequence[PersonTrack], end: int) -> PersonTrack | None:
+        """Return what there is of a track after its last frame, up to the frame `end`, or to where it has become the
+        body of one of the chunk's tracks for a while."""
+        begin = int(track.frame[-1]) + 1
+        if begin >= end:
+            return None
+        self._start(track, len(track) - 1, float(self._time[begin - 1]))
+        return self._follow(enumerate(self._reread(begin, end), begin), 1.0, track, list(chunk), MET)
+
     def _forward(self, track: PersonTrack, place: int, end: int, everybody: list[PersonTrack]) -> PersonTrack | None:
         begin = int(track.frame[place]) + 1
         end = min(end, int(np.searchsorted(self._time, self._time[begin] + REACH)))
@@ -76,20 +85,31 @@ class HoleFiller:
             yield from reversed(list(enumerate(self._reread(first, last), first)))
 
     def _follow(
-        self, frames: Iterable[tuple[int, Frame]], sign: float, track: PersonTrack, everybody: list[PersonTrack]
+        self,
+        frames: Iterable[tuple[int, Frame]],
+        sign: float,
+        track: PersonTrack,
+        everybody: list[PersonTrack],
+        met: int = 1,
     ) -> PersonTrack | None:
-        """Return what the tracker sees until it gives up, or comes to somebody else."""
+        """Return what the tracker sees until it gives up, or comes to somebody else. met: frames in which it must be
+        somebody else's body."""
         places: list[int] = []
         sightings: list[Sighting] = []
+        meetings = 0
         for place, frame in frames:
             self._check()
             picture = CropSource(working_image(frame.image, self._reformatter), self._reformatter, self._rotation)
             seen = self._tracker(picture, sign * float(self._time[place]), look=False)
-            if self._tracker.is_idle or (seen and self._is_somebody_else(seen[0], place, track, everybody)):
+            if seen:
+                meetings = meetings + 1 if self._is_somebody_else(seen[0], place, track, everybody) else 0
+            if self._tracker.is_idle or (met == 1 and meetings):
                 break
             if seen:
                 places.append(place)
                 sightings.append(seen[0])
+            if meetings >= met:
+                break
         order = np.argsort(places)
         return PersonTrack.of([places[k] for k in order], [sightings[k] for k in order]) if places else None
 

@@ -91,13 +91,13 @@ class ClipPeople:
         """Track everybody, choose up to `most`, and look for them where they were lost."""
         chunks = pool.run(clip.frames, clip.expected, clip.video.rotation, report)
         time = clip.time()
-        tracks = whole_tracks(chunks, time)
-        chosen = ranked(tracks, time, working_size(clip.video))[:most]
+        ticks = tracker_time(clip.numbers())
+        ends = [*cuts(clip.expected)[1 : len(chunks)], len(time)]
         with pool.tracker() as tracker:
-            ticks = tracker_time(clip.numbers())
             filler = HoleFiller(tracker, clip.reread, ticks, clip.video.rotation, pool.check)
-            borders = cuts(clip.expected)[1:]
-            return cls([filler.fill(track, tracks, borders) for track in chosen], ticks)
+            tracks = whole_tracks(chunks, time, lambda track, k: filler.carry(track, chunks[k], ends[k]))
+            chosen = ranked(tracks, time, working_size(clip.video))[:most]
+            return cls([filler.fill(track, tracks, ends) for track in chosen], ticks)
 
 
 class BlazePosePoses:

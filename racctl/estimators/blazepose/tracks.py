@@ -6,7 +6,7 @@ depend on the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,15 @@ JUMP_WINDOW = 0.4  # s on either side of a jump whose appearances are compared
 MIN_LEAP = 0.5  # of the body's size: a way of the hips within JUMP_WINDOW that may be a jump to another body
 MIN_GROWTH = 1.35  # times the size, likewise
 OTHER_COLOURS = 0.10  # mean difference of the colours (0..1), from which a leap is one to another body
+MET = 10  # frames in which two tracks are the same body, from which they remain so; passing takes less
 STRANGER = 0.30  # mean difference of the colours, from which two tracks are not joined, wherever they are
 NEAR_BODY = 0.6  # of the body's size: joints as near as this on average may be one person's, where nobody is nearer
 MAX_COST = 3.0  # of joining two tracks
 CALM = 1.0  # s of a gap in which a person may go as far as the body's size at the cost of 1
 SHARED = 8  # frames that two tracks of one person may both have: those that two chunks share
+
+
+Carry = Callable[["PersonTrack", int], "PersonTrack | None"]  # a track, and the number of the chunk to carry it into
 
 
 @dataclass(eq=False)
@@ -113,24 +117,71 @@ def chunk_tracks(begin: int, frames: Sequence[Sequence[Sighting]]) -> list[Perso
     return [PersonTrack.of(numbers, seen) for numbers, seen in people.values()]
 
 
-def whole_tracks(chunks: Sequence[Sequence[PersonTrack]], time: np.ndarray) -> list[PersonTrack]:
-    """Return the people of a clip. chunks: their tracks in each, which share a few frames.  time: (T,) seconds."""
+def whole_tracks(
+    chunks: Sequence[Sequence[PersonTrack]], time: np.ndarray, carry: Carry | None = None
+) -> list[PersonTrack]:
+    """Return the people of a clip. chunks: their tracks in each, which share a few frames.  time: (T,) seconds.
+    carry: see `chain_chunks`."""
     shortest = min(SHORTEST, len(time))
-    tracks = chain_chunks(chunks)
+    tracks = chain_chunks(chunks, carry)
     tracks = [part for track in tracks for part in split(track, time) if len(part) >= shortest]
     return join_tracks(without_doubles(tracks, shortest), time)
 
 
-def chain_chunks(chunks: Sequence[Sequence[PersonTrack]]) -> list[PersonTrack]:
-    """Continue tracks over the borders of chunks: who is in one place in the frames that both saw is one person."""
+def chain_chunks(chunks: Sequence[Sequence[PersonTrack]], carry: Carry | None = None) -> list[PersonTrack]:
+    """Continue tracks over the borders of chunks: who is in one place in the frames that both saw is one person.
+
+    carry: tracks somebody on into a chunk whose own tracker did not see them at its beginning, for the detector missed
+    them or somebody else was before them.
+    """
     ended: list[PersonTrack] = []
     running: list[PersonTrack] = []
-    for tracks in chunks:
+    for number, chunk in enumerate(chunks):
+        tracks = list(chunk)
         followers = _followers(running, tracks)
+        border = max((int(track.frame[-1]) for track in running), default=-1)
+        for a, track in enumerate(running):
+            if carry and a not in followers and track.frame[-1] == border:
+                more = carry(track, number)
+                if more is not None:
+                    running[a] = merged([track, more])
+                    _take_over(a, running, tracks, followers)
         continued = [merged([running[a], tracks[b]]) for a, b in followers.items()]
         ended += [track for a, track in enumerate(running) if a not in followers]
-        running = continued + [track for b, track in enumerate(tracks) if b not in followers.values()]
+        running = continued + [track for b, track in enumerate(tracks) if b not in followers.values() and len(track)]
     return ended + running
+
+
+def _take_over(a: int, running: list[PersonTrack], tracks: list[PersonTrack], followers: dict[int, int]) -> None:
+    """Where somebody who was carried on comes to be the body of a track of the chunk, give that body to one of the two.
+
+    The one whose colours it has; the track's end is theirs, and its beginning remains a track.
+    """
+    carried = running[a]
+    for b, track in enumerate(tracks):
+        meeting = _meeting(carried, track)
+        if meeting is None:
+            continue
+        before = track.part(track.frame < meeting)
+        after = track.part(track.frame >= meeting)
+        past = [running[key] for key, value in followers.items() if value == b] + [before]
+        rival = np.concatenate([person.colours for person in past])
+        if len(rival) >= SHORTEST and _unlike(rival, after.colours) < _unlike(carried.colours, after.colours):
+            running[a] = carried.part(carried.frame < meeting)
+            return
+        tracks[b] = before
+        tracks.append(after)
+        followers[a] = len(tracks) - 1
+        return
+
+
+def _meeting(track: PersonTrack, second: PersonTrack) -> int | None:
+    """Return the frame from which on two tracks are the same body until one of them ends; None where they are not."""
+    doubled = _doubled(track, second)
+    shared = np.isin(track.frame, second.frame)
+    apart = np.flatnonzero(shared & ~doubled)
+    begin = int(apart[-1]) + 1 if len(apart) else 0
+    return int(track.frame[begin:][doubled[begin:]][0]) if doubled[begin:].sum() >= MET else None
 
 
 def _followers(tracks: Sequence[PersonTrack], later: Sequence[PersonTrack]) -> dict[int, int]:
