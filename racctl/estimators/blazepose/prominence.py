@@ -13,7 +13,7 @@ CALM_MOVEMENT = 0.002  # of the body's size; what the joints of somebody who sta
 PERIODS = (0.4, 6.0)  # s, of what counts as a regular movement
 STRETCHES = (4.0, 8.0)  # s in which a movement is regular, or is not
 EDGE_WEIGHT = 0.5  # of somebody at the picture's edge
-MUCH_EXERCISE = 0.02  # of the body's size; of two who move more, size and place tell
+MUCH_EXERCISE = 0.01  # of the body's size; of two who move more, size and place tell
 IRREGULAR_WEIGHT = 0.05  # of movements that do not repeat themselves
 
 
