@@ -276,11 +276,17 @@ def test_what_else_reads_them_does_so_or_says_why_not(tmp_path, both):
     about = racctl("info", path).stdout.decode()
     assert "blazepose-full" in about and "racctl.features/1" in about
     assert "the counter 'combined' reads pose, video" in one_line(racctl("count", path), 1)
+    with path.open("rb") as file, pytest.raises(DataError, match="expected racctl"):
+        read_pose(file, "f")
+
+
+def test_models_on_pytorch_say_what_they_lack(tmp_path, both):
+    pytest.importorskip("torch", reason="the trained counter and encoders need PyTorch")
+    path = tmp_path / "leaves.features.npz"
+    path.write_bytes(feature_bytes(both[1]))
     assert "lacks the pose" in one_line(racctl("count", path, "--model", "d2stx"), 1)
     refused = one_line(racctl("encode", path, "-o", tmp_path / "e.npz"), 1)
     assert "holds racctl.features/1, expected racctl.pose/1 or a video" in refused
-    with path.open("rb") as file, pytest.raises(DataError, match="expected racctl"):
-        read_pose(file, "f")
 
 
 @pytest.mark.parametrize(
