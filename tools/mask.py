@@ -1,9 +1,10 @@
 """racctl mask: video to one person's silhouette per frame.
 
 MODELS
-blazepose, the default: the outline that BlazePose gives with its landmarks. It cuts one person out of the picture,
-looks at them closely and follows them, so it sees whole bodies far from the camera, standing or lying. Apache-2.0,
-comes with the installation; blazepose-lite and blazepose-heavy need --download.
+blazepose, the default: the outline that BlazePose gives with its landmarks. It follows people and looks at each of them
+closely, so it sees whole bodies far from the camera, standing or lying; the mask is that of the person who exercises,
+as in 'racctl pose'. Apache-2.0, comes with the installation where 'full' does; blazepose-lite and blazepose-heavy need
+--download.
 
 selfie: MediaPipe's selfie segmenter, five times as fast, made for people near the camera. It marks everybody; people
 are told apart by what hangs together, so two who touch are one. Apache-2.0, comes with the installation.

@@ -5,9 +5,20 @@ BlazePose's networks, Apache-2.0: a detector of people, and a network that finds
 comes with the installation where the mediapipe package has it; otherwise it needs --download once, as 'lite' and
 'heavy' always do. FILE.task is a bundle of the two.
 
-By default racctl runs them itself: it follows everybody in view, over the whole clip, and gives the person who
-exercises, or with --people N the N who do most. '--backend mediapipe' runs MediaPipe's own pipeline instead, which
-finds one person and is there for comparison; other tools choose it with '--pose-model mediapipe'.
+By default racctl runs them itself, by LiteRT, in threads. '--backend mediapipe' runs MediaPipe's own pipeline instead,
+in processes: it follows one person, whom it detects anew in every chunk of the clip, and its scores are visibilities
+alone. It is there for comparison; other tools choose it with '--pose-model mediapipe'.
+
+PEOPLE
+racctl follows up to four people at a time. When the whole clip has been seen, it chooses who exercises: by how much
+and how regularly they move, by their size and place, and by how long they are in view. That person is track 0;
+--people N gives up to N, in this order. A track that jumps to another body is split, and tracks of one person are
+joined, by place, size, motion and the colours of the body's parts.
+
+SCORES
+The score of a joint is BlazePose's visibility times how probably the joint is in its place (within a quarter of the
+trunk's length), judged by how sure the network's heatmap is. Where legs alone are in view, the rest of the body is a
+guess, and scores low.
 
 FEWER FRAMES
 --rate HZ reads every Nth frame, N being the largest that leaves HZ frames a second of the clip's mean rate: of 30
@@ -45,15 +56,15 @@ Backend = Annotated[
         help="Choose what runs the model: racctl's own tracker, or MediaPipe's pipeline.",
     ),
 ]
-People = Annotated[int, typer.Option("--people", metavar="N", min=1, help="Find up to N people.")]
+People = Annotated[int, typer.Option("--people", metavar="N", min=1, help="Give up to N people, the one who exercises first.")]
 InnerFeatures = Annotated[
     str,
     typer.Option(
         "--features",
         metavar="FILE|DIR",
         show_default=False,
-        help="Write the network's inner features of the first person too: with several inputs a directory, one file "
-        "per clip.",
+        help="Write the network's inner features of the person who exercises too: with several inputs a directory, one "
+        "file per clip.",
     ),
 ]
 
@@ -74,7 +85,7 @@ def pose(
 ) -> None:
     """Find the body in every frame of a video.
 
-    BlazePose, 33 landmarks. Writes racctl.pose/1: image coordinates in pixels, world coordinates in metres, visibility,
+    BlazePose, 33 landmarks. Writes racctl.pose/1: image coordinates in pixels, world coordinates in metres, scores,
     frame numbers and the container's own times. A frame without a person is NaN with score 0.
 
     Example: racctl pose squats.mp4 -o squats.pose.npz

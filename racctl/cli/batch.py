@@ -31,7 +31,7 @@ def network_threads(threads: int) -> int:
 
 
 class Lane(Protocol):
-    """What works on one clip at a time: estimators, or worker processes."""
+    """What works on one clip at a time: estimators, in threads or in processes."""
 
     def abort(self) -> None: ...
 
@@ -44,7 +44,7 @@ class NoLane:
 
 @contextmanager
 def no_lanes(width: int, each: int) -> Iterator[list[NoLane]]:
-    """Yield `width` lanes for work that needs no estimators and no processes."""
+    """Yield `width` lanes for work that needs no estimators."""
     del each
     yield [NoLane()] * width
 
@@ -58,7 +58,7 @@ def run_clips(
 ) -> tuple[dict[str, Any], Failures]:
     """Call work(source, lane, report) for every clip, several at a time; the loop of every tool that takes clips.
 
-    open_lanes: (clips at a time, worker processes for each) -> one lane for each clip at a time.
+    open_lanes: (clips at a time, workers for each) -> one lane for each clip at a time.
     Returns what `work` returned, in the order of the sources, and what failed.
     """
     width, each = lanes(jobs, len(sources))
@@ -77,7 +77,7 @@ def run_clips(
 
 
 def lanes(jobs: int, inputs: int) -> tuple[int, int]:
-    """(clips at a time, worker processes for each) on `jobs` processes (0: one per core)."""
+    """(clips at a time, workers for each) of `jobs` workers, threads or processes (0: one per core)."""
     jobs = jobs or cores()
     clips = max(1, min(jobs, inputs))
     return clips, max(1, jobs // clips)

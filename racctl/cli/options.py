@@ -53,7 +53,7 @@ Jobs = Annotated[
         metavar="N",
         min=0,
         show_default=False,
-        help="Run N worker processes; default: one per core. The output does not depend on it.",
+        help="Run N workers side by side; default: one per core. The output does not depend on it.",
     ),
 ]
 

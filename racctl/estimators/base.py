@@ -2,7 +2,8 @@
 
 A member is a class, `Model(name, download)`: what the user called it, a name or a file, and whether it may be fetched.
 It looks for its weights, and raises a UsageError with the way out where they are not here; nothing heavy is loaded. The
-instance goes to worker processes, which call `start` there.
+instance of one that looks at one frame after the other goes to worker processes, which call `start` there; of one that
+looks at a clip as a whole, `open` is called, and it runs what threads or processes it likes.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ class PackedMasks:
 
 @contextmanager
 def mask_lanes(options: MaskOptions, lanes: int, each: int, drawn: bool = False) -> Iterator[list[ClipMasks]]:
-    """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do.
+    """Yield `lanes` sets of `each` workers, threads or processes, which start when they first have something to do.
 
     drawn: whether their masks have all the picture's pixels, whatever size is asked for, to be drawn into it.
     """

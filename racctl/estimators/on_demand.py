@@ -38,7 +38,7 @@ class Estimates:
 
 
 class Estimators:
-    """The mask and pose models, in worker processes; the models are looked for, and started, when first used."""
+    """The mask and pose models and their workers; the models are looked for, and started, when first used."""
 
     def __init__(self, estimates: Estimates, jobs: int = 1) -> None:
         self.estimates = estimates
@@ -113,7 +113,7 @@ class Estimators:
 
 @contextmanager
 def estimator_lanes(estimates: Estimates, lanes: int, each: int, check: bool = True) -> Iterator[list[Estimators]]:
-    """Yield `lanes` sets of estimators of `each` worker processes. check: look for the models now, for the first clip
+    """Yield `lanes` sets of estimators of `each` workers. check: look for the models now, for the first clip
     will need them; otherwise when one does."""
     with ExitStack() as stack:
         estimators = [stack.enter_context(Estimators(estimates, each)) for _ in range(lanes)]

@@ -73,7 +73,7 @@ class _FrameByFrame(Workers):
 
 @contextmanager
 def pose_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[PoseWorkers]]:
-    """Yield `lanes` sets of `each` worker processes; a process starts when it first has something to do."""
+    """Yield `lanes` sets of `each` workers, threads or processes, which start when they first have something to do."""
     with ExitStack() as stack:
         yield [stack.enter_context(PoseWorkers(model, people, each)) for _ in range(lanes)]
 

@@ -62,7 +62,7 @@ class Sighting:
 
     track: whom the tracker takes it for.
     points: (35, 3) float32 pixels of the picture, not smoothed; the joints, then hips and end of the circle.
-    score: (33,) visibility.  world: (33, 3) metres.
+    score: (33,) as in `SeenBody`.  world: (33, 3) metres.
     presence: 0..1.  region: in which it was seen.
     colours: (5, 3) float32 0..1 of head, trunk, arms, thighs and shanks.
     extra: what else was made of it, see `PeopleTracker`.
