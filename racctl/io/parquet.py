@@ -16,6 +16,7 @@ from racctl.io.bounds import file_size, refuse_bomb, refuse_large
 TABLE_BOMB_RATIO = 1000  # run-length encoding of constant columns is legitimately strong
 TABLE_BOMB_FLOOR = 64 << 20
 PYTHON_ROW_BYTES = 400  # of one row as Python objects, which is how tables are read
+HEAD_BYTES = 4096  # of a column that is opened and not decoded
 LEVEL_BYTES = 8  # of each value in a list: where its list and its row begin, while it is decoded
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
@@ -53,11 +54,12 @@ def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
     """
     try:
         size = file_size(source)
-        plain = _opened(source)
+        plain = _opened(source, buffer_size=HEAD_BYTES)
         meta = _table_meta(plain.schema_arrow, where)
         names = plain.schema_arrow.names
         if len(set(names)) != len(names):
             raise DataError(f"'{where}' has the column '{next(n for n in names if names.count(n) > 1)}' twice")
+        _open_columns(plain)
         before = _memory(plain, where)
         refuse_large(before, where)
         refuse_bomb(before, size, where, TABLE_BOMB_RATIO, TABLE_BOMB_FLOOR)
@@ -74,10 +76,21 @@ def read_table(source: IO[bytes], where: str) -> tuple[Meta, pa.Table]:
     return meta, _check_columns(table, meta["schema"], where)
 
 
-def _opened(source: IO[bytes], dictionaries: list[str] | None = None) -> pq.ParquetFile:
+def _opened(source: IO[bytes], dictionaries: list[str] | None = None, buffer_size: int = 0) -> pq.ParquetFile:
+    """Open a Parquet file. buffer_size: bytes of a column that are read at a time, 0 for all of it."""
     source.seek(0)
     # with pre_buffer, its threads and torch's abort some exits
-    return pq.ParquetFile(source, pre_buffer=False, read_dictionary=dictionaries)
+    return pq.ParquetFile(source, pre_buffer=False, read_dictionary=dictionaries, buffer_size=buffer_size)
+
+
+def _open_columns(file: pq.ParquetFile) -> None:
+    """Open every column and decode nothing, which raises where the description of one is damaged.
+
+    Arrow 26 checks that description, and ends the process where it is wrong and `_memory` asks for it.
+    """
+    for group in range(file.metadata.num_row_groups):
+        batches = file.reader.iter_batches(0, row_groups=[group], use_threads=False)
+        next(batches, None)  # opens them, and ends: there is no batch of 0 rows
 
 
 def _table_meta(schema: pa.Schema, where: str) -> Meta:
