@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip("numba", reason="the clips are drawn; needs racctl[synth]")
+pytest.importorskip("anny", reason="the clips are drawn; needs racctl[synth]")
+
 from two_people import KINDS, drawn_pair, followed, in_picture, save_clip
 
 from racctl import estimate_pose
 from racctl.estimators import workers
-
-pytest.importorskip("anny", reason="racctl[synth] is not installed")
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ and how regularly they move, by their size and place, and by how long they are i
 joined, by place, size, motion and the colours of the body's parts.
 
 SCORES
-The score of a joint is BlazePose's visibility times how probably the joint is in its place (within a quarter of the
-trunk's length), judged by how sure the network's heatmap is. Where legs alone are in view, the rest of the body is a
-guess, and scores low.
+The score of a joint is BlazePose's visibility times how probably the body is where the landmarks of the frame say,
+judged by how sure the network's heatmaps of trunk and limbs are. Where legs alone are in view, the network guesses a
+small body on them, which scores low.
 
 FEWER FRAMES
 --rate HZ reads every Nth frame, N being the largest that leaves HZ frames a second of the clip's mean rate: of 30
@@ -56,7 +56,9 @@ Backend = Annotated[
         help="Choose what runs the model: racctl's own tracker, or MediaPipe's pipeline.",
     ),
 ]
-People = Annotated[int, typer.Option("--people", metavar="N", min=1, help="Give up to N people, the one who exercises first.")]
+People = Annotated[
+    int, typer.Option("--people", metavar="N", min=1, help="Give up to N people, the one who exercises first.")
+]
 InnerFeatures = Annotated[
     str,
     typer.Option(
