@@ -1,8 +1,8 @@
-"""Estimators in processes of their own, fed with decoded frames through shared memory.
+"""Estimators that look at one frame after the other, in processes of their own, fed through shared memory.
 
-MediaPipe runs on one thread and carries state from frame to frame, so a clip is cut into chunks; every chunk starts
-afresh and warms up on the frames before it. The cuts depend on the clip alone, so the result is the same for any
-number of workers. The parent decodes (once, in order), the workers convert and estimate.
+Such an estimator, MediaPipe's pipeline for one, runs on one thread and carries state from frame to frame, so a clip is
+cut into chunks; every chunk starts afresh and warms up on the frames before it. The cuts depend on the clip alone, so
+the result is the same for any number of workers. The parent decodes (once, in order), the workers convert and estimate.
 """
 
 from __future__ import annotations
