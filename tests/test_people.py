@@ -32,8 +32,8 @@ def test_the_pose_is_one_persons_all_the_time(tmp_path, kind):
     person = np.bincount(whose[seen]).argmax()
     assert kind == "mirrored" or person == 0  # which of two who do the same does not matter
     assert (whose[seen] == person).mean() >= 0.97
-    there = in_picture(truth)[:, person]
-    assert seen[there].mean() >= 0.95
+    visible = in_picture(truth)[:, person]
+    assert seen[visible].mean() >= 0.95
 
 
 def test_two_who_exercise_have_a_track_each(tmp_path):
