@@ -6,7 +6,7 @@ closely, so it sees whole bodies far from the camera, standing or lying; the mas
 as in 'racctl pose'. Apache-2.0, comes with the installation where 'full' does; blazepose-lite and blazepose-heavy need
 --download.
 
-selfie: MediaPipe's selfie segmenter, five times as fast, made for people near the camera. It marks everybody; people
+selfie: MediaPipe's selfie segmenter, about twice as fast, made for people near the camera. It marks everybody; people
 are told apart by what hangs together, so two who touch are one. Apache-2.0, comes with the installation.
 
 FILE.tflite: a YOLO segmentation model with COCO's classes, through LiteRT. FILE.pt, FILE.onnx, yolov8n-seg,
