@@ -358,7 +358,8 @@ class Pose:
     def chosen(self, person: str) -> list[int]:
         """Return the indices of people on axis M.
 
-        person: "all", a track's number, or "main": the person seen longest and largest.
+        person: "all", a track's number, or "main": the track that `meta` calls so, else the person seen longest and
+        largest.
         """
         if person == "all":
             return list(range(len(self.track)))
@@ -369,6 +370,8 @@ class Pose:
             return [int(np.flatnonzero(self.track == int(person))[0])]
         if not len(self.track):
             return []
+        if self.meta.get("main") in self.track.tolist():
+            return [int(np.flatnonzero(self.track == self.meta["main"])[0])]
         xy = self.xyz[..., :2]
         seen = np.isfinite(xy).all(-1)
         high = np.where(seen[..., None], xy, -np.inf).max(2) - np.where(seen[..., None], xy, np.inf).min(2)

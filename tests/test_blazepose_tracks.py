@@ -67,6 +67,42 @@ def test_the_earlier_chunk_has_the_frames_that_two_share():
     assert merged([track, track]).frame.tolist() == list(range(50))
 
 
+def crossing():
+    """Return chunks in which the exerciser, red at x 200, is passed by somebody in blue just where the second begins.
+
+    There the tracker saw the blue one alone at first, and was on the red one when they had parted.
+    """
+    exerciser = person(range(30), x=200)
+    passer = person(range(15, 30), x=lambda f: 350 - 5 * (f - 15), colour=BLUE)
+    before = person(range(22, 40), x=lambda f: 350 - 5 * (f - 15), colour=BLUE)
+    after = person(range(40, 80), x=200)
+    return [[exerciser, passer], [merged([before, after])]]
+
+
+def test_who_is_carried_over_a_border_gets_their_body_back_from_a_track_that_took_it():
+    def carry(track, chunk):
+        return person(range(30, 52), x=200) if chunk == 1 and track.hips[-1, 0] == 200 else None
+
+    tracks = chain_chunks(crossing(), carry)
+    spans = {"red" if track.colours[0, 0, 0] > 0.5 else "blue": frames_of([track])[0] for track in tracks}
+    assert spans["red"] == (0, 79, 80)
+    assert spans["blue"][0] == 15 and spans["blue"][1] < 45
+    assert len(chain_chunks(crossing())) == 2  # without being carried, one of the two ends at the border
+
+
+def test_who_is_carried_onto_somebody_of_other_colours_does_not_get_their_body():
+    bystander = person(range(30), x=120, colour=BLUE)
+    exerciser = person(range(22, 80), x=200)
+
+    def carry(_track, chunk):  # the region slid onto the exerciser
+        return person(range(30, 50), x=200, colour=RED) if chunk == 1 else None
+
+    tracks = chain_chunks([[bystander], [exerciser]], carry)
+    spans = sorted(frames_of(tracks))
+    assert (22, 79, 58) in spans
+    assert spans[0][0] == 0 and spans[0][1] < 45
+
+
 # Jumps to another body.
 
 

@@ -258,3 +258,14 @@ def test_current_means_same_input_and_same_steps(tmp_path, pose):
 )  # fmt: skip
 def test_the_name_of_a_clip(name, stem):
     assert clip_stem(name) == stem
+
+
+def test_the_main_person_is_the_track_that_the_meta_document_names_else_the_one_seen_largest():
+    joints = np.zeros((3, 2, 33, 3), np.float32)
+    joints[:, 0] = np.linspace(0, 10, 99).reshape(33, 3)
+    joints[:, 1] = np.linspace(0, 100, 99).reshape(33, 3)
+    score = np.ones((3, 2, 33), np.float32)
+    track = np.array([4, 9], np.int32)
+    for meta, expected in (({}, 1), ({"main": 4}, 0), ({"main": 9}, 1), ({"main": 7}, 1), ({"main": [4]}, 1)):
+        pose = Pose(joints, score, np.arange(3), np.arange(3) / 30, track, meta)
+        assert pose.chosen("main") == [expected]

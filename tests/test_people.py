@@ -46,6 +46,7 @@ def test_two_who_exercise_have_a_track_each(tmp_path):
         assert (whose == person).mean() >= 0.97
         majorities.append(int(person))
     assert sorted(majorities) == [0, 1]
+    assert pose.meta["main"] == 0 and pose.chosen("main") == [0]
 
 
 def test_people_who_cross_keep_their_tracks(tmp_path):

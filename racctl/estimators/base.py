@@ -128,7 +128,8 @@ class ClipPoses(Protocol):
     def run(self, clip: ClipFrames, report: Report) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return xyz, world and score as a PoseEstimator has them, with the frames (T,) as first axis.
 
-        Pixels are those of `racctl.estimators.workers.working_image`.
+        Pixels are those of `racctl.estimators.workers.working_image`. The first person is the one whom the clip is
+        about.
         """
 
 

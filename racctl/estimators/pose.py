@@ -32,12 +32,14 @@ class PoseWorkers:
     """What estimates poses, started when it first has something to do; use as a context manager.
 
     topology: of the poses that it finds.
+    ranks_people: whether the first person is the one whom the clip is about.
     """
 
     def __init__(self, model: str, people: int, jobs: int) -> None:
         """model: a name or a file. people: at most so many. jobs: cores."""
         estimator = pose_model(model, download=False)
         self.topology = estimator.topology
+        self.ranks_people = isinstance(estimator, ClipPoseModel)
         self._runner: ClipPoses
         if isinstance(estimator, ClipPoseModel):
             self._runner = estimator.open(people, jobs)
@@ -160,7 +162,10 @@ def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta,
     video = probe(file, where)
     part = part_of(file, video, entry["args"], where)
     landmarks = workers.run(clip_frames(file, where, video, part), report)
-    return whole_pose(name, video, part, entry, workers.topology, landmarks)
+    pose = whole_pose(name, video, part, entry, workers.topology, landmarks)
+    if workers.ranks_people and len(pose.track) > 1:
+        pose.meta["main"] = int(pose.track[0])
+    return pose
 
 
 def whole_pose(
