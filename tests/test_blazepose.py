@@ -306,6 +306,16 @@ def test_the_detector_finds_the_person_where_she_is(files, angle):
     assert detector(CropSource.of(np.zeros((100, 120, 3), np.uint8)), Region(60, 50, 120, 0)) == []
 
 
+def test_who_is_painted_over_is_not_found(files):
+    detector = PersonDetector(files.detector)
+    picture = CropSource.of(np.concatenate([portrait(), np.full_like(portrait(), 90)], 1))
+    assert len(detector(picture, picture.whole())) == 1
+    left_half = np.array([0.0, 0.0, picture.width / 2, picture.height])
+    assert detector(picture, picture.whole(), [left_half]) == []
+    right_half = np.array([picture.width / 2, 0.0, picture.width, picture.height])
+    assert len(detector(picture, picture.whole(), [right_half])) == 1
+
+
 # The filter.
 
 

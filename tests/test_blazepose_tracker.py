@@ -48,12 +48,14 @@ class Networks:
     """Both networks: they see the bodies that there are, and note down where they looked.
 
     bodies: in the picture.  detected: those that the detector sees.  least_angle: of squares in which it sees them.
+    sees_one: whether the detector sees the first of them alone, of those not painted over.
     """
 
     def __init__(self, *bodies):
         self.bodies = list(bodies)
         self.detected = list(bodies)
         self.least_angle = 0.0
+        self.sees_one = False
         self.squares = []
         self.regions = []
         self.pixels = np.zeros((LANDMARK_SIDE, LANDMARK_SIDE, 3), np.float32)
@@ -76,11 +78,18 @@ class Networks:
         look.pixels = self.pixels
         return look
 
-    def detect(self, _picture, square):
-        self.squares.append(square)
+    def detect(self, _picture, square, hidden=()):
+        if not len(hidden):
+            self.squares.append(square)
         if abs(square.angle) < self.least_angle:
             return []
-        return [(0.9, body.region) for body in self.detected]
+        shown = [body for body in self.detected if not any(self.is_in(body, box) for box in hidden)]
+        return [(0.9, body.region) for body in (shown[:1] if self.sees_one else shown)]
+
+    @staticmethod
+    def is_in(body, box):
+        left, top, right, bottom = box
+        return left < body.x < right and top < body.y < bottom
 
 
 def run(tracker, count, begin=0, each=lambda frame: None):
@@ -90,6 +99,13 @@ def run(tracker, count, begin=0, each=lambda frame: None):
         each(frame)
         seen.append(tracker(PICTURE, frame * STEP))
     return seen
+
+
+def test_who_is_overlooked_beside_somebody_is_found_when_these_are_painted_over():
+    networks = Networks(Body(100, 120), Body(400, 120), Body(250, 130))
+    networks.sees_one = True
+    (seen,) = run(networks.tracker(), 1)
+    assert sorted(round(float(person.points[JOINTS, 0])) for person in seen) == [100, 250, 400]
 
 
 def test_landmarks_place_the_region_of_the_next_frame():

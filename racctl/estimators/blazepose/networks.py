@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -114,12 +114,23 @@ class PersonDetector:
         self._runner = Runner(model)
         self._anchors = _anchors()
 
-    def __call__(self, picture: CropSource, square: Region) -> list[tuple[float, Region]]:
-        """Return score and region of everybody in the square, the surest first."""
+    def __call__(
+        self, picture: CropSource, square: Region, hidden: Sequence[np.ndarray] = ()
+    ) -> list[tuple[float, Region]]:
+        """Return score and region of everybody in the square, the surest first.
+
+        hidden: boxes (left, top, right, bottom), pixels of the picture, to paint over. The detector tends to see one
+        person where there are two; the second shows when the first is out of sight. The square must be upright then.
+        """
         pixels = self._runner.input[0]
         picture.crop_into(pixels, square, replicate=False)
         pixels *= 2
         pixels -= 1
+        corner = np.array([square.x, square.y]) - square.side / 2
+        for box in hidden:
+            places = (box.reshape(2, 2) - corner) * (DETECTOR_SIDE / square.side)
+            (left, top), (right, bottom) = np.clip(places, 0, DETECTOR_SIDE).round().astype(int)
+            pixels[top:bottom, left:right] = 0
         boxes, logits = sorted(self._runner(), key=lambda tensor: -tensor.shape[-1])
         logits = logits[0, :, 0]
         likely = np.flatnonzero(logits > np.log(MIN_DETECTION / (1 - MIN_DETECTION)))

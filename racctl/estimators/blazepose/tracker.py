@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ EVERY_FRAME = 0.5  # s of these in every frame, then at LOST_INTERVAL
 LOST_INTERVAL = 0.1  # s between two tries, and between two looks where nobody is in view
 MISSING_INTERVAL = 0.3  # s between two looks where somebody is in view and somebody is lost
 LOOK_INTERVAL = 1.0  # s between two looks for newcomers
+BOX_MARGIN = 0.05  # of the body's size, about the joints
 MAX_FOLLOWED = 4  # people followed at a time, bystanders too
 NOMINAL_RATE = 30  # frames/s that MediaPipe takes every video to have, which its filters are made for
 SAME_BODY = 0.2  # of the body's size: joints of two people as near as this on average are one person's
@@ -81,6 +82,13 @@ class Sighting:
     def size(self) -> float:
         """Pixels, the circle about the body across."""
         return float(2 * np.linalg.norm(self.points[JOINTS, :2] - self.points[JOINTS + 1, :2]))
+
+    @property
+    def box(self) -> np.ndarray:
+        """(4,) left, top, right and bottom of the body, pixels, with a margin."""
+        margin = BOX_MARGIN * self.size
+        joints = self.points[:JOINTS, :2]
+        return np.concatenate([joints.min(0) - margin, joints.max(0) + margin])
 
 
 @dataclass
@@ -192,15 +200,30 @@ class PeopleTracker:
             return
         self._last_look = time
         self._follow(picture, time, picture.whole(), MIN_PRESENCE, sightings)
+        self._look_beside(picture, time, sightings)
         if not sightings:
             squares = list(turned_squares(picture))
             self._follow(picture, time, squares[self._turned_looks % len(squares)], GOOD_PRESENCE, sightings)
             self._turned_looks += 1
 
+    def _look_beside(self, picture: CropSource, time: float, sightings: dict[int, Sighting]) -> None:
+        """Look for whom the detector overlooks beside those who are in view, with these painted over."""
+        seen = 0
+        while seen < len(sightings) < MAX_FOLLOWED:
+            seen = len(sightings)
+            hidden = [sighting.box for sighting in sightings.values()]
+            self._follow(picture, time, picture.whole(), GOOD_PRESENCE, sightings, hidden)
+
     def _follow(
-        self, picture: CropSource, time: float, square: Region, least: float, sightings: dict[int, Sighting]
+        self,
+        picture: CropSource,
+        time: float,
+        square: Region,
+        least: float,
+        sightings: dict[int, Sighting],
+        hidden: Sequence[np.ndarray] = (),
     ) -> None:
-        for _, region in self._detector(picture, square):
+        for _, region in self._detector(picture, square, hidden):
             if any(is_about(region, sighting) for sighting in sightings.values()):
                 continue
             if len(sightings) >= MAX_FOLLOWED:
