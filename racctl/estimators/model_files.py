@@ -8,6 +8,7 @@ Nothing here imports mediapipe, and only `read` and `record` open what is large.
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import importlib.util
 import io
 import shutil
@@ -243,7 +244,8 @@ def _fetch_pose_model(name: str) -> None:
 
 
 def _has_pip() -> bool:
-    return importlib.util.find_spec("pip") is not None
+    # The path alone: setuptools has a hook on the usual way, which takes its distutils from who compiles later.
+    return importlib.machinery.PathFinder.find_spec("pip") is not None
 
 
 def _fetch_from_wheel() -> None:
