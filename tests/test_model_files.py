@@ -39,7 +39,7 @@ CONTENT = {name: f"TFL3 of {name}, ".encode() * 1000 for name in MODEL_FILES}
 TASK = ("pose_detector.tflite", "pose_landmarks_detector.tflite")
 IN_WHEEL = ("detector", "full", "selfie")
 
-needs_pip = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="pip is not installed")
+needs_pip = pytest.mark.skipif(not model_files._has_pip(), reason="pip is not installed")
 
 
 def task_file(detector: bytes = b"detector", landmarks: bytes = b"landmarks") -> bytes:
@@ -239,7 +239,7 @@ def test_pip_fails_in_one_line(bare, harm, monkeypatch):
 
 @pytest.mark.usefixtures("bare")
 def test_without_pip_the_task_file_is_fetched(monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "pip", None)
+    monkeypatch.setattr(model_files, "_has_pip", lambda: False)
     serve(monkeypatch, {TASK_FILES["full"].url: task_file(landmarks=CONTENT["full"])})
     with caplog.at_level(logging.WARNING, "racctl"):
         files = blazepose_files("full", download=True)
@@ -292,7 +292,7 @@ def test_npm_fails_in_one_line(bare, harm):
 def test_lite_is_a_task_file_where_no_client_serves_it(bare, lacks, monkeypatch):
     if lacks == "pip":
         publish_npm(bare)  # without the detector, which takes pip
-        monkeypatch.setitem(sys.modules, "pip", None)
+        monkeypatch.setattr(model_files, "_has_pip", lambda: False)
     serve(monkeypatch, {TASK_FILES["lite"].url: task_file(landmarks=CONTENT["lite"])})
     assert blazepose_files("lite", download=True).name == "pose_landmarker_lite.task"
     assert not (bare / "called").exists()
