@@ -16,6 +16,7 @@ from racctl.estimators.blazepose.fill import HoleFiller, holes
 from racctl.estimators.blazepose.networks import JOINTS, LANDMARK_SIDE, SeenBody
 from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.blazepose.tracker import HELD, LOOK_INTERVAL, PeopleTracker
+from racctl.estimators.blazepose.tracks import MET
 
 PICTURE = CropSource.of(np.zeros((240, 320, 3), np.uint8))
 STEP = 1 / 30  # s
@@ -303,6 +304,15 @@ def test_nobody_becomes_somebody_else():
     fill_holes, _ = filler(tracker, 90)
     filled = fill_holes.fill(track, [track, bystander], borders=[30])
     assert seen_places(filled) == [*range(40), *range(50, 90)]
+
+
+def test_who_is_carried_on_ends_where_they_have_been_one_of_the_chunks_tracks_for_a_while():
+    passing = person([*range(32, 36), *range(50, 80)], x=250)
+    tracker = BlindTracker(range(30, 80), sighting(x=250))
+    fill_holes, _ = filler(tracker, 90)
+    carried = fill_holes.carry(person(range(30)), [passing], 90)
+    assert carried.frame.tolist() == list(range(30, 50 + MET))
+    assert fill_holes.carry(person(range(30)), [passing], 30) is None
 
 
 def test_a_long_hole_costs_a_bounded_time_and_memory(monkeypatch):

@@ -38,8 +38,8 @@ def test_a_chunk_gives_a_track_for_each_person_with_the_frames_in_which_they_are
     tracks = chunk_tracks(100, frames)
     assert [track.frame.tolist() for track in tracks] == [[100, 101, 103, 105], [101, 103, 104]]
     assert [track.hips[:, 0].tolist() for track in tracks] == [[50] * 4, [250] * 3]
-    assert tracks[1].sighting(102) is None
-    assert tracks[1].sighting(103).points[0, 0] == right[3].points[0, 0]
+    assert tracks[1].points_at(102) is None
+    assert tracks[1].points_at(103)[0, 0] == right[3].points[0, 0]
 
 
 def test_people_go_on_over_the_borders_of_chunks_by_where_they_are():

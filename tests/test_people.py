@@ -8,7 +8,7 @@ pytest.importorskip("anny", reason="the clips are drawn; needs racctl[synth]")
 
 from two_people import KINDS, drawn_pair, followed, in_picture, save_clip
 
-from racctl import estimate_pose
+from racctl import estimate_pose, estimate_pose_features
 from racctl.estimators import workers
 
 
@@ -47,6 +47,13 @@ def test_two_who_exercise_have_a_track_each(tmp_path):
         majorities.append(int(person))
     assert sorted(majorities) == [0, 1]
     assert pose.meta["main"] == 0 and pose.chosen("main") == [0]
+
+
+def test_the_pose_beside_the_features_is_the_same_and_names_the_main_person_too(tmp_path):
+    clip = save_clip(drawn_pair("both").accompanied, tmp_path)
+    pose, features = estimate_pose_features(clip, people=2, jobs=2)
+    assert pose.meta == estimate_pose(clip, people=2, jobs=2).meta
+    assert pose.meta["main"] == 0 and features.meta["video"]["person"] == 0
 
 
 def test_people_who_cross_keep_their_tracks(tmp_path):

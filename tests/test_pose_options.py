@@ -220,8 +220,8 @@ def test_without_them_the_network_has_no_more_to_give(monkeypatch):
         lambda model, outputs: cut.append(outputs) or cut_graph(model, outputs),
     )
     paths = blazepose_paths("full", download=False)
-    build_tracker(paths, None, False, False)
-    build_tracker(paths, FeatureStore().add, False, True)
+    build_tracker(paths)
+    build_tracker(paths, FeatureStore().add, features=True)
     model = paths.read().landmarks
     tensor = feature_tensor(model, output_tensors(model))
     plain_outputs, more = (outputs for outputs in cut if len(outputs) > 1)

@@ -156,23 +156,17 @@ class ClipFeatures(ClipPoses, Protocol):
 
 
 @runtime_checkable
-class FeaturePoseModel(Protocol):
+class FeaturePoseModel(ClipPoseModel, Protocol):
     """A pose model whose network's inner features can be had.
 
     encoder: how files of features name the network.  feature_shape: C, H and W of a frame's.
     """
 
     @property
-    def topology(self) -> str: ...
-
-    @property
     def encoder(self) -> str: ...
 
     @property
     def feature_shape(self) -> tuple[int, ...]: ...
-
-    def record(self) -> dict[str, str]:
-        """Return name, sha256 and licence of the weights, for provenance."""
 
     def open_with_features(self, people: int, jobs: int) -> ClipFeatures:
         """Return what estimates up to so many people on so many cores; it starts when it first has something to do."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from racctl.estimators import workers as workers_module
 from racctl.estimators.base import MASK_ESTIMATORS, ClipMaskModel, ClipMasks, MaskModel, mask_model
 from racctl.estimators.reread import clip_frames
 from racctl.estimators.silhouettes import Parcel, Size, mask_workers, pack, unpack
+from racctl.estimators.workers import lanes_of
 from racctl.io.bounds import MAX_MEMORY as MAX_BYTES
 from racctl.io.npz import write_frames
 from racctl.io.output import write_file
@@ -171,16 +172,15 @@ class PackedMasks:
         return Mask(pixels, self.frame, self.time, self.meta)
 
 
-@contextmanager
-def mask_lanes(options: MaskOptions, lanes: int, each: int, drawn: bool = False) -> Iterator[list[ClipMasks]]:
-    """Yield `lanes` sets of `each` workers, threads or processes, which start when they first have something to do.
+def mask_lanes(
+    options: MaskOptions, lanes: int, each: int, drawn: bool = False
+) -> AbstractContextManager[list[ClipMasks]]:
+    """Open `lanes` sets of `each` workers, threads or processes, which start when they first have something to do.
 
     drawn: whether their masks have all the picture's pixels, whatever size is asked for, to be drawn into it.
     """
     size = None if drawn else options.pixels
-    with ExitStack() as stack:
-        pools = (mask_workers(options.weights, size, options.threshold, each) for _ in range(lanes))
-        yield [stack.enter_context(workers) for workers in pools]
+    return lanes_of(partial(mask_workers, options.weights, size, options.threshold, each), lanes)
 
 
 def estimate_mask(source: str | Path, model: str = "blazepose", *, jobs: int = 1, **options: Any) -> Mask:

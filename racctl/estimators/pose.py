@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Self
 
@@ -17,7 +16,7 @@ from racctl.errors import DataError
 from racctl.estimators import workers as workers_module
 from racctl.estimators.base import ClipFrames, ClipPoseModel, ClipPoses, PoseModel, pose_model
 from racctl.estimators.reread import clip_frames
-from racctl.estimators.workers import Workers, working_size
+from racctl.estimators.workers import Workers, lanes_of, working_size
 from racctl.io.npz import write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
@@ -31,20 +30,19 @@ from racctl.video.span import Span, VideoPart, check_part, part_of, stride_at
 class PoseWorkers:
     """What estimates poses, started when it first has something to do; use as a context manager.
 
-    topology: of the poses that it finds.
-    ranks_people: whether the first person is the one whom the clip is about.
+    model: that it runs.
     """
 
-    def __init__(self, model: str, people: int, jobs: int) -> None:
-        """model: a name or a file. people: at most so many. jobs: cores."""
-        estimator = pose_model(model, download=False)
-        self.topology = estimator.topology
-        self.ranks_people = isinstance(estimator, ClipPoseModel)
-        self._runner: ClipPoses
-        if isinstance(estimator, ClipPoseModel):
-            self._runner = estimator.open(people, jobs)
-        else:
-            self._runner = _FrameByFrame(estimator, people, jobs)
+    def __init__(self, name: str, people: int, jobs: int) -> None:
+        """name: of a model, or a file. people: at most so many. jobs: cores."""
+        self.model = pose_model(name, download=False)
+        self._runner = self._open(name, people, jobs)
+
+    def _open(self, name: str, people: int, jobs: int) -> ClipPoses:
+        del name
+        if isinstance(self.model, ClipPoseModel):
+            return self.model.open(people, jobs)
+        return _FrameByFrame(self.model, people, jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -73,11 +71,9 @@ class _FrameByFrame(Workers):
         return xyz, world, score
 
 
-@contextmanager
-def pose_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[PoseWorkers]]:
-    """Yield `lanes` sets of `each` workers, threads or processes, which start when they first have something to do."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(PoseWorkers(model, people, each)) for _ in range(lanes)]
+def pose_lanes(model: str, people: int, lanes: int, each: int) -> AbstractContextManager[list[PoseWorkers]]:
+    """Open `lanes` sets of `each` workers, threads or processes, which start when they first have something to do."""
+    return lanes_of(functools.partial(PoseWorkers, model, people, each), lanes)
 
 
 def estimate_pose(
@@ -145,10 +141,15 @@ def pose_step(
 
 def step_of_clip(entry: Meta, file: IO[bytes], name: str) -> Meta:
     """Return the provenance entry of a pose of this video: where it has a rate, with the stride that this makes."""
-    if "rate" not in entry["args"]:
+    return with_stride(entry, probe(file, display_name(name))) if "rate" in entry["args"] else entry
+
+
+def with_stride(entry: Meta, video: Video) -> Meta:
+    """Return the provenance entry with the stride that its rate, if it has one, makes of a video."""
+    args = entry["args"]
+    if "rate" not in args:
         return entry
-    video = probe(file, display_name(name))
-    return {**entry, "args": {**entry["args"], "stride": stride_at(video.fps, entry["args"]["rate"])}}
+    return {**entry, "args": {**args, "stride": stride_at(video.fps, args["rate"])}}
 
 
 def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta, report: Report = silent) -> Pose:
@@ -158,14 +159,11 @@ def pose_of_video(file: IO[bytes], name: str, workers: PoseWorkers, entry: Meta,
     found in any frame.
     """
     where = display_name(name)
-    entry = step_of_clip(entry, file, name)
     video = probe(file, where)
+    entry = with_stride(entry, video)
     part = part_of(file, video, entry["args"], where)
     landmarks = workers.run(clip_frames(file, where, video, part), report)
-    pose = whole_pose(name, video, part, entry, workers.topology, landmarks)
-    if workers.ranks_people and len(pose.track) > 1:
-        pose.meta["main"] = int(pose.track[0])
-    return pose
+    return whole_pose(name, video, part, entry, workers.model, landmarks)
 
 
 def whole_pose(
@@ -173,7 +171,7 @@ def whole_pose(
     video: Video,
     part: VideoPart,
     entry: Meta,
-    topology: str,
+    model: PoseModel | ClipPoseModel,
     landmarks: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> Pose:
     """Return the pose of a part of a video. landmarks: xyz, world and score, see `ClipPoses`; changed."""
@@ -183,15 +181,23 @@ def whole_pose(
     keep = _people_seen(score)
     if not keep.any():
         raise DataError(f"'{where}' shows no person in any of its {len(part.clock)} frames")
-    about = {"topology": topology, "scale": "pixels"}
-    meta = {"clip": clip_name(name), "source": part.source(video), "steps": [entry], **about}
+    meta: Meta = {
+        "clip": clip_name(name),
+        "source": part.source(video),
+        "steps": [entry],
+        "topology": model.topology,
+        "scale": "pixels",
+    }
+    track = np.arange(keep.sum(), dtype=np.int32)
+    if isinstance(model, ClipPoseModel) and len(track) > 1:
+        meta["main"] = 0  # such a model gives the one first whom the clip is about
     return Pose(
         xyz=xyz[:, keep],
         world=world[:, keep],
         score=score[:, keep],
         frame=np.array([number for number, _ in part.clock], np.int64),
         time=np.array([time for _, time in part.clock]),
-        track=np.arange(keep.sum(), dtype=np.int32),
+        track=track,
         meta=meta,
     ).check(where)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 import numpy as np
 
 from racctl.contracts import Features, Meta, Pose
 from racctl.errors import DataError, UsageError
-from racctl.estimators.base import POSE_ESTIMATORS, ClipFrames, FeaturePoseModel, pose_model
-from racctl.estimators.pose import pose_step, step_of_clip, whole_pose
+from racctl.estimators.base import POSE_ESTIMATORS, ClipFeatures, ClipFrames, FeaturePoseModel
+from racctl.estimators.pose import PoseWorkers, pose_step, step_of_clip, whole_pose, with_stride
 from racctl.estimators.reread import clip_frames
+from racctl.estimators.workers import lanes_of
 from racctl.io.npz import MAX_STORED, write_features, write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import clip_name, display_name, open_input, sha256
@@ -25,35 +26,22 @@ from racctl.video.span import Span, part_of
 from racctl.windows import FRAME_RATE, frame_duration, frame_step
 
 
-class FeatureWorkers:
-    """What estimates poses with inner features, started when it first has something to do; use as a context manager.
+class FeatureWorkers(PoseWorkers):
+    """What estimates poses with inner features; UsageError for a model without."""
 
-    model: that it runs.
-    """
+    model: FeaturePoseModel
+    _runner: ClipFeatures
 
-    def __init__(self, name: str, people: int, jobs: int) -> None:
-        """name: of a model, or a file. people: at most so many. jobs: cores.
-
-        UsageError for a model without features.
-        """
-        model = pose_model(name, download=False)
-        if not isinstance(model, FeaturePoseModel):
+    def _open(self, name: str, people: int, jobs: int) -> ClipFeatures:
+        if not isinstance(self.model, FeaturePoseModel):
             raise UsageError(
                 f"'{name}' gives no inner features; '--features' needs one of {', '.join(models_with_features())}"
             )
-        self.model: FeaturePoseModel = model
-        self._runner = model.open_with_features(people, jobs)
+        return self.model.open_with_features(people, jobs)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._runner.__exit__(*exc)
-
-    def abort(self) -> None:
-        self._runner.abort()
-
-    def run(self, clip: ClipFrames, report: Report) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    def run_with_features(
+        self, clip: ClipFrames, report: Report
+    ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
         """Return xyz, world and score of a clip, and its features, see `ClipFeatures`."""
         return self._runner.run_with_features(clip, report)
 
@@ -63,11 +51,9 @@ def models_with_features() -> list[str]:
     return [name for name in POSE_ESTIMATORS.names() if hasattr(POSE_ESTIMATORS.load(name), "open_with_features")]
 
 
-@contextmanager
-def feature_lanes(model: str, people: int, lanes: int, each: int) -> Iterator[list[FeatureWorkers]]:
-    """Yield `lanes` sets of estimators on `each` cores."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(FeatureWorkers(model, people, each)) for _ in range(lanes)]
+def feature_lanes(model: str, people: int, lanes: int, each: int) -> AbstractContextManager[list[FeatureWorkers]]:
+    """Open `lanes` sets of estimators on `each` cores."""
+    return lanes_of(partial(FeatureWorkers, model, people, each), lanes)
 
 
 def estimate_pose_features(
@@ -127,12 +113,12 @@ def features_of_video(
     Raises what `pose_of_video` does, and DataError where there are more frames than one file of features may hold.
     """
     where = display_name(name)
-    entry = step_of_clip(entry, file, name)
     video = probe(file, where)
+    entry = with_stride(entry, video)
     part = part_of(file, video, entry["args"], where)
     _refuse_too_many(part.expected, workers.model.feature_shape, where)
-    landmarks, tokens = workers.run(clip_frames(file, where, video, part), report)
-    pose = whole_pose(name, video, part, entry, workers.model.topology, landmarks)
+    landmarks, tokens = workers.run_with_features(clip_frames(file, where, video, part), report)
+    pose = whole_pose(name, video, part, entry, workers.model, landmarks)
     return pose, _features_of(pose, tokens, workers.model).check(where)
 
 

@@ -17,10 +17,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.shared_memory import SharedMemory
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import av
 import numpy as np
@@ -35,6 +36,7 @@ CHUNK_FRAMES = 120  # frames, about
 LONG_SIDE = 1280  # pixels; larger frames are reduced to this before they are estimated on
 RING_BYTES = 1 << 30  # of frames in flight, over all workers
 
+T = TypeVar("T")
 ConvertedFrame = tuple[np.ndarray, tuple[str, int, int], float]  # pixels, their format and colours, seconds
 Build = Callable[[], Callable[[np.ndarray, float], tuple[np.ndarray, ...]]]
 
@@ -50,20 +52,29 @@ def cuts(total: int) -> list[int]:
 
 def working_size(video: Video) -> tuple[int, int]:
     """Return width and height, upright, of what is estimated on: even, and at most LONG_SIDE."""
-    scale = min(1.0, LONG_SIDE / max(video.width, video.height))
-    width, height = (max(2, 2 * round(side * scale / 2)) for side in (video.width, video.height))
-    return width, height
+    return _reduced(video.width, video.height)
+
+
+def _reduced(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, LONG_SIDE / max(width, height))
+    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 
 
 def working_image(image: av.VideoFrame, reformatter: VideoReformatter) -> av.VideoFrame:
     """Return it as yuv420p with even sides, at most LONG_SIDE: half the memory of RGB, no work for the usual video."""
-    scale = min(1.0, LONG_SIDE / max(image.width, image.height))
-    width, height = (max(2, 2 * round(side * scale / 2)) for side in (image.width, image.height))
+    width, height = _reduced(image.width, image.height)
     if image.format.name in ("yuv420p", "yuvj420p") and (width, height) == (image.width, image.height):
         return image
     return reformatter.reformat(
         image, width, height, "yuv420p", interpolation=Interpolation.AREA, dst_color_range=image.color_range, threads=1
     )
+
+
+@contextmanager
+def lanes_of(make: Callable[[], AbstractContextManager[T]], lanes: int) -> Iterator[list[T]]:
+    """Yield so many of what `make` gives, each entered; they end together."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(make()) for _ in range(lanes)]
 
 
 class Workers:

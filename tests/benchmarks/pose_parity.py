@@ -23,6 +23,7 @@ from racctl.contracts import Pose
 from racctl.errors import RacctlError
 from racctl.io.npz import read_pose, write_pose
 from racctl.io.output import write_file
+from racctl.skeleton.topology import BLAZEPOSE33
 
 SAME_PERSON = 0.25  # of the body's size
 
@@ -64,7 +65,7 @@ def distance(pose: Pose | None, reference: Pose | None) -> tuple[float, float]:
     both = np.isfinite(x[:, 0, 0]) & np.isfinite(y[:, 0, 0])
     if not both.any():
         return np.nan, 0.0
-    hips = y[both][:, [23, 24]].mean(1)
+    hips = y[both][:, BLAZEPOSE33.indices(["left_hip", "right_hip"])].mean(1)
     size = 2 * np.linalg.norm(y[both] - hips[:, None], axis=-1).max(1)
     gap = np.linalg.norm(x[both] - y[both], axis=-1) / size[:, None]
     same = np.median(gap, 1) < SAME_PERSON

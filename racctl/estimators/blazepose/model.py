@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from racctl.estimators.blazepose.features import FeatureStore
 from racctl.estimators.blazepose.fill import HoleFiller
 from racctl.estimators.blazepose.graph import output_tensors, tensor_shape
 from racctl.estimators.blazepose.networks import JOINTS, LandmarkNetwork, PersonDetector, feature_tensor
-from racctl.estimators.blazepose.pool import TrackerPool
+from racctl.estimators.blazepose.pool import PoolOfClips, TrackerPool
 from racctl.estimators.blazepose.prominence import ranked
 from racctl.estimators.blazepose.smoothing import smooth
 from racctl.estimators.blazepose.tracker import Extra, PeopleTracker, tracker_time
@@ -48,12 +47,12 @@ class BlazePoseModel:
 
     def open(self, people: int, jobs: int) -> BlazePosePoses:
         """Return what estimates up to so many people."""
-        return BlazePosePoses(TrackerPool(partial(build_tracker, self.paths, None, False, False), jobs), people)
+        return BlazePosePoses(TrackerPool(partial(build_tracker, self.paths), jobs), people)
 
     def open_with_features(self, people: int, jobs: int) -> BlazePoseFeatures:
         """Return what estimates up to so many people, and the inner features of the one who exercises."""
         store = FeatureStore()
-        pool = TrackerPool(partial(build_tracker, self.paths, store.add, False, True), jobs)
+        pool = TrackerPool(partial(build_tracker, self.paths, store.add, features=True), jobs)
         return BlazePoseFeatures(pool, people, store)
 
     @property
@@ -69,7 +68,9 @@ class BlazePoseModel:
         return channels, height, width
 
 
-def build_tracker(paths: BlazePosePaths, extra: Extra | None, outline: bool, features: bool) -> PeopleTracker:
+def build_tracker(
+    paths: BlazePosePaths, extra: Extra | None = None, *, outline: bool = False, features: bool = False
+) -> PeopleTracker:
     """Return a tracker with networks of its own. The rest: as for `PeopleTracker` and `LandmarkNetwork`."""
     files = paths.read()
     landmarks = LandmarkNetwork(files.landmarks, outline, features)
@@ -100,21 +101,12 @@ class ClipPeople:
             return cls([filler.fill(track, tracks, ends) for track in chosen], ticks)
 
 
-class BlazePosePoses:
-    """Estimates the poses of a clip; use as a context manager."""
+class BlazePosePoses(PoolOfClips):
+    """Estimates the poses of clips."""
 
     def __init__(self, pool: TrackerPool, people: int) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._people = people
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._pool.__exit__(*exc)
-
-    def abort(self) -> None:
-        self._pool.abort()
 
     def run(self, clip: ClipFrames, report: Report = silent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return xyz (T, M, 33, 3) pixels of the working image, world (T, M, 33, 3) metres and score (T, M, 33)."""

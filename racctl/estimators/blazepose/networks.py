@@ -18,14 +18,14 @@ import numpy as np
 from racctl.errors import DataError
 from racctl.estimators.blazepose.graph import cut_graph, last_sum, output_tensors
 from racctl.estimators.blazepose.region import CropSource, Region
+from racctl.skeleton.topology import BLAZEPOSE33
 
 LANDMARK_SIDE = 256  # pixels of the square that the landmark network sees
 DETECTOR_SIDE = 224  # pixels of the square that the detector sees
 FEATURE_SIDE = 8  # cells
-JOINTS = 33
-ALL_POINTS = (
-    39  # 33 joints, the middle of the hips and the end of the circle about the body, and four that nobody reads
-)
+JOINTS = len(BLAZEPOSE33.joints)
+# The joints, the middle of the hips and the end of the circle about the body, and four that nobody reads.
+ALL_POINTS = 39
 MIN_DETECTION = 0.5  # score from which the detector's answer is a person, MediaPipe's own
 MAX_OVERLAP = 0.3  # of two boxes of different people; more are taken together, MediaPipe's own
 MIN_PEAK = 0.5  # of the heatmap in a landmark's window, from which it refines the landmark, MediaPipe's own
@@ -34,7 +34,13 @@ MIN_PEAK = 0.5  # of the heatmap in a landmark's window, from which it refines t
 # curve 0.91 (the network's own presence 0.82, mean visibility 0.71), calibration error 0.02.
 TRUST_SLOPE = 13.8
 TRUST_OFFSET = 6.1
-TRUNK_AND_LIMBS = np.r_[11:17, 23:29]  # shoulders to wrists, hips to ankles
+BODY_JOINTS = np.array(  # of the trunk and the limbs, in the order of the skeleton
+    [
+        number
+        for number, name in enumerate(BLAZEPOSE33.joints)
+        if name.endswith(("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
+    ]
+)
 HEATMAP_WINDOW = np.arange(-4, 5)  # pixels of the heatmap about a landmark, MediaPipe's kernel of 9
 
 LANDMARKS, PRESENCE, OUTLINE, HEATMAP, WORLD = range(5)  # the outputs of the landmark network, in its own order
@@ -201,8 +207,8 @@ def trust(peak: np.ndarray, visibility: np.ndarray) -> float:
     Visibility alone does not tell: where the legs are all that is in view, the network puts a small body on them with a
     mean visibility of 0.6, and heatmaps that peak at 0.34.
     """
-    weight = visibility[TRUNK_AND_LIMBS]
-    mean = float((peak[TRUNK_AND_LIMBS] * weight).sum() / max(float(weight.sum()), 1e-6))
+    weight = visibility[BODY_JOINTS]
+    mean = float((peak[BODY_JOINTS] * weight).sum() / max(float(weight.sum()), 1e-6))
     return 1 / (1 + math.exp(TRUST_OFFSET - TRUST_SLOPE * mean))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from racctl.estimators.base import ClipFrames
 from racctl.estimators.blazepose import model
 from racctl.estimators.blazepose.model import ClipPeople, build_tracker
 from racctl.estimators.blazepose.networks import SeenBody
-from racctl.estimators.blazepose.pool import TrackerPool
+from racctl.estimators.blazepose.pool import PoolOfClips, TrackerPool
 from racctl.estimators.blazepose.region import CropSource, Region
 from racctl.estimators.model_files import blazepose_paths
 from racctl.estimators.silhouettes import Parcel, Size, nearest, pack
@@ -43,23 +42,11 @@ class BlazePoseMaskModel:
     def open(self, size: Size | None, threshold: float, jobs: int) -> BlazePoseMasks:
         """Return what cuts the person out. size, threshold: as for `Silhouettes`."""
         extra = partial(outline_parcel, size=size, threshold=threshold)
-        return BlazePoseMasks(TrackerPool(partial(build_tracker, self.paths, extra, True, False), jobs))
+        return BlazePoseMasks(TrackerPool(partial(build_tracker, self.paths, extra, outline=True), jobs))
 
 
-class BlazePoseMasks:
-    """Cuts the person who exercises out of the frames of a clip; use as a context manager."""
-
-    def __init__(self, pool: TrackerPool) -> None:
-        self._pool = pool
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._pool.__exit__(*exc)
-
-    def abort(self) -> None:
-        self._pool.abort()
+class BlazePoseMasks(PoolOfClips):
+    """Cuts the person who exercises out of the frames of clips."""
 
     def run(self, clip: ClipFrames, report: Report = silent) -> np.ndarray:
         """Return (T,) of parcels, with one mask where the person is seen, else with none."""

@@ -37,8 +37,8 @@ class TrackerPool:
 
     def __init__(self, build: Callable[[], PeopleTracker], count: int) -> None:
         """build: makes a tracker. count: of the threads."""
+        self.count = max(1, count)
         self._build = build
-        self._count = max(1, count)
         self._idle: list[PeopleTracker] = []
         self._lock = threading.Lock()
         self._aborted = threading.Event()
@@ -85,9 +85,22 @@ class TrackerPool:
         if self._aborted.is_set():
             raise DataError("the estimation was stopped")
 
-    @property
-    def count(self) -> int:
-        return self._count
+
+class PoolOfClips:
+    """What looks at whole clips with a pool of trackers; use as a context manager."""
+
+    def __init__(self, pool: TrackerPool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.__exit__(*exc)
+
+    def abort(self) -> None:
+        """End a run in another thread at once; it fails with a DataError."""
+        self._pool.abort()
 
 
 @dataclass

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from racctl.estimators.blazepose.networks import JOINTS
-from racctl.estimators.blazepose.tracker import BODY_JOINTS
+from racctl.estimators.blazepose.networks import BODY_JOINTS, JOINTS
 from racctl.estimators.blazepose.tracks import PersonTrack
 
 RATE = 10.0  # Hz at which movements are compared

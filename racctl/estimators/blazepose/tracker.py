@@ -15,10 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from racctl.estimators.blazepose.networks import JOINTS, LANDMARK_SIDE, LandmarkNetwork, PersonDetector, SeenBody
+from racctl.estimators.blazepose.networks import (
+    BODY_JOINTS,
+    JOINTS,
+    LANDMARK_SIDE,
+    LandmarkNetwork,
+    PersonDetector,
+    SeenBody,
+)
 from racctl.estimators.blazepose.region import BODY_MARGIN, CropSource, Region
 from racctl.estimators.blazepose.smoothing import OneEuro, region_filter
-from racctl.skeleton.topology import TOPOLOGIES
+from racctl.skeleton.topology import BLAZEPOSE33
 
 MIN_PRESENCE = 0.5  # of a body in its region, MediaPipe's own
 # From which a region is tried again when its body is lost, and a body is believed that was found by a turned look.
@@ -33,10 +40,7 @@ MAX_FOLLOWED = 4  # people followed at a time, bystanders too
 NOMINAL_RATE = 30  # frames/s that MediaPipe takes every video to have, which its filters are made for
 SAME_BODY = 0.2  # of the body's size: joints of two people as near as this on average are one person's
 
-_AT = TOPOLOGIES["blazepose33"].index
-_TRUNK = [_AT(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
-_LIMBS = [_AT(f"{side}_{joint}") for joint in ("elbow", "wrist", "knee", "ankle") for side in ("left", "right")]
-BODY_JOINTS = np.array(_TRUNK + _LIMBS)
+_AT = BLAZEPOSE33.index
 
 # Places on the body whose colours tell people apart, as pairs of joints and the share of the way between them.
 _PLACES = {
@@ -81,7 +85,7 @@ class Sighting:
     @property
     def size(self) -> float:
         """Pixels, the circle about the body across."""
-        return float(2 * np.linalg.norm(self.points[JOINTS, :2] - self.points[JOINTS + 1, :2]))
+        return float(body_size(self.points))
 
     @property
     def box(self) -> np.ndarray:
@@ -102,6 +106,12 @@ class _Track:
     last_try: float
     is_lost: bool = False
     filter: OneEuro = field(default_factory=region_filter)
+
+    def lose(self) -> None:
+        """Hold the region in which the person was last seen well."""
+        self.is_lost = True
+        self.region = self.good
+        self.filter = region_filter()
 
 
 Extra = Callable[[SeenBody, Region, CropSource], Any]
@@ -161,9 +171,7 @@ class PeopleTracker:
         track.last_try = time
         body = self._network(picture, track.region)
         if body.presence < least:
-            track.is_lost = True
-            track.region = track.good
-            track.filter = region_filter()
+            track.lose()
             return None
         sighting = sight(track.number, body, track.region, self._network.pixels)
         if self._extra is not None:
@@ -180,12 +188,10 @@ class PeopleTracker:
         """Where two tracks see the same body, keep the older one's sighting; the newer one is lost."""
         for track in list(self._tracks):
             sighting = sightings.get(track.number)
-            others = [earlier for number, earlier in sightings.items() if number < track.number]
-            if sighting and any(is_same_body(sighting, earlier) for earlier in others):
+            older = [earlier for number, earlier in sightings.items() if number < track.number]
+            if sighting and any(is_same_body(sighting.points, earlier.points) for earlier in older):
                 del sightings[track.number]
-                track.is_lost = True
-                track.region = track.good
-                track.filter = region_filter()
+                track.lose()
 
     def _look(self, picture: CropSource, time: float, sightings: dict[int, Sighting]) -> None:
         """Run the detector where it is time to, and follow the people whom it finds."""
@@ -230,7 +236,7 @@ class PeopleTracker:
                 return
             track = self._add(region, time)
             sighting = self._try(picture, track, time, least)
-            if sighting is None or any(is_same_body(sighting, earlier) for earlier in sightings.values()):
+            if sighting is None or any(is_same_body(sighting.points, earlier.points) for earlier in sightings.values()):
                 self._tracks.remove(track)
                 continue
             sightings[track.number] = sighting
@@ -280,10 +286,23 @@ def colours_of(points: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return np.array([np.median(samples[a:b], 0) for a, b in itertools.pairwise(_GROUPS)], np.float32)
 
 
-def is_same_body(sighting: Sighting, second: Sighting) -> bool:
-    """Whether two sightings in a frame are of one person."""
-    gap = np.linalg.norm(sighting.points[BODY_JOINTS, :2] - second.points[BODY_JOINTS, :2], axis=-1).mean()
-    return bool(gap < SAME_BODY * max(sighting.size, second.size) / 2)
+def body_size(points: np.ndarray) -> np.ndarray:
+    """Return (...) pixels, the circle about a body across. points: (..., 35, 3)."""
+    return 2 * np.linalg.norm(points[..., JOINTS, :2] - points[..., JOINTS + 1, :2], axis=-1)
+
+
+def body_gap(points: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (...) how far apart the trunk and limbs of two bodies are, in halves of the larger one's size.
+
+    points, second: (..., 35, 3) pixels.
+    """
+    gap = np.linalg.norm(points[..., BODY_JOINTS, :2] - second[..., BODY_JOINTS, :2], axis=-1).mean(-1)
+    return gap / np.maximum(np.maximum(body_size(points), body_size(second)) / 2, 1e-6)
+
+
+def is_same_body(points: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (...) whether two bodies in a frame, (..., 35, 3) each, are one person's."""
+    return body_gap(points, second) < SAME_BODY
 
 
 def is_about(region: Region, sighting: Sighting) -> bool:

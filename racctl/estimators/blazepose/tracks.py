@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from racctl.estimators.blazepose.networks import JOINTS
-from racctl.estimators.blazepose.region import Region
-from racctl.estimators.blazepose.tracker import BODY_JOINTS, SAME_BODY, Sighting
+from racctl.estimators.blazepose.tracker import Sighting, body_gap, body_size, is_same_body
 
 SHORTEST = 2  # frames; who is seen in fewer is nobody
 JUMP_WINDOW = 0.4  # s on either side of a jump whose appearances are compared
@@ -21,9 +20,8 @@ MIN_LEAP = 0.5  # of the body's size: a way of the hips within JUMP_WINDOW that 
 MIN_GROWTH = 1.35  # times the size, likewise
 OTHER_COLOURS = 0.10  # mean difference of the colours (0..1), from which a leap is one to another body
 MET = 10  # frames in which two tracks are the same body, from which they remain so; passing takes less
-STRANGER = 0.30  # mean difference of the colours, from which two tracks are not joined, wherever they are
 NEAR_BODY = 0.6  # of the body's size: joints as near as this on average may be one person's, where nobody is nearer
-MAX_COST = 3.0  # of joining two tracks
+MAX_COST = 3.0  # of joining two tracks, which three times OTHER_COLOURS reach wherever they are
 CALM = 1.0  # s of a gap in which a person may go as far as the body's size at the cost of 1
 SHARED = 8  # frames that two tracks of one person may both have: those that two chunks share
 
@@ -37,7 +35,7 @@ class PersonTrack:
 
     frame: (N,) places in the clip, ascending.
     points: (N, 35, 3) pixels, raw.  score: (N, 33).  world: (N, 33, 3) metres.
-    presence: (N,).  region: (N, 4) x, y, side, angle.  colours: (N, 5, 3).
+    region: (N, 4) x, y, side, angle.  colours: (N, 5, 3).
     extra: (N,) objects, what else was made of each sighting.
     """
 
@@ -45,7 +43,6 @@ class PersonTrack:
     points: np.ndarray
     score: np.ndarray
     world: np.ndarray
-    presence: np.ndarray
     region: np.ndarray
     colours: np.ndarray
     extra: np.ndarray
@@ -61,7 +58,6 @@ class PersonTrack:
             points=np.stack([s.points for s in sightings]),
             score=np.stack([s.score for s in sightings]),
             world=np.stack([s.world for s in sightings]),
-            presence=np.array([s.presence for s in sightings], np.float32),
             region=np.array(regions),
             colours=np.stack([s.colours for s in sightings]),
             extra=extra,
@@ -74,16 +70,10 @@ class PersonTrack:
         """Return the track of some of its sightings."""
         return PersonTrack(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
-    def sighting(self, place: int) -> Sighting | None:
-        """Return the sighting in a frame, or None."""
+    def points_at(self, place: int) -> np.ndarray | None:
+        """Return (35, 3) pixels of the sighting in a frame, or None."""
         n = int(np.searchsorted(self.frame, place))
-        if n == len(self) or self.frame[n] != place:
-            return None
-        region = Region(*self.region[n].tolist())
-        points = self.points[n]
-        return Sighting(
-            0, points, self.score[n], self.world[n], float(self.presence[n]), region, self.colours[n], self.extra[n]
-        )
+        return self.points[n] if n < len(self) and self.frame[n] == place else None
 
     @property
     def hips(self) -> np.ndarray:
@@ -93,7 +83,7 @@ class PersonTrack:
     @property
     def size(self) -> np.ndarray:
         """(N,) pixels, the circle about the body across."""
-        return 2 * np.linalg.norm(self.points[:, JOINTS, :2] - self.points[:, JOINTS + 1, :2], axis=-1)
+        return body_size(self.points)
 
 
 def merged(tracks: Iterable[PersonTrack]) -> PersonTrack:
@@ -202,8 +192,7 @@ def distance(track: PersonTrack, second: PersonTrack) -> float:
     _, a, b = np.intersect1d(track.frame, second.frame, assume_unique=True, return_indices=True)
     if not len(a):
         return np.inf
-    gap = np.linalg.norm(track.points[a][:, BODY_JOINTS, :2] - second.points[b][:, BODY_JOINTS, :2], axis=-1).mean(1)
-    return float(np.median(gap / (np.maximum(track.size[a], second.size[b]) / 2)))
+    return float(np.median(body_gap(track.points[a], second.points[b])))
 
 
 def without_doubles(tracks: list[PersonTrack], shortest: int = SHORTEST) -> list[PersonTrack]:
@@ -221,8 +210,7 @@ def _doubled(track: PersonTrack, longer: PersonTrack) -> np.ndarray:
     """(N,) which sightings of a track are of the body that another one has in that frame."""
     doubled = np.zeros(len(track), bool)
     _, a, b = np.intersect1d(track.frame, longer.frame, assume_unique=True, return_indices=True)
-    gap = np.linalg.norm(track.points[a][:, BODY_JOINTS, :2] - longer.points[b][:, BODY_JOINTS, :2], axis=-1).mean(1)
-    doubled[a] = gap < SAME_BODY * np.maximum(track.size[a], longer.size[b]) / 2
+    doubled[a] = is_same_body(track.points[a], longer.points[b])
     return doubled
 
 
@@ -300,8 +288,6 @@ def _cost(person: list[PersonTrack], second: list[PersonTrack], time: np.ndarray
     unlike = _unlike(
         np.concatenate([track.colours for track in person]), np.concatenate([track.colours for track in second])
     )
-    if unlike > STRANGER:
-        return np.inf
     nearest = min((_gap_cost(a, b, time) for a in person for b in second), default=np.inf)
     return unlike / OTHER_COLOURS + nearest
 
