@@ -151,14 +151,18 @@ class Ledger:
 
 
 def result_of(count: Callable[[], list[Count]]) -> Result:
-    """Return what was counted of the main person; count None, and why, where nobody is there to count."""
+    """Return what was counted of the main person; count None, and why, where nobody is there to count.
+
+    spans: start and stop of every repetition in source frames, half-open.
+    """
     try:
         counted = count()[0]
     except DataError as error:
         if not any(words in str(error) for words in NOBODY):
             raise
-        return {"count": None, "low": None, "high": None, "error": str(error)}
-    return {"count": counted.repetitions, "low": counted.low, "high": counted.high}
+        return {"count": None, "low": None, "high": None, "spans": [], "error": str(error)}
+    spans = np.stack(counted.frames(), axis=1).tolist()
+    return {"count": counted.repetitions, "low": counted.low, "high": counted.high, "spans": spans}
 
 
 class PoseCounter:
