@@ -47,16 +47,17 @@ VP9 = Encoding("libvpx-vp9", "webm", {"crf": "34", "deadline": "realtime", "cpu-
 
 
 def at_rate(shots: Shots, video: Video, rate: float) -> Shots:
-    """Show at even times what was to be seen then."""
+    """Show at even times, up to that of the last picture, what was to be seen then."""
     del video
-    latest, ticks = None, itertools.count()
-    tick = next(ticks) / rate
+    ticks = (number / rate for number in itertools.count())
+    tick = next(ticks)
+    latest: np.ndarray | None = None
     for time, picture in shots:
         while latest is not None and tick < time:
             yield tick, latest
-            tick = next(ticks) / rate
+            tick = next(ticks)
         latest = picture
-    if latest is not None:
+    if latest is not None and tick <= time:
         yield tick, latest
 
 
@@ -77,12 +78,13 @@ def mirrored(shots: Shots, video: Video) -> Shots:
 
 
 def dark(shots: Shots, video: Video) -> Shots:
-    del video
+    """Show a dark picture with grain: the same grain in every picture, but not at the same place."""
     rng = np.random.default_rng(0)
-    curve = 255 * GAIN * (np.arange(256) / 255) ** GAMMA
+    curve = (255 * GAIN * (np.arange(256) / 255) ** GAMMA).round().astype(np.int16)
+    grain = (255 * NOISE * rng.standard_normal((video.height, video.width, 1))).round().astype(np.int16)
     for time, picture in shots:
-        noisy = curve[picture] + 255 * NOISE * rng.standard_normal(picture.shape, np.float32)
-        yield time, noisy.round().clip(0, 255).astype(np.uint8)
+        places = rng.integers(video.height), rng.integers(video.width)
+        yield time, (curve[picture] + np.roll(grain, places, (0, 1))).clip(0, 255).astype(np.uint8)
 
 
 def at_speed(shots: Shots, video: Video, factor: float) -> Shots:
@@ -138,7 +140,7 @@ VARIANTS = ENCODINGS | {
     "8-per-s": (partial(at_rate, rate=8), GOOD),
     "160-wide": (partial(resized, width=160), GOOD),
     "mirrored": (mirrored, GOOD),
-    "dark": (dark, GOOD),
+    "dark": (dark, h264(24)),
     "half-speed": (partial(at_speed, factor=0.5), GOOD),
     "double-speed": (partial(at_speed, factor=2), GOOD),
     "shaking": (partial(seen_by, aim=shaking), GOOD),
