@@ -35,23 +35,33 @@ def share(hits: Iterable[bool]) -> str:
     hits = list(hits)
     if not hits:
         return "–"
-    interval = binomtest(sum(hits), len(hits)).proportion_ci(method="wilson")
-    return f"{np.mean(hits):.3f} [{interval.low:.2f}, {interval.high:.2f}]"
+    low, high = wilson(sum(hits), len(hits))
+    return f"{np.mean(hits):.3f} [{low:.2f}, {high:.2f}]"
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def share_over(groups: dict[str, list[bool]]) -> str:
     """Return a share with its bootstrap interval over groups, such as the clips that several items each are made of.
 
-    One group gives no interval.
+    Where all items are hits, or none is, resampling shows no spread: then the Wilson interval of as many items as there
+    are groups. A single group of mixed items gives no interval.
     """
     if not groups:
         return "–"
-    if len(groups) == 1:
-        return f"{np.mean(next(iter(groups.values()))):.3f}"
     sums = np.array([[sum(hits) for hits in groups.values()], [len(hits) for hits in groups.values()]], float)
-    means = resampled_means(sums, RESAMPLES, seed=0)
-    low, high = percentiles(means[0] / means[1])
-    return f"{sums[0].sum() / sums[1].sum():.3f} [{low:.2f}, {high:.2f}]"
+    hits, n = sums.sum(1)
+    if hits in (0, n):
+        low, high = wilson(len(groups) if hits else 0, len(groups))
+    elif len(groups) == 1:
+        return f"{hits / n:.3f}"
+    else:
+        means = resampled_means(sums, RESAMPLES, seed=0)
+        low, high = percentiles(means[0] / means[1])
+    return f"{hits / n:.3f} [{low:.2f}, {high:.2f}]"
 
 
 def metric_cell(metric: str, predicted: Iterable[float], true: Iterable[float]) -> str:
