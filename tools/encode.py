@@ -30,6 +30,7 @@ every frame whatever the rate.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -122,7 +123,7 @@ def encode(
         models=[mask_model, pose_model],
         earlier=".features.npz",
     )
-    options = options.for_layout(layout).check()
+    options = replace(options.for_layout(layout), pose_model=pose_model).check()
     options.refuse_idle_files(brought)
     _refuse_idle_options(context, options, published, reps, plan.may_show_video, brought)
     from racctl.video.span import Span
@@ -168,9 +169,12 @@ def _refuse_idle_options(
     refuse_typed(context, encoder == NONE, ["--mask-model"], "there is no video encoder")
     sees_none = "--mask-model" in typed_options(context) and not options.looks_at_masks
     refuse_typed(context, sees_none, ["--mask-model"], f"'{encoder}' looks at no mask")
-    refuse_typed(context, options.pose_encoder == NONE, ["--pose-model"], "there is no pose encoder")
     estimated = published.dataset or may_show_video
     refuse_typed(context, brought.mask, ["--mask-model"], "'--mask' is there already")
-    refuse_typed(context, brought.pose, ["--pose-model"], "'--pose' is there already")
     refuse_typed(context, not (estimated or brought.video), ["--mask-model"], "the input is no video")
+    if options.looks_at_inner_features:
+        refuse_typed(context, not (estimated or brought.video), ["--pose-model"], "the input is no video")
+        return
+    refuse_typed(context, options.pose_encoder == NONE, ["--pose-model"], "there is no pose encoder")
+    refuse_typed(context, brought.pose, ["--pose-model"], "'--pose' is there already")
     refuse_typed(context, not estimated, ["--pose-model"], "the input is no video")

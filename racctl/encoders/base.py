@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from racctl.data.base import DATA_SETS
 from racctl.errors import UsageError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from racctl.contracts import Mask, Meta, Pose
+    from racctl.contracts import Features, Mask, Meta, Pose
     from racctl.estimators.mask import PackedMasks
     from racctl.video.decode import Frame, Video
 
@@ -27,6 +27,7 @@ VIDEO_ENCODERS = Kind(
     "racctl.video_encoders",
     {
         "silhouette": "racctl.encoders.silhouette:SilhouetteMember",
+        "blazepose": "racctl.encoders.blazepose:BlazePoseEncoderMember",
         "r2plus1d_18": "racctl.encoders.kinetics:KineticsMember",
         "swin3d_t": "racctl.encoders.kinetics:KineticsMember",
         "resnext3d_101": "racctl.encoders.kinetics:KineticsMember",
@@ -63,6 +64,30 @@ class VideoLook(Protocol):
         """Return the picture that stands for no frame."""
 
 
+class FeatureFrames(Protocol):
+    """A clip's inner features, frame by frame."""
+
+    def __call__(self, frame: Frame) -> np.ndarray:
+        """Return a frame's features, (C, H, W) float16."""
+
+    def blank(self) -> np.ndarray:
+        """Return what stands for no frame."""
+
+
+@runtime_checkable
+class FeatureLook(Protocol):
+    """What a network wants to see that looks at the pose network's inner features, not at pictures.
+
+    The rest, but for `pictures` and `blank`, is as in `VideoLook`.
+    """
+
+    def of_features(self, features: Features) -> FeatureFrames:
+        """Return what gives a frame's features.
+
+        features: as `racctl.estimators.open_clip.Clip.inner_features` gives them.
+        """
+
+
 class VideoEncoder(Protocol):
     """A frozen network that is ready; `racctl.encoders.kinetics.FrozenVideoEncoder` makes one of a torch module.
 
@@ -89,11 +114,19 @@ class VideoEncoder(Protocol):
         """Turn (S, frames, ...) uint8 as `look.pictures` gives them into tokens (S, C, T', h, w) float32."""
 
 
+class FeatureVideoEncoder(VideoEncoder, Protocol):
+    """An encoder of the pose network's inner features; its look is a `FeatureLook`."""
+
+    def with_weights(self, record: Meta) -> VideoEncoder:
+        """Return the encoder of features that were made with these weights. record: of the pose model."""
+
+
 class VideoEncoderMember(Protocol):
     """How a video encoder is opened, and what is known before.
 
     looks_at_masks: as its look does.
-    takes: of "preset" and "compiled", which options mean something to it.
+    takes: of "preset", "compiled" and "pose_model", which options mean something to it; with the last of them its look
+        is a `FeatureLook`.
     """
 
     looks_at_masks: ClassVar[bool]
@@ -148,6 +181,7 @@ class EncodeOptions:
     window, stride: ticks.  rate: ticks per second; 0: every frame; None: what the encoders were trained at.
     batch: windows at a time, 0 for what is fastest.
     zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
+    pose_model: of `racctl pose`, for a video encoder that looks at its inner features.
     """
 
     PANEL: ClassVar[str] = "Options of the encoders"
@@ -180,6 +214,7 @@ class EncodeOptions:
     download: bool = setting(False, "Allow fetching a model that is not here; its sha256 is checked.")
     seed: int = setting(0, "Set the seed of untrained weights.", "N", at_least=0)
     zeros: bool = False
+    pose_model: str = "full"
 
     def for_layout(self, layout: str) -> EncodeOptions:
         """Return these options as a layout of the output wants them: ESCounts takes every frame, and pads with 0."""
@@ -222,6 +257,11 @@ class EncodeOptions:
     def looks_at_masks(self) -> bool:
         """Whether the chosen video encoder does; it is imported to tell."""
         return self.encoder != NONE and self.video_member().looks_at_masks
+
+    @property
+    def looks_at_inner_features(self) -> bool:
+        """Whether the chosen video encoder looks at the pose network's inner features, not at the picture."""
+        return self.encoder != NONE and "pose_model" in self.video_member().takes
 
     def refuse_idle_files(self, files: Files) -> None:
         """Raise UsageError for a mask or pose that these encoders do not look at."""

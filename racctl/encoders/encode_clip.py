@@ -13,22 +13,20 @@ import hashlib
 import itertools
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from racctl import __version__
 from racctl import windows as windows_module
-from racctl.contracts import Features, Mask, Meta, Pose, step
+from racctl.contracts import Features, Meta, step
 from racctl.encoders.base import EncodeOptions, PoseEncoder, VideoEncoder
 from racctl.encoders.pair import Encoders
+from racctl.encoders.reading import ClipReading, Part, encoders_of, looks_at_inner_features
+from racctl.encoders.reading import looks_at_masks as looks_at_masks
 from racctl.errors import DataError
 from racctl.estimators.coverage import refuse_other_part
-from racctl.estimators.mask import PackedMasks
 from racctl.estimators.open_clip import Clip
 from racctl.io.prefetch import prefetch
 from racctl.io.spool import ArraySpool, file_digest, sha256
@@ -39,122 +37,16 @@ from racctl.video import crop, display, index
 from racctl.video import sampling as ticks
 from racctl.video.crop import PersonCrop
 from racctl.video.decode import Frame
-from racctl.video.losses import Losses
 from racctl.video.sampling import TickClock, WindowSampling, batched, cut_windows, on_clock
-from racctl.video.span import no_frame, refuse_cut_short
-from racctl.windows import FRAME_RATE, at_or_before, frame_duration, frame_step, tell_gaps
+from racctl.video.span import no_frame
+from racctl.windows import at_or_before, tell_gaps
 
 MAX_FLOAT16 = 65504.0
-NO_PICTURE: Any = None  # of a frame of which only the pose is known
 MASK_SIZE = 256  # pixels of the masks that silhouettes are cut out by
 
 
-@dataclass(frozen=True)
-class Part:
-    """Which part of a clip.
-
-    cycles: (R, 2) repetitions in source frames, for exemplars; None for windows.
-    segment: source frames to keep to, half-open; None for all.
-    """
-
-    cycles: np.ndarray | None = None
-    segment: tuple[int, int] | None = None
-
-    @property
-    def span(self) -> str:
-        return "windows" if self.cycles is None else "repetitions"
-
-
-@dataclass
-class ClipReading:
-    """A clip as its encoders read it: with its pose and masks, checked against the video.
-
-    losses: what of the video could not be decoded, once it was read.
-    """
-
-    clip: Clip
-    encoders: Encoders
-    options: EncodeOptions
-    part: Part = field(default_factory=Part)
-    losses: Losses = field(default_factory=Losses)
-
-    @cached_property
-    def pose(self) -> Pose | None:
-        return self.clip.pose if self.encoders.pose or not self.clip.shows_picture else None
-
-    @cached_property
-    def mask(self) -> Mask | PackedMasks | None:
-        return self.clip.mask if looks_at_masks(self.encoders) and self.clip.shows_picture else None
-
-    @property
-    def name(self) -> str:
-        return self.clip.name
-
-    @property
-    def where(self) -> str:
-        return self.clip.video_where if self.clip.shows_picture else self.clip.where
-
-    @property
-    def end(self) -> tuple[int, float]:
-        """One past its last frame, and where that ends, seconds."""
-        if self.clip.shows_picture and self.encoders.video:
-            video = self.clip.video
-            return video.frames, video.start_time + video.duration + 1 / video.fps
-        frame, time = self.clip.pose.frame, self.clip.pose.time
-        return int(frame[-1]) + frame_step(frame), float(time[-1]) + frame_duration(time, 1 / FRAME_RATE)
-
-    def expected(self) -> int:
-        """How many frames there are, about."""
-        pictures = self.clip.shows_picture and self.encoders.video
-        return self.clip.video.frames if pictures else len(self.clip.pose.frame)
-
-    def check(self) -> ClipReading:
-        """Raise DataError for a video that is cut short, or a pose or masks that were made of another one."""
-        if not self.clip.shows_picture:
-            return self
-        refuse_cut_short(self.clip.video, self.clip.span.start, self.clip.span.stop, self.where)
-        self.losses.remarks = self.clip.video.ending.remarks
-        for estimate in (self.pose, self.mask):  # the pose first, which takes longer to fail
-            if estimate is not None:
-                self.clip.refuse_other_source(estimate)
-        return self
-
-    def meta(self) -> Meta:
-        """What the document of the features says of where they come from."""
-        if not self.clip.shows_picture:
-            pose = self.clip.pose.meta
-            source = {"source": pose["source"]} if "source" in pose else {}
-            steps = list(pose.get("steps", []))
-        else:
-            source = {"source": {**self.clip.video.source(), **(self.losses.record() if self.losses else {})}}
-            steps = [
-                entry for part in (self.mask, self.pose) if part is not None for entry in part.meta.get("steps", [])
-            ]
-        return {
-            **source,
-            "clip": self.name,
-            "steps": [*steps, encode_step(self.clip, self.encoders, self.options, self.part)],
-        }
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames of the part, from the video or (without pictures) from the pose's clock."""
-        if self.clip.shows_picture:
-            source = self.clip.frames(self.losses)
-        else:
-            begin, end = self.clip.span.bounds
-            clock = zip(self.clip.pose.frame, self.clip.pose.time, strict=True)
-            source = (Frame(int(number), float(time), NO_PICTURE) for number, time in clock if begin <= time < end)
-        low, high = self.part.segment or (0, np.inf)
-        return itertools.takewhile(lambda f: f.number < high, itertools.dropwhile(lambda f: f.number < low, source))
-
-
-def looks_at_masks(encoders: Encoders) -> bool:
-    """Whether masks have to be there, or estimated, before a video can be encoded."""
-    return encoders.video is not None and encoders.video.look.needs_mask
-
-
 def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Part) -> Meta:
-    """Return the provenance entry of the features that these encoders make of a clip."""
+    """Return the provenance entry of the features that these encoders, see `encoders_of`, make of a clip."""
     models = clip.estimators.estimates
     pose_digest = clip.digest if clip.kind == "pose" else file_digest(clip.pose_path)
     if part.cycles is None:
@@ -173,10 +65,11 @@ def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
         start=clip.span.start,
         stop=clip.span.stop,
         segment=list(part.segment) if part.segment else None,
-        mask_model=models.mask_model if looks_at_masks(encoders) and not clip.mask_path else None,
-        pose_model=models.pose_model if encoders.pose and not pose_digest else None,
+        mask_model=models.mask_model if _estimates_mask(clip, encoders) else None,
+        pose_model=models.pose_model if _estimates_pose(clip, encoders) else None,
         mask=file_digest(clip.mask_path),
         pose=pose_digest,
+        features=clip.digest if clip.kind == "features" else None,
     )
     networks = (encoders.video.look if encoders.video else None, encoders.pose)
     members = {type(network).__module__ for network in networks if network}
@@ -186,12 +79,30 @@ def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
     return {**entry, "constants": constants, "weights": weights}
 
 
+def _estimates_mask(clip: Clip, encoders: Encoders) -> bool:
+    return looks_at_masks(encoders) and not clip.mask_path
+
+
+def _estimates_pose(clip: Clip, encoders: Encoders) -> bool:
+    """Whether a pose is estimated, or its inner features, which is the same."""
+    if looks_at_inner_features(encoders):
+        return clip.kind != "features"
+    return encoders.pose is not None and clip.kind != "pose" and not clip.pose_path
+
+
+def _estimation_steps(clip: Clip, encoders: Encoders) -> list[Meta]:
+    """Return the provenance entries of what is estimated of a clip before it is encoded."""
+    steps = [clip.estimators.mask_step(clip.sampling)] if _estimates_mask(clip, encoders) else []
+    return steps + ([clip.estimators.pose_step(clip.sampling)] if _estimates_pose(clip, encoders) else [])
+
+
 def encode_clip(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Part | None = None) -> Features:
     """Return the tokens of every window of a clip, or of every repetition in `part`.
 
     The arrays are memory maps of temporary files. Raises DataError, naming the clip, when it has no frame in the part
     asked for, a repetition lies outside it, mask or pose cover another part, or the tokens are not finite.
     """
+    encoders = encoders_of(clip, encoders)
     reading = ClipReading(clip, encoders, options, part or Part()).check()
     source = reading.frames()
     first = next(source, None)
@@ -221,7 +132,7 @@ def encode_clip(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
 
 def _refuse_other_parts(reading: ClipReading, clock: TickClock) -> None:
     covered = np.array([clock.frame[0], clock.frame[-1]])
-    for estimate in (reading.mask, reading.pose) if reading.clip.shows_picture else ():
+    for estimate in (reading.mask, reading.pose):
         if estimate is not None:
             refuse_other_part(estimate, covered, reading.where)
 
@@ -232,7 +143,8 @@ def _features(
     start, stop, start_s, stop_s = clock.spans(spans[:, 0], spans[:, 1])
     stop, stop_s = np.minimum(stop, reading.end[0]), np.minimum(stop_s, reading.end[1])
     exemplars = reading.part.cycles is not None
-    meta = {**reading.meta(), **_about(reading.encoders, reading.options, rate, exemplars)}
+    entry = encode_step(reading.clip, reading.encoders, reading.options, reading.part)
+    meta = {**reading.meta(entry), **_about(reading.encoders, reading.options, rate, exemplars)}
     meta |= {} if exemplars else {"ticks": len(clock.frame)}
     features = Features(start, stop, meta, tokens.get("video"), tokens.get("pose"), start_s, stop_s)
     return features.check(reading.where)
@@ -240,7 +152,7 @@ def _features(
 
 def _no_frame(reading: ClipReading) -> str:
     clip = reading.clip
-    if clip.video_file is None or not reading.encoders.video:
+    if clip.video_file is None or not (reading.decodes and reading.encoders.video):
         return f"'{reading.where}' has no frame in the part asked for"
     return no_frame(clip.video_file, clip.video, reading.losses, reading.where)
 
@@ -291,8 +203,12 @@ def _encode_video(
 ) -> np.ndarray:
     """(S, C, T', h, w) float16. Decoding goes on while the network computes."""
     options = reading.options
-    prepare = encoder.look.pictures(reading.clip.video, reading.mask)
-    blank = encoder.look.blank() if options.zeros else None
+    look = encoder.look
+    if reading.inner_features is not None:
+        prepare = look = encoder.look.of_features(reading.inner_features)
+    else:
+        prepare = look.pictures(reading.clip.video, reading.mask)
+    blank = look.blank() if options.zeros else None
     windows = cut_windows(frames, shots, prepare, clock, blank)
     with ArraySpool() as spool:
         for batch in prefetch(batched(windows, options.batch or _fastest(encoder)), 2):
@@ -369,8 +285,12 @@ def is_encoded(clip: Clip, target: Path, encoders: Encoders, options: EncodeOpti
     if clip.source == "-" or not meta.get("steps"):
         return False
     video = sha256(clip.video_file) if clip.video_file else None
-    same_video = video in (None, meta.get("source", {}).get("sha256"))
-    return meta["steps"][-1] == encode_step(clip, encoders, options, part) and same_video
+    if video not in (None, meta.get("source", {}).get("sha256")):
+        return False
+    earlier = meta["steps"][:-1]
+    if any(entry not in earlier for entry in _estimation_steps(clip, encoders)):
+        return False
+    return meta["steps"][-1] == encode_step(clip, encoders_of(clip, encoders), options, part)
 
 
 def short_digest(raw: bytes) -> str:

@@ -17,8 +17,9 @@ from racctl.data.segments import files_in
 from racctl.data.truth import read_truth
 from racctl.device import pick_device
 from racctl.encoders.base import EncodeOptions, Files, SetOptions
-from racctl.encoders.encode_clip import MASK_SIZE, Part, encode_clip, is_encoded, looks_at_masks
+from racctl.encoders.encode_clip import MASK_SIZE, encode_clip, is_encoded
 from racctl.encoders.pair import Encoders, load_encoders
+from racctl.encoders.reading import Part, looks_at_inner_features, looks_at_masks
 from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimates, Estimators
 from racctl.estimators.open_clip import Clip, open_clip
@@ -123,11 +124,11 @@ def encode(
 ) -> Features:
     """Turn a clip into tokens of frozen encoders, exactly as `racctl encode` does.
 
-    source: a video, or a pose (`video` names its video).
+    source: a video, a pose (`video` names its video), or inner features for encoder="blazepose".
     options: those of `racctl.encoders.base.Options`, such as encoder="none"; the other arguments are the command's.
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    settings = EncodeOptions(**options).check()
+    settings = replace(EncodeOptions(**options), pose_model=pose_model).check()
     job = Job(clip_name(str(source)), str(source))
     files = Files(str(video), str(mask), str(pose))
     run = Run({job.clip: job}, load_encoders(settings, pick_device(device)), settings, files, Span(start, stop))
@@ -153,10 +154,12 @@ class Run:
         """Return what has to be estimated of the clips."""
         mask = MASK_SIZE if looks_at_masks(self.encoders) and not self.files.mask else 0
         pose = self.encoders.pose is not None and not self.files.pose
-        return Estimates(mask, pose, mask_model, pose_model, self.options.download)
+        features = looks_at_inner_features(self.encoders)
+        return Estimates(mask, pose, mask_model, pose_model, self.options.download, features)
 
     def encode(self, clip: str, estimators: Estimators, report: Report = silent) -> Features | None:
-        """Encode one job: a video, or a racctl.pose/1 (with its video both), or token files, which are imported.
+        """Encode one job: a video, or a racctl.pose/1 (with its video both), or inner features of the pose network, or
+        token files, which are imported.
 
         Returns the features, or None where they were saved. Raises DataError when the input is none of these,
         UsageError for a pose whose video is needed and not named.
@@ -179,7 +182,7 @@ class Run:
             pose=file_of_clip(self.files.pose, clip, "pose"),
             mask=file_of_clip(self.files.mask, clip, "mask"),
             span=self.span,
-            reads=("pose", "video", "tokens"),
+            reads=("pose", "video", "tokens", *(["features"] if looks_at_inner_features(self.encoders) else [])),
             estimators=estimators,
             report=report,
         )
@@ -188,9 +191,21 @@ class Run:
 def _encode(clip: Clip, job: Job, encoders: Encoders, options: EncodeOptions) -> Features:
     if clip.kind == "tokens":
         return _imported(clip, job, options)
-    if encoders.video and not clip.shows_picture and clip.pose:  # which has to be one, to begin with
+    if clip.kind == "features":
+        _refuse_idle_beside_features(clip, encoders)
+    elif encoders.video and not clip.shows_picture and clip.pose:  # which has to be one, to begin with
         raise UsageError(f"'{clip.where}' is a pose; name its video with '--video FILE', or use '--encoder none'")
     return encode_clip(clip, encoders, options, job.part)
+
+
+def _refuse_idle_beside_features(clip: Clip, encoders: Encoders) -> None:
+    """Raise UsageError for files that do not go with inner features."""
+    if clip.video_name:
+        raise UsageError(f"'{clip.where}' holds what is looked at of the video; leave out '--video'")
+    if encoders.pose and not clip.pose_path:
+        raise UsageError(
+            f"'{clip.where}' holds inner features alone; name the pose with '--pose FILE', or use '--pose-encoder none'"
+        )
 
 
 def _imported(clip: Clip, job: Job, options: EncodeOptions) -> Features:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from racctl.encoders.base import NONE, POSE_ENCODERS, EncodeOptions, PoseEncoder, VideoEncoder
+from racctl.encoders.base import NONE, POSE_ENCODERS, EncodeOptions, FeatureLook, PoseEncoder, VideoEncoder
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,10 @@ class Encoders:
 
     def notes(self) -> list[str]:
         """Weights that are not racctl's own, with their licence."""
-        records = [branch.record for branch in (self.video, self.pose) if branch and "random" not in branch.record]
+        networks = [self.video, self.pose]
+        if self.video and isinstance(self.video.look, FeatureLook):
+            networks = [self.pose]  # the pose model is nobody's choice among encoders, and each clip's may be another
+        records = [branch.record for branch in networks if branch and "random" not in branch.record]
         return [f"weights '{entry['name']}': {entry['licence']}" for entry in records if entry["licence"] != "MIT"]
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import IO
 
-from racctl.contracts import Mask, Meta, Pose
+from racctl.contracts import Features, Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.base import ClipMasks
 from racctl.estimators.mask import MaskOptions as MaskOptions
 from racctl.estimators.mask import PackedMasks, mask_lanes, masks_of_video
 from racctl.estimators.pose import PoseWorkers, pose_lanes, pose_of_video, pose_step
+from racctl.estimators.pose_features import FeatureWorkers, feature_lanes, feature_model, features_of_video
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
 from racctl.progress import Report, silent
@@ -27,6 +28,7 @@ class Estimates:
 
     mask: width and height of the masks in pixels, 0 for none.
     pose: whether the pose too.
+    features: whether the pose network's inner features too, which come with the pose.
     mask_model: of `racctl mask`.  pose_model: of `racctl pose`.  download: whether they may be fetched.
     """
 
@@ -35,6 +37,7 @@ class Estimates:
     mask_model: str = "blazepose"
     pose_model: str = "full"
     download: bool = False
+    features: bool = False
 
 
 class Estimators:
@@ -70,6 +73,12 @@ class Estimators:
         self._workers.append(workers)
         return workers
 
+    @cached_property
+    def _pose_and_features(self) -> FeatureWorkers:
+        (workers,) = self._stack.enter_context(feature_lanes(self.estimates.pose_model, 1, 1, self._jobs))
+        self._workers.append(workers)
+        return workers
+
     def mask_step(self, span: Span) -> Meta:
         """Return the provenance entry of the masks that these make."""
         return self._mask_options(span).step
@@ -86,15 +95,24 @@ class Estimators:
         """Estimate the masks of an open video; `name` is its path, or "-"."""
         return masks_of_video(file, name, self._mask_options(span), self._mask, report)
 
-    def pose(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> Pose:
-        """Estimate the pose in an open video; `name` is its path, or "-"."""
-        return pose_of_video(file, name, self._pose, self.pose_step(span), report)
+    def pose(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> tuple[Pose, Features | None]:
+        """Estimate the pose in an open video and, where `estimates` say so, the inner features, in one pass.
+
+        name: its path, or "-".
+        """
+        entry = self.pose_step(span)
+        if self.estimates.features:
+            return features_of_video(file, name, self._pose_and_features, entry, report)
+        return pose_of_video(file, name, self._pose, entry, report), None
 
     def check(self) -> None:
-        """Raise UsageError where a model that is needed is neither here nor allowed to be fetched."""
+        """Raise UsageError where a model that is needed is neither here nor allowed to be fetched, or does not give
+        what is needed."""
         if self.estimates.mask:
             self.mask_step(Span())
-        if self.estimates.pose:
+        if self.estimates.features:
+            feature_model(self.estimates.pose_model, self.estimates.download)
+        if self.estimates.pose or self.estimates.features:
             self.pose_step(Span())
 
     def abort(self) -> None:
@@ -128,6 +146,14 @@ def given_pose(path: str, video: str) -> Pose:
         pose = read_pose(file, display_name(path))
     refuse_other_clip(pose.clip, video)
     return pose
+
+
+def refuse_other_features(pose: Pose, features: Features, where: str) -> None:
+    """DataError when a pose was made of another clip than these inner features."""
+    refuse_other_clip(pose.clip, features.clip or "-")
+    digests = [part.meta.get("source", {}).get("sha256") for part in (pose, features)]
+    if all(digests) and digests[0] != digests[1]:
+        raise DataError(f"the pose given with '{where}' was made of another video than these features")
 
 
 def refuse_other_clip(clip: str, video: str) -> None:

@@ -13,7 +13,15 @@ from typing import IO
 from racctl.contracts import Features, Mask, Meta, Pose
 from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import PackedMasks
-from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
+from racctl.estimators.on_demand import (
+    Estimates,
+    Estimators,
+    given_pose,
+    refuse_other_clip,
+    refuse_other_features,
+    refuse_other_source,
+)
+from racctl.estimators.pose_features import refuse_no_inner_features
 from racctl.io.escounts import TOKEN_STRIDE, TOKEN_WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_mask, read_pose
 from racctl.io.sniff import kind_phrase, sniff
@@ -89,8 +97,32 @@ class Clip:
             if self.video_name:
                 refuse_other_clip(pose.clip, self.video_name)
             return pose
+        if self.pose_path and self.kind == "features":
+            pose = given_pose(self.pose_path, "-")
+            refuse_other_features(pose, self.features, self.where)
+            return pose
         if self.pose_path:
             return given_pose(self.pose_path, self.video_name)
+        return self._estimated_pose[0]
+
+    @cached_property
+    def inner_features(self) -> Features:
+        """The inner features of the pose network, of the main person, a window for each frame: the input, or of the
+        pass that estimates the pose.
+
+        Raises DataError for an input that holds other features.
+        """
+        if self.kind == "features":
+            refuse_no_inner_features(self.features, self.where)
+            return self.features
+        features = self._estimated_pose[1]
+        if features is None:
+            raise ValueError("inner features are estimated where 'Estimates.features' says so before the pass")
+        return features
+
+    @cached_property
+    def _estimated_pose(self) -> tuple[Pose, Features | None]:
+        """The pose and, where the pipeline uses them, the inner features, of one pass over the video."""
         return self.estimators.pose(self.picture, self.video_name, self.sampling, self.report)
 
     @cached_property

@@ -12,7 +12,7 @@ import numpy as np
 
 from racctl.contracts import Features, Meta, Pose
 from racctl.errors import DataError, UsageError
-from racctl.estimators.base import POSE_ESTIMATORS, ClipFeatures, ClipFrames, FeaturePoseModel
+from racctl.estimators.base import POSE_ESTIMATORS, ClipFeatures, ClipFrames, FeaturePoseModel, pose_model
 from racctl.estimators.pose import PoseWorkers, pose_step, step_of_clip, whole_pose, with_stride
 from racctl.estimators.reread import clip_frames
 from racctl.estimators.workers import lanes_of
@@ -33,17 +33,25 @@ class FeatureWorkers(PoseWorkers):
     _runner: ClipFeatures
 
     def _open(self, name: str, people: int, jobs: int) -> ClipFeatures:
-        if not isinstance(self.model, FeaturePoseModel):
-            raise UsageError(
-                f"'{name}' gives no inner features; '--features' needs one of {', '.join(models_with_features())}"
-            )
-        return self.model.open_with_features(people, jobs)
+        return _with_features(self.model, name).open_with_features(people, jobs)
 
     def run_with_features(
         self, clip: ClipFrames, report: Report
     ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
         """Return xyz, world and score of a clip, and its features, see `ClipFeatures`."""
         return self._runner.run_with_features(clip, report)
+
+
+def feature_model(name: str, download: bool = False) -> FeaturePoseModel:
+    """Return the pose model called `name`, as `racctl.estimators.base.pose_model` does; UsageError for one that gives
+    no inner features."""
+    return _with_features(pose_model(name, download), name)
+
+
+def _with_features(model: object, name: str) -> FeaturePoseModel:
+    if not isinstance(model, FeaturePoseModel):
+        raise UsageError(f"'{name}' gives no inner features; choose one of {', '.join(models_with_features())}")
+    return model
 
 
 def models_with_features() -> list[str]:
@@ -120,6 +128,27 @@ def features_of_video(
     landmarks, tokens = workers.run_with_features(clip_frames(file, where, video, part), report)
     pose = whole_pose(name, video, part, entry, workers.model, landmarks)
     return pose, _features_of(pose, tokens, workers.model).check(where)
+
+
+def refuse_no_inner_features(features: Features, where: str) -> None:
+    """Raise DataError for features that are not of a pose network's backbone, a window for each frame."""
+    about = features.meta.get("video", {})
+    tokens = features.video
+    is_inner = (
+        (features.meta.get("window"), features.meta.get("stride")) == (1, 1)
+        and isinstance(about.get("weights"), dict)
+        and tokens is not None
+        and len(tokens) > 0
+        and tokens.shape[2] == 1
+        and features.start_s is not None
+    )
+    if not is_inner:
+        raise DataError(
+            f"'{where}' holds tokens of '{about.get('encoder', 'no video encoder')}', not a pose network's inner "
+            "features; 'racctl pose --features' writes them"
+        )
+    if (np.diff(features.start) <= 0).any():
+        raise DataError(f"'{where}' has frames that are not in ascending order")
 
 
 def _refuse_too_many(frames: int, shape: tuple[int, ...], where: str) -> None:
