@@ -14,6 +14,11 @@ silhouette, the default, is the project's own: small, trained on made-up clips o
 Kinetics. r2plus1d_18, swin3d_t, resnext3d_101 and videomae_vit_b take published weights, from --weights FILE or, the
 first two, with --download. --preset escounts shows them frames the way ESCounts and D2-STX do,
 --compile makes convolutional ones nearly twice as fast on a CPU (it needs a C++ compiler, and some seconds first).
+blazepose takes the inner features of BlazePose's landmark network, of the person who exercises, from the pass that
+estimates the pose, so that the picture is looked at once; they show how people move where the landmarks are lost. A
+token is four of a window's 64 frames: 144 channels are their mean, 144 how they change. Where nobody is seen, the
+person stays as last seen. Files that 'racctl pose --features' wrote are an input too, with their poses beside them:
+'racctl encode inner/*.npz --encoder blazepose --pose poses/ -o features/'.
 ctrgcn is embedded too; --pose-weights takes what 'racctl train encoder' or the authors of CTR-GCN made (theirs
 are CC BY-NC 4.0). none leaves a branch out.
 

@@ -148,14 +148,6 @@ def given_pose(path: str, video: str) -> Pose:
     return pose
 
 
-def refuse_other_features(pose: Pose, features: Features, where: str) -> None:
-    """DataError when a pose was made of another clip than these inner features."""
-    refuse_other_clip(pose.clip, features.clip or "-")
-    digests = [part.meta.get("source", {}).get("sha256") for part in (pose, features)]
-    if all(digests) and digests[0] != digests[1]:
-        raise DataError(f"the pose given with '{where}' was made of another video than these features")
-
-
 def refuse_other_clip(clip: str, video: str) -> None:
     """DataError when a mask or pose says that it is of another clip than this video."""
     if clip not in ("", "stdin", clip_name(video)) and video != "-":

@@ -13,14 +13,7 @@ from typing import IO
 from racctl.contracts import Features, Mask, Meta, Pose
 from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import PackedMasks
-from racctl.estimators.on_demand import (
-    Estimates,
-    Estimators,
-    given_pose,
-    refuse_other_clip,
-    refuse_other_features,
-    refuse_other_source,
-)
+from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
 from racctl.estimators.pose_features import refuse_no_inner_features
 from racctl.io.escounts import TOKEN_STRIDE, TOKEN_WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_mask, read_pose
@@ -99,7 +92,7 @@ class Clip:
             return pose
         if self.pose_path and self.kind == "features":
             pose = given_pose(self.pose_path, "-")
-            refuse_other_features(pose, self.features, self.where)
+            _refuse_other_features(pose, self.features, self.where)
             return pose
         if self.pose_path:
             return given_pose(self.pose_path, self.video_name)
@@ -281,6 +274,15 @@ def _refuse_idle_files(kind: str, where: str, video: str, pose: str, mask: str) 
     for option, path in (("pose", pose), ("mask", mask)):
         if path and kind == option:
             raise UsageError(f"'{where}' is a {option} itself; leave out '--{option}'")
+
+
+def _refuse_other_features(pose: Pose, features: Features, where: str) -> None:
+    """Raise DataError when a pose was made of another clip than these inner features."""
+    if features.clip not in ANONYMOUS:
+        refuse_other_clip(pose.clip, features.clip)
+    digests = [part.meta.get("source", {}).get("sha256") for part in (pose, features)]
+    if all(digests) and digests[0] != digests[1]:
+        raise DataError(f"the pose given with '{where}' was made of another video than the features")
 
 
 def of_person(pose: Pose, person: int) -> Pose:
