@@ -33,7 +33,7 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.video.span import Span
 
 SEEN = 16  # frames with somebody, of FRAMES
-FRAMES = 44
+FRAMES = 26
 RATE = 25  # frames per second
 OPTIONS = EncodeOptions("blazepose")
 INNER = "clip.inner.npz"
@@ -80,10 +80,16 @@ def encoded(source, options: EncodeOptions = OPTIONS, span: Span | None = None, 
 def same_tokens(first: Features, second: Features) -> None:
     """Assert that two files hold the same of both branches, and would feed the same model."""
     for name, array in first.arrays().items():
-        np.testing.assert_array_equal(array, second.arrays()[name], err_msg=name)
+        slack = 4e-3 if name == "pose" else 0  # the network of the joints rounds by how many threads it has
+        np.testing.assert_allclose(array, second.arrays()[name], atol=slack, rtol=slack, err_msg=name)
     assert fed_by(first.meta, "both", "first") == fed_by(second.meta, "both", "second")
     assert first.meta["source"] == second.meta["source"]
     assert first.meta["ticks"] == second.meta["ticks"]
+
+
+@pytest.fixture(scope="module")
+def of_video(folder) -> Features:
+    return encoded(folder / "clip.mp4")
 
 
 # The tokens.
@@ -123,9 +129,9 @@ def test_who_is_not_seen_stays_as_last_seen():
 # From a video and from a file.
 
 
-def test_a_video_becomes_tokens_of_four_ticks(folder):
-    result = encoded(folder / "clip.mp4")
-    assert result.video.shape == (4, 288, 16, 4, 4) and result.pose.shape == (4, 128, 16, 25, 1)
+def test_a_video_becomes_tokens_of_four_ticks(folder, of_video):
+    result = of_video
+    assert result.video.shape == (2, 288, 16, 4, 4) and result.pose.shape == (2, 128, 16, 25, 1)
     about = result.meta["video"]
     assert (about["encoder"], about["sampled"], about["frames_per_token"]) == ("blazepose", 64, 4.0)
     assert about["look"]["frames"] == 64 and about["look"]["deviation"] == 25.0
@@ -143,11 +149,11 @@ def test_a_video_becomes_tokens_of_four_ticks(folder):
     assert not gone[144:].any()  # who does not move
 
 
-def test_a_file_of_inner_features_gives_the_same_as_the_video(folder):
-    same_tokens(encoded(folder / "clip.mp4"), encoded(folder / INNER, pose=folder / "clip.pose.npz"))
+def test_a_file_of_inner_features_gives_the_same_as_the_video(folder, of_video):
+    same_tokens(of_video, encoded(folder / INNER, pose=folder / "clip.pose.npz"))
 
 
-@pytest.mark.parametrize("span", [Span(stride=2), Span(rate=12), Span(start=0.2, stop=1.0)], ids=str)
+@pytest.mark.parametrize("span", [Span(stride=2), Span(rate=12), Span(start=0.2, stop=0.7)], ids=str)
 def test_so_do_files_of_a_part_or_of_fewer_frames(folder, tmp_path, span):
     arguments = {"start": span.start, "stop": span.stop, "stride": span.stride, "rate": span.rate}
     pose, features = estimate_pose_features(folder / "clip.mp4", **arguments)
@@ -180,7 +186,7 @@ def test_repetitions_and_any_number_of_jobs_give_the_same(folder, tmp_path):
     part = Part(np.array([[2, 14]]))
     from_file = encoded(folder / INNER, part=part, pose=folder / "clip.pose.npz")
     np.testing.assert_array_equal(result.video, from_file.video)
-    np.testing.assert_array_equal(result.pose, from_file.pose)
+    np.testing.assert_allclose(result.pose, from_file.pose, atol=4e-3, rtol=4e-3)
     assert result.video[0, 144:].any()
 
 
@@ -188,7 +194,7 @@ def test_the_end_is_padded_with_nothing_where_a_layout_says_so(folder):
     options = replace(OPTIONS, pose_encoder="none").for_layout("escounts")
     result = encoded(folder / INNER, options)
     assert result.meta["ticks"] == FRAMES
-    assert result.video[0, :144, 10].any() and not result.video[0, :, 11:].any()
+    assert result.video[0, :144, 6].any() and not result.video[0, :, 7:].any()
 
 
 def test_the_library_encodes_both(folder):
@@ -218,16 +224,16 @@ def test_pose_and_features_are_of_one_pass(folder, passes):
         assert clip.with_pose(clip.pose).inner_features is features
     assert len(passes) == 2
     encoded(folder / INNER, pose=folder / "clip.pose.npz")
-    assert len(passes) == 2
+    assert len(passes) == 2  # none of a file
 
 
-def test_a_pose_beside_the_video_is_what_the_joints_are_of(folder, passes):
+def test_a_pose_beside_the_video_is_what_the_joints_are_of(folder, passes, of_video):
     """The pass is for the features alone then."""
     with (folder / "clip.pose.npz").open("rb") as file:
         pose = read_pose(file, "clip")
     result = encoded(folder / "clip.mp4", pose=folder / "clip.pose.npz")
     assert len(passes) == 1
-    same_tokens(result, encoded(folder / "clip.mp4"))
+    same_tokens(result, of_video)
     assert len(result.meta["steps"]) == len(pose.meta["steps"]) + 1
 
 
@@ -270,7 +276,7 @@ def test_features_of_another_model_do_not_feed_the_same_counter(folder, tmp_path
 # The command.
 
 
-def test_many_files_are_encoded_into_a_folder_and_left_there(folder, tmp_path, capsys):
+def test_many_files_are_encoded_into_a_folder_and_left_there(folder, tmp_path, capsys, of_video):
     for name in ("inner", "poses", "out"):
         (tmp_path / name).mkdir()
     for name in ("a", "b"):
@@ -281,7 +287,7 @@ def test_many_files_are_encoded_into_a_folder_and_left_there(folder, tmp_path, c
     assert in_process(capsys, *words) == (0, "")
     targets = [tmp_path / f"out/{name}.features.npz" for name in ("a", "b")]
     assert [load(path).clip for path in targets] == ["a", "b"]
-    same_tokens(load(targets[0]), encoded(folder / "clip.mp4"))
+    same_tokens(load(targets[0]), of_video)
     times = [path.stat().st_mtime_ns for path in targets]
     assert in_process(capsys, *words) == (0, "")
     assert [path.stat().st_mtime_ns for path in targets] == times
@@ -313,7 +319,7 @@ def misfits(folder):
         pose = read_pose(file, "clip")
     save(folder / "other.npz", replace(pose, meta={**pose.meta, "clip": "other"}))
     save(folder / "changed.npz", replace(pose, meta={**pose.meta, "source": {"sha256": "0" * 64}}))
-    arrays = {name: array[:10] for name, array in pose.arrays().items() if name != "track"}
+    arrays = {name: array[:5] for name, array in pose.arrays().items() if name != "track"}
     save(folder / "short.npz", replace(pose, **arrays))
     tokens = load(folder / INNER)
     save(folder / "tokens.npz", replace(tokens, meta={**tokens.meta, "window": 64, "video": {"encoder": "silhouette"}}))
@@ -332,7 +338,7 @@ def misfits(folder):
         (("tokens.npz", *ALONE), 1, "holds tokens of 'silhouette', not a pose network's inner features"),
         ((INNER, "--encoder", "blazepose", "--pose", "other.npz"), 1, "'clip' is not the clip 'other'"),
         ((INNER, "--encoder", "blazepose", "--pose", "changed.npz"), 1, "was made of another video than the features"),
-        ((INNER, "--encoder", "blazepose", "--pose", "short.npz"), 1, f"covers frames 0 to 9 of 0 to {FRAMES - 1}"),
+        ((INNER, "--encoder", "blazepose", "--pose", "short.npz"), 1, f"covers frames 0 to 4 of 0 to {FRAMES - 1}"),
         (("clip.pose.npz", *ALONE), 2, "is a pose; name its video with '--video FILE'"),
         (("clip.mp4", *ALONE, "--mask", INNER), 2, "'blazepose' looks at no mask; leave out '--mask'"),
         (("clip.mp4", *ALONE, "--weights", INNER), 2, "has the weights of '--pose-model'; leave out '--weights'"),
@@ -351,8 +357,8 @@ def test_what_cannot_be_is_one_line(misfits, capsys, monkeypatch, words, code, m
     assert not (misfits / "e.npz").exists()
 
 
-def test_a_pose_with_its_video_takes_the_features_from_there(folder):
+def test_a_pose_with_its_video_takes_the_features_from_there(folder, of_video):
     words = ["encode", "clip.pose.npz", "--video", "clip.mp4", "--encoder", "blazepose", "--pose-model", "full", "-q"]
     done = racctl(*words, "-o", "joined.npz", cwd=folder)
     assert done.returncode == 0, done.stderr
-    same_tokens(load(folder / "joined.npz"), encoded(folder / "clip.mp4"))
+    same_tokens(load(folder / "joined.npz"), of_video)

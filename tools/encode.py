@@ -177,7 +177,7 @@ def _refuse_idle_options(
     estimated = published.dataset or may_show_video
     refuse_typed(context, brought.mask, ["--mask-model"], "'--mask' is there already")
     refuse_typed(context, not (estimated or brought.video), ["--mask-model"], "the input is no video")
-    if options.looks_at_inner_features:
+    if "--pose-model" in typed_options(context) and options.looks_at_inner_features:
         refuse_typed(context, not (estimated or brought.video), ["--pose-model"], "the input is no video")
         return
     refuse_typed(context, options.pose_encoder == NONE, ["--pose-model"], "there is no pose encoder")
