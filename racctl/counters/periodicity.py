@@ -49,10 +49,13 @@ class Periodicity:
     def record(self, trained: bool = False) -> Meta:
         """Return the settings and constants, for provenance."""
         del trained
-        from racctl.counters import recurrence, signals
+        from racctl.counters import cycles, recurrence, signals
         from racctl.io.up_to_date import constants_digest
 
-        return {"args": {"alternating": self.settings.alternating}, "constants": constants_digest(recurrence, signals)}
+        return {
+            "args": {"alternating": self.settings.alternating},
+            "constants": constants_digest(cycles, recurrence, signals),
+        }
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
         return [self.count_person(clip, person)[0] for person in people]

@@ -1,43 +1,41 @@
-"""Count repetitions in a pose sequence without trained weights and whatever the exercise.
+"""Count repetitions in a pose sequence without trained weights, whatever the exercise and its tempo.
 
-Many one-dimensional signals are cut into cycles in several ways; each such reading keeps only the cycles that come back
-to where they began and that look alike, in the whole trajectory, or like the mirror image; the reading that explains
-most of the motion is the count.
+The motion is read at several paces, as if it was played slower and faster; most of the readings that agree are right.
+See `racctl.counters.cycles` for one reading.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
-from scipy.signal import find_peaks
 
-from racctl.counters.signals import SAMPLE_RATE, Motion, Pairs, View, motion, view, without_long_gaps
+from racctl.counters.cycles import (
+    FOLDED,
+    LONGEST,
+    VIEWS,
+    Reading,
+    choose,
+    cut_off,
+    filled,
+    lone,
+    readings,
+    take_turns,
+)
+from racctl.counters.signals import SAMPLE_RATE, Motion, Pairs, motion, view, without_long_gaps
 
-VIEWS = ((0, 1, 2), (1,))  # the whole body; its vertical axis alone
-PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move
-PHASES = 10  # points on the way out, and on the way back
-FOOT = 0.1  # share of a bump's height below which it is rest, not repetition
-CLOSED = 0.5  # how far a cycle must come back to where it began, 1 = exactly
-HIDDEN = 0.5  # share of a cycle that may go unseen
-ALIKE = 0.5  # likeness to the other cycles, 1 = equal
-RELATIVE = 0.8  # ... and as a share of the likeness usual in the clip
-STRETCH = 3.0  # a cycle lasts 1/3 to 3 times the median
-LONGEST = 20.0  # s
-SMALLEST = 0.01  # body sizes, root mean square over the body
-CHANCE = 0.3  # likeness times closure that explains nothing
-EVIDENCE = 0.6  # least number of cycles x share of all motion they explain
-DENSE = 0.25  # least share explained of the motion from the first cycle to the last: chance resemblances lie apart
-SHORTER = 0.7  # twice the cycles win at this share of the best score: half the period
-ONE_MORE = 0.9  # one more cycle wins at this share: the other turning point
+TEMPI = (1.0, 2.0, 0.5)  # paces that every clip is read at; the first is the one that most sets are done at
+FASTEST, SLOWEST = 4.0, 0.25  # paces for what these find nothing in, or only at their ends
+QUICK, SLOW = 0.5, 10.0  # s, usual repetitions at those ends
+LONG_CLIP = 30.0  # s; a shorter one holds no two repetitions that slow
+SURE = 0.75  # share explained at the first pace that needs no other's opinion
+USUAL = 0.15  # share explained that another pace must explain more than the first
 RIVAL = 0.85  # readings above this share of the chosen score span the interval
-CUT = 0.4  # share of a repetition's height, seen beside the others, that could be one more
 FULL = 0.8  # share of a repetition's height that one cut off by the clip's beginning or end must reach to count
+BACK = 0.2  # ... and on the other side of its turning point: what does not come back, people do not count
 THERE = 0.35  # ... and how near a turning posture it must be, as a share of the way there
-TURNS = 0.3  # likeness to the next but one above that to the next, where left and right take turns
-LONE = 0.7  # share of all motion a single repetition must explain
-LARGE = 0.05  # body sizes; a single repetition is no twitch
-RETRACED = 0.9  # likeness of its way back to its way out
 WINDOW_SECONDS = 120.0  # s read together
 PART = 10.0  # s; the shortest part without repetitions that is read again by itself
 
@@ -70,225 +68,158 @@ class Repetitions:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One way to cut a motion into cycles: (n, 3) start, turn, stop. signal: (N,). score: 0..1, share explained."""
+class Pace:
+    """A motion as if the clip was played `tempo` times slower.
 
-    cycles: np.ndarray
-    signal: np.ndarray
-    score: float
+    clock: (T,) seconds of the clip's frames on that clock.
+    """
+
+    tempo: float
+    clock: np.ndarray
+    motion: Motion
+
+    def samples(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the samples that frames start..stop-1 span."""
+        first, last = np.searchsorted(self.motion.time, self.clock[[start, stop - 1]])
+        return int(first), min(int(last) + 1, len(self.motion.time))
+
+    def frames(self, samples: np.ndarray) -> np.ndarray:
+        """Return the frames of samples."""
+        return np.searchsorted(self.clock, self.motion.time[samples])
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """What was found in the samples from `offset` on. rivals: counts of the readings nearly as good."""
+    """What was found in the samples of a pace from `offset` on.
 
+    rivals: counts of the readings nearly as good.
+    """
+
+    pace: Pace
     offset: int
     reading: Reading
     rivals: tuple[int, ...]
     alternating: bool
 
+    @property
+    def frames(self) -> np.ndarray:
+        """(n, 3) start, turn and stop of the cycles, frames of the clip."""
+        return self.pace.frames(self.reading.cycles + self.offset)
 
-def bumps(signal: np.ndarray, tops: np.ndarray) -> np.ndarray:
-    """(N,), (n,) -> (n, 3) start, top and stop of each bump, resting time trimmed off."""
-    ends = [0, *tops, len(signal) - 1]
-    cycles = []
-    for before, top, after in zip(ends[:-2], ends[1:-1], ends[2:], strict=True):
-        rise, fall = signal[before : top + 1], signal[top : after + 1]
-        foot, end = (1 - FOOT) * rise.min() + FOOT * signal[top], (1 - FOOT) * fall.min() + FOOT * signal[top]
-        cycles.append((before + np.flatnonzero(rise <= foot)[-1], top, top + np.argmax(fall <= end)))
-    return np.array(cycles, dtype=np.int64).reshape(-1, 3)
-
-
-def cuttings(signal: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
-    """(N,) -> cycles (n, 3), n > 0, in every way that `PROMINENCES` allows; big bumps only first."""
-    low, high = np.percentile(signal[known], [2, 98])
-    least = np.array(PROMINENCES) * (high - low) + 1e-12
-    tops, peaks = find_peaks(signal, prominence=least.min())
-    counts = {int(n): p for p in least[::-1] if (n := (peaks["prominences"] >= p).sum())}  # equal n, equal tops
-    return [bumps(signal, tops[peaks["prominences"] >= p]) for _, p in sorted(counts.items())]
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first and the last frame of the cycles."""
+        return int(self.frames[0, 0]), int(self.frames[-1, 2])
 
 
-def shapes(paths: tuple[np.ndarray, ...], way: np.ndarray, cycles: np.ndarray) -> list[np.ndarray]:
-    """[(N, K)] -> [(n, 2 PHASES + 1, K)], each cycle at even steps of the way, so that tempo and pauses do not
-    matter."""
-    start, top, stop = way[cycles.T][..., None]
-    step = np.linspace(0, 1, PHASES + 1)
-    at = np.concatenate([start + (top - start) * step, (top + (stop - top) * step)[:, 1:]], axis=1)
-    after = np.clip(np.searchsorted(way, at), 1, len(way) - 1)
-    share = ((at - way[after - 1]) / (way[after] - way[after - 1]))[..., None]
-    return [path[after - 1] * (1 - share) + path[after] * share for path in paths]
-
-
-def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(n, P, K), (m, P, K) -> (n, m): 1 equal, 0 unrelated or one far smaller; the place does not matter."""
-    first = (first - first.mean(1, keepdims=True)).reshape(len(first), -1)
-    second = (second - second.mean(1, keepdims=True)).reshape(len(second), -1)
-    return 2 * first @ second.T / ((first**2).sum(1)[:, None] + (second**2).sum(1) + 1e-12)
-
-
-def reliability(shape: np.ndarray) -> np.ndarray:
-    """(n, P, K) -> (K,): the share of each axis' motion that is the same in every cycle."""
-    centred = shape - shape.mean(1, keepdims=True)
-    return np.clip(np.median(centred, axis=0).var(0) / (centred.var(1).mean(0) + 1e-12), 0.05, 1.0)
-
-
-def excursion(shape: np.ndarray) -> np.ndarray:
-    """(n, P, K) -> (n,): how far each cycle leads from its own mean, body sizes."""
-    return np.linalg.norm(shape - shape.mean(1, keepdims=True), axis=-1).max(1)
-
-
-def typical(pairs: np.ndarray, keep: np.ndarray, span: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """pairs: (n, n) likeness -> keep without the odd ones, median likeness (n,) of each to the others kept."""
-    alike = np.zeros(len(keep))
-    for _ in range(3):  # each round the company gets better, and with it the measure
-        if keep.sum() < 2:
-            break
-        among = pairs[np.ix_(keep, keep)]
-        np.fill_diagonal(among, np.inf)
-        alike[keep] = np.median(np.sort(among, axis=1)[:, :-1], axis=1)
-        keep = keep & (alike > max(ALIKE, RELATIVE * np.median(alike[keep])))
-        if keep.any():
-            keep = keep & (np.abs(np.log(span / np.median(span[keep]))) < np.log(STRETCH))
-    return keep, alike
-
-
-def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None:
-    """Keep the cycles that come back to where they began and look like the others, or like their mirror image."""
-    shape, *mirrored = shapes(view.paths, view.way, cycles)
-    size = excursion(shape)
-    closed = 1 - np.linalg.norm(shape[:, -1] - shape[:, 0], axis=-1) / (2 * size + 1e-12)
-    span = (cycles[:, 2] - cycles[:, 0]) / SAMPLE_RATE
-    hidden = (view.dark[cycles[:, 2]] - view.dark[cycles[:, 0]]) / SAMPLE_RATE / span
-    keep = (size > SMALLEST) & (closed > CLOSED) & (hidden < HIDDEN) & (span < LONGEST)
-    if keep.sum() < 2:
-        return None
-    weight = reliability(shape[keep])
-    pairs = np.max([likeness(shape * weight, variant * weight) for variant in (shape, *mirrored)], axis=0)
-    keep, alike = typical(pairs, keep, span)
-    if keep.sum() < 2:
-        return None
-    way = view.way[cycles[:, 2]] - view.way[cycles[:, 0]]
-    worth = np.clip(alike * closed - CHANCE, 0, 1) / (1 - CHANCE)
-    explained, chosen = (worth * way)[keep].sum(), cycles[keep]
-    score = float(explained / view.way[-1])
-    dense = explained > DENSE * (view.way[chosen[-1, 2]] - view.way[chosen[0, 0]])
-    return Reading(chosen, signal, score) if dense and len(chosen) * score > EVIDENCE else None
-
-
-def readings(views: list[View], known: np.ndarray) -> list[Reading]:
-    """Every way to cut the motion into cycles that leaves at least two alike."""
-    sound: list[Reading | None] = []
-    for seen in views:
-        for signal in (*seen.signals, *-seen.signals):
-            sound.extend(verify(cycles, seen, signal) for cycles in cuttings(signal, known) if len(cycles) > 1)
-    return [reading for reading in sound if reading is not None]
-
-
-def lone(views: list[View], known: np.ndarray) -> list[Reading]:
-    """A single repetition has nothing to look like: it must be the one big move and go back the way it came."""
-    sound: list[Reading] = []
-    for seen in views:
-        for signal in (*seen.signals, *-seen.signals):
-            cycle = next(iter(cuttings(signal, known)), np.empty((0, 3)))
-            if len(cycle) != 1 or np.ptp(cycle) > LONGEST * SAMPLE_RATE:
-                continue
-            shape = shapes(seen.paths[:1], seen.way, cycle)[0]
-            back = float(likeness(shape[:, : PHASES + 1], shape[:, : PHASES - 1 : -1])[0, 0])
-            score = back * float(np.ptp(seen.way[cycle])) / seen.way[-1]
-            whole = seen.dark[cycle[0, 2]] == seen.dark[cycle[0, 0]]
-            if whole and excursion(shape)[0] > LARGE and back > RETRACED and score > LONE:
-                sound.append(Reading(cycle, signal, score))
-    return sound
-
-
-def choose(readings: list[Reading]) -> Reading:
-    """The best score, unless half its period or the other turning point explains nearly as much with more cycles."""
-    best = max(readings, key=lambda r: r.score)
-    halves = [r for r in readings if r.score > SHORTER * best.score and len(r.cycles) > 1.6 * len(best.cycles)]
-    best = max(halves, key=lambda r: r.score, default=best)
-    n = len(best.cycles)
-    more = [r for r in readings if r.score > ONE_MORE * best.score and len(r.cycles) == n + 1]
-    return max(more, key=lambda r: r.score, default=best)
-
-
-def take_turns(cycles: np.ndarray, body: View) -> bool:
-    """True where each cycle looks like the next but one rather than like the next."""
-    if len(cycles) < 4:
-        return False
-    shape = shapes(body.paths[:1], body.way, cycles)[0]
-    pairs = likeness(shape, shape)
-    return bool(np.median(np.diag(pairs, 2)) - np.median(np.diag(pairs, 1)) > TURNS)
-
-
-def cut_off(reading: Reading) -> bool:
-    """True where a good part of another repetition shows just before the first or just after the last."""
-    cycles, signal = reading.cycles, reading.signal
-    first, last, span = cycles[0, 0], cycles[-1, 2], int(np.median(cycles[:, 2] - cycles[:, 0]))
-    height = np.median(signal[cycles[:, 1]] - signal[cycles[:, [0, 2]]].mean(1))
-    before = signal[max(0, first - span) : first + 1].max() - signal[first]
-    after = signal[last : last + span].max() - signal[last]
-    return bool(max(before, after) > CUT * height)
-
-
-def read(motion: Motion, offset: int) -> list[Stretch]:
-    """The best reading of a motion, as a list of one, or of none."""
-    if motion.known.sum() < SAMPLE_RATE:
+def read(pace: Pace, start: int, stop: int) -> list[Stretch]:
+    """Return the best reading of the samples start..stop-1, as a list of one, or of none."""
+    part = pace.motion.between(start, stop)
+    if part.known.sum() < SAMPLE_RATE:
         return []
-    views = [view(motion, axes) for axes in VIEWS]
-    candidates = readings(views, motion.known) or lone(views, motion.known)
+    views = [view(part, axes) for axes in VIEWS]
+    candidates = readings(views, part.known) or lone(views, part.known)
     if not candidates:
         return []
-    best = choose(candidates)
+    plain = choose(candidates)
+    best = filled(plain)
     rivals = [len(r.cycles) for r in candidates if r.score >= RIVAL * best.score]
-    rivals.append(len(best.cycles) + cut_off(best))
-    return [Stretch(offset, best, tuple(rivals), take_turns(best.cycles, views[0]))]
+    rivals += [len(plain.cycles), len(best.cycles) + cut_off(best)]
+    return [Stretch(pace, start, best, tuple(rivals), take_turns(best.cycles, views[0]))]
 
 
-def read_parts(motion: Motion, offset: int) -> list[Stretch]:
+def read_parts(pace: Pace, start: int, stop: int) -> list[Stretch]:
     """Read as a whole; then, by themselves, the parts where that found nothing: the camera was moved, or the exercise
     changed. Parts end at gaps and at the repetitions found."""
-    stretches = read(motion, offset)
-    free = motion.known.copy()
+    stretches = read(pace, start, stop)
+    free = pace.motion.known[start:stop].copy()
     if stretches:
-        for start, _, stop in stretches[0].reading.cycles:
-            free[start:stop] = False
+        for first, _, last in stretches[0].reading.cycles:
+            free[first:last] = False
     edges = np.flatnonzero(np.diff(free.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    for start, stop in edges:
-        if PART * SAMPLE_RATE <= stop - start < len(free):
-            part = read(motion.between(start, stop), offset + start)
+    for first, last in edges:
+        if PART * SAMPLE_RATE <= last - first < len(free):
+            part = read(pace, start + int(first), start + int(last))
             stretches += [stretch for stretch in part if len(stretch.reading.cycles) > 2]
     return stretches
 
 
-def read_long(motion: Motion) -> list[Stretch]:
-    """Read in windows, so that time and memory grow with N only and the exercise may change; each window begins where
-    the last repetition ended."""
-    stretches, start, n, window = [], 0, len(motion.time), int(WINDOW_SECONDS * SAMPLE_RATE)
-    while True:
-        stop = n if n - start < 1.25 * window else start + window
-        part = read_parts(motion.between(start, stop), start)
-        stretches += part
-        if stop == n:
-            return with_cut_off(stretches, motion)
-        ends = [stretch.offset + int(stretch.reading.cycles[-1, 2]) for stretch in part]
-        start = max([stop - int(LONGEST * SAMPLE_RATE), *ends])
+def cycles_of(stretches: list[Stretch]) -> int:
+    return sum(len(stretch.reading.cycles) for stretch in stretches)
 
 
-def with_cut_off(stretches: list[Stretch], motion: Motion) -> list[Stretch]:
-    """The same with the repetitions that the clip begins or ends in the middle of, where their turning point is seen:
-    most of them is, and people count them."""
+def explained_by(stretches: list[Stretch]) -> float:
+    """Return the share of the motion that stretches explain, the longer ones counting the more."""
+    weights = [len(stretch.reading.cycles) for stretch in stretches]
+    return float(np.average([stretch.reading.score for stretch in stretches], weights=weights)) if stretches else 0.0
+
+
+def vote(by_pace: list[list[Stretch]]) -> list[Stretch]:
+    """Return what most paces agree on; without two that agree, what explains most, the first being favoured."""
+    counts = Counter(cycles_of(stretches) for stretches in by_pace if stretches)
+    agreed = [count for count, times in counts.items() if times > 1]
+    candidates = [stretches for stretches in by_pace if not agreed or cycles_of(stretches) == agreed[0]]
+    best = max(candidates, key=lambda s: explained_by(s) + USUAL * (s is by_pace[0] and not are_folded(s)))
+    others = tuple(count for count in counts if explained_of(count, by_pace) >= RIVAL * explained_by(best))
+    return with_rivals(best, others)
+
+
+def is_sure(stretches: list[Stretch]) -> bool:
+    """Whether other paces need not be asked."""
+    return cycles_of(stretches) > 2 and explained_by(stretches) > SURE and not are_folded(stretches)
+
+
+def are_folded(stretches: list[Stretch]) -> bool:
+    """Whether cycles hold several repetitions each, as if a clip that is shown twice was two of them."""
+    return any(stretch.reading.folds > FOLDED for stretch in stretches)
+
+
+def explained_of(count: int, by_pace: list[list[Stretch]]) -> float:
+    return max(explained_by(stretches) for stretches in by_pace if cycles_of(stretches) == count)
+
+
+def with_rivals(stretches: list[Stretch], counts: tuple[int, ...]) -> list[Stretch]:
+    """Return stretches whose first has these counts of them all as rivals too."""
     if not stretches:
         return stretches
-    known = np.flatnonzero(motion.known)
-    stretches = sorted(stretches, key=lambda s: s.offset + s.reading.cycles[0, 0])
-    stretches[0] = _extended(stretches[0], motion, int(known[0]), first=True)
-    stretches[-1] = _extended(stretches[-1], motion, int(known[-1]), first=False)
+    besides = cycles_of(stretches[1:])
+    more = tuple(count - besides for count in counts if count > besides)
+    return [replace(stretches[0], rivals=stretches[0].rivals + more), *stretches[1:]]
+
+
+def read_long(paces: list[Pace]) -> list[Stretch]:
+    """Read in windows, so that time and memory grow with T only and the exercise may change; each window begins where
+    the last repetition ended."""
+    clock, stretches, start = paces[0].clock, [], 0
+    while True:
+        stop = int(np.searchsorted(clock, clock[start] + WINDOW_SECONDS * paces[0].tempo))
+        if clock[-1] - clock[start] < 1.25 * WINDOW_SECONDS * paces[0].tempo:
+            stop = len(clock)
+        part = read_parts(paces[0], *paces[0].samples(start, stop))
+        if not is_sure(part):
+            part = vote([part, *(read_parts(pace, *pace.samples(start, stop)) for pace in paces[1:])])
+        stretches += part
+        if stop == len(clock):
+            return with_cut_off(stretches)
+        back = int(np.searchsorted(clock, clock[stop] - LONGEST * paces[0].tempo))
+        start = max([back, start + 1, *(stretch.ends[1] for stretch in part)])
+
+
+def with_cut_off(stretches: list[Stretch]) -> list[Stretch]:
+    """Return stretches with the repetitions that the clip begins or ends in the middle of, where so much of them is
+    seen that people count them."""
+    if not stretches:
+        return stretches
+    stretches = sorted(stretches, key=lambda stretch: stretch.ends)
+    stretches[0] = _extended(stretches[0], first=True)
+    stretches[-1] = _extended(stretches[-1], first=False)
     return stretches
 
 
-def _extended(stretch: Stretch, motion: Motion, edge: int, first: bool) -> Stretch:
-    """A stretch with the part of a repetition between the clip's `edge` and its own first or last one."""
-    cycles, signal = stretch.reading.cycles, stretch.reading.signal
+def _extended(stretch: Stretch, first: bool) -> Stretch:
+    """Return a stretch with the part of a repetition between the clip's edge and its own first or last one."""
+    cycles, signal, motion = stretch.reading.cycles, stretch.reading.signal, stretch.pace.motion
+    edge = int(np.flatnonzero(motion.known)[0 if first else -1])
     edge = min(max(edge - stretch.offset, 0), len(signal) - 1)
     near = int(cycles[0, 0] if first else cycles[-1, 2])
     low, high = sorted((edge, near))
@@ -305,32 +236,62 @@ def _extended(stretch: Stretch, motion: Motion, edge: int, first: bool) -> Stret
     away = np.linalg.norm(turns - body[turn], axis=1).min() / far  # the nearest: left and right may take turns
     if signal[turn] - signal[near] < FULL * height or away > THERE:
         return stretch
+    rivals = (*stretch.rivals, len(cycles) + 1)
+    beyond = signal[low : turn + 1] if first else signal[turn : high + 1]
+    if signal[turn] - beyond.min() < BACK * height:
+        return replace(stretch, rivals=rivals)
     cut = (low, turn, near) if first else (near, turn, high)
     whole = np.insert(cycles, 0, cut, axis=0) if first else np.append(cycles, [cut], axis=0)
-    return replace(stretch, reading=replace(stretch.reading, cycles=whole), rivals=(*stretch.rivals, len(whole)))
+    return replace(stretch, reading=replace(stretch.reading, cycles=whole), rivals=rivals)
 
 
-def assemble(stretches: list[Stretch], motion: Motion, time: np.ndarray, alternating: str) -> Repetitions:
-    """Stretches in samples -> repetitions in frames."""
-    signal, cycles, low, high = np.full(len(motion.time), np.nan), [], 0, 0
-    for stretch in sorted(stretches, key=lambda s: s.offset + s.reading.cycles[0, 0]):
-        part, step = stretch.reading.cycles + stretch.offset, 1
+def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Repetitions:
+    """Return the repetitions of stretches. time: (T,) s of the frames."""
+    signal, cycles, low, high = np.full(len(time), np.nan), [], 0, 0
+    for stretch in sorted(stretches, key=lambda stretch: stretch.ends):
+        part, step = stretch.frames, 1
         if alternating == "pair" and stretch.alternating:
             step = 2
             part = np.stack([part[:-1:2, 0], part[:-1:2, 2], part[1::2, 2]], axis=1)
         cycles.append(part)
         low, high = low + min(stretch.rivals) // step, high + max(stretch.rivals) // step
-        free = np.isnan(signal[stretch.offset :][: len(stretch.reading.signal)])
-        signal[stretch.offset :][: len(free)][free] = stretch.reading.signal[free]
+        _draw(signal, stretch)
     cycles = np.concatenate([np.empty((0, 3), np.int64), *cycles])
-    signal[~motion.known] = np.nan
-    start, stop = np.searchsorted(time, motion.time[cycles[:, [0, 2]]].T)
-    period = float(np.median(np.diff(motion.time[cycles[:, 1]]))) if len(cycles) > 1 else np.nan
-    weights = [len(s.reading.cycles) for s in stretches]
-    explained = float(np.average([s.reading.score for s in stretches], weights=weights)) if stretches else 0.0
-    turns = any(s.alternating for s in stretches)
-    shown = np.interp(time, motion.time, signal)
-    return Repetitions(start, stop, low, high, shown, period, explained, turns)
+    start, stop = _apart(cycles[:, 0], cycles[:, 2])
+    period = float(np.median(np.diff(time[cycles[:, 1].clip(max=len(time) - 1)]))) if len(cycles) > 1 else np.nan
+    turns = any(stretch.alternating for stretch in stretches)
+    return Repetitions(start, stop, low, high, signal, period, explained_by(stretches), turns)
+
+
+def _draw(signal: np.ndarray, stretch: Stretch) -> None:
+    """Put a stretch's signal into the clip's (T,), where none is yet and the person was seen."""
+    pace, offset, drawn = stretch.pace, stretch.offset, stretch.reading.signal
+    samples = slice(offset, offset + len(drawn))
+    values = np.where(pace.motion.known[samples], drawn, np.nan)
+    shown = np.interp(pace.clock, pace.motion.time[samples], values, left=np.nan, right=np.nan)
+    free = np.isnan(signal)
+    signal[free] = shown[free]
+
+
+def _apart(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return spans of frames that do not overlap, of one frame at least where there is room."""
+    stop = np.maximum(stop, start + 1)
+    for before, after in pairwise(range(len(start))):
+        stop[before] = min(stop[before], max(start[after], start[before] + 1))
+    return start, stop
+
+
+def paced(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pairs, tempo: float) -> Pace:
+    """Return a pose sequence as if it was played `tempo` times slower; arguments as of `count_repetitions`."""
+    clock = without_long_gaps(time * tempo)
+    return Pace(tempo, clock, motion(xyz, score, clock, left_right))
+
+
+def is_at_an_end(found: Repetitions, tempo: float) -> bool:
+    """Whether a pace beyond `TEMPI` may read the clip better than they did."""
+    if not found.count:
+        return True
+    return found.period < QUICK if tempo > 1 else found.period > SLOW
 
 
 def count_repetitions(
@@ -340,17 +301,25 @@ def count_repetitions(
 
     xyz: (T, V, 3) float32, pixels, metres or scaled per frame, y vertical, NaN where undetected. score: (T, V), 0..1.
     time: (T,) s, ascending. left_right: pairs of joints that mirror each other. alternating: "each" counts a movement
-    done left and right in turn once per side, "pair" once per two sides. A repetition that
-    the clip begins or ends in counts if its turning point is seen.
+    done left and right in turn once per side, "pair" once per two sides. A repetition that the clip begins or ends in
+    counts if its turning point is seen and the way back has begun.
     """
     if alternating not in ("each", "pair"):
         raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")
-    time = without_long_gaps(np.asarray(time, np.float64))
-    xyz = np.array(xyz)
+    time = np.asarray(time, np.float64)
+    xyz, score = np.array(xyz), np.asarray(score)
     flat = np.isfinite(xyz[..., :2]).all(-1) & np.isnan(xyz[..., 2])  # poses without depth
     xyz[flat, 2] = 0
     if np.isfinite(xyz).all(2).any(1).sum() < 2:
         empty = np.empty(0, np.int64)
         return Repetitions(empty, empty, 0, 0, np.full(len(time), np.nan), np.nan, 0.0, False)
-    moving = motion(np.asarray(xyz), np.asarray(score), time, left_right)
-    return assemble(read_long(moving), moving, time, alternating)
+
+    def at_paces(*tempi: float) -> Repetitions:
+        paces = [paced(xyz, score, time, left_right, tempo) for tempo in tempi]
+        return assemble(read_long(paces), time, alternating)
+
+    best = at_paces(*TEMPI)
+    beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(best, tempo)]
+    if without_long_gaps(time)[-1] - time[0] < LONG_CLIP:
+        beyond = [tempo for tempo in beyond if tempo > 1]
+    return max([best, *map(at_paces, beyond)], key=lambda found: found.explained)
