@@ -1,4 +1,4 @@
-"""racctl count as it is by default: without weights, and with the trained counter where that is unsure."""
+"""racctl count as it is by default: without weights, and with the trained counter where the person is rarely seen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from racctl.counters.base import open_counter
 from racctl.counters.combined import Combined, Thresholds
 from racctl.counters.count_clip import CountOptions, count_clip, open_pose
 from racctl.counters.periodicity import PeriodicitySettings
-from racctl.counters.result import MOTION, Count, counts_table, geometric_mean, reps_table
+from racctl.counters.result import MOTION, Count, counts_table, reps_table, taken_from
 from racctl.density import density
 from racctl.io.npz import pose_bytes
 
@@ -56,27 +56,20 @@ def trained_count(count: float) -> Count:
     return replace(even_count(round(count), curve=even(count)), count=count)
 
 
-@pytest.mark.parametrize(("base", "second", "both"), [(4, 9, 6), (9, 4, 6), (5, 5, 5), (1, 4.2, 2), (2, 0.7, 1)])
+@pytest.mark.parametrize(("base", "second", "total"), [(4, 9, 9), (9, 4, 4), (1, 4.2, 4), (2, 0.7, 1), (3, 0.2, 0)])
 @pytest.mark.parametrize("step", [1, 2])
-def test_two_counts_become_their_geometric_mean(base, second, both, step):
+def test_a_count_is_taken_from_another_counter(base, second, total, step):
     first = even_count(base, step=step)
-    mean = geometric_mean(first, trained_count(second))
-    assert mean.count == pytest.approx(math.sqrt(base * second))
-    assert mean.repetitions == both and mean.density is None
-    assert mean.low == min(base, round(second)) and mean.high == max(base, round(second))
-    assert np.array_equal(mean.frame, first.frame) and np.array_equal(mean.signal, first.signal)
-    start, stop = mean.start, mean.stop
-    assert len(start) == both and (start < stop).all() and (stop[:-1] <= start[1:]).all()
-    assert stop[-1] <= len(mean.frame)
-    assert np.isnan(mean.period) if both == 1 else mean.period == pytest.approx(400 / 30 / both, rel=0.2)
-    assert len(reps_table([mean])) == both
-
-
-def test_a_counter_that_finds_nothing_has_no_say():
-    some, none = even_count(5), trained_count(0.3)
-    assert geometric_mean(some, none) is some
-    nothing = replace(some, count=0.0)
-    assert geometric_mean(nothing, even_count(4, curve=even(4))) is nothing
+    both = taken_from(first, trained_count(second))
+    assert both.count == pytest.approx(second) and both.trained
+    assert both.repetitions == total and both.density is None
+    assert both.low == min(base, round(second)) and both.high == max(base, round(second))
+    assert np.array_equal(both.frame, first.frame) and np.array_equal(both.signal, first.signal)
+    start, stop = both.start, both.stop
+    assert len(start) == total and (start < stop).all() and (stop[:-1] <= start[1:]).all()
+    assert not total or stop[-1] <= len(both.frame)
+    assert np.isnan(both.period) if total < 2 else both.period == pytest.approx(400 / 30 / total, rel=0.2)
+    assert len(reps_table([both])) == total
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +91,16 @@ def alone(pose, **options) -> list[Count]:
     return counts_of(pose, open_counter("periodicity"), **options)
 
 
-def test_only_an_unsure_count_is_shared(second):
+def test_only_the_count_of_a_rarely_seen_person_is_the_trained_counters(second):
     pose = swinging_pose(frames=180)
-    (first,) = alone(pose)
-    (trained,) = counts_of(pose, second)
-    (sure,) = counts_of(pose, combined(second, explained=0.0))
-    assert sure.count == first.count == 6
-    assert np.array_equal(sure.start, first.start)
-    (unsure,) = counts_of(pose, combined(second, explained=1.1))
-    assert unsure.count == pytest.approx(math.sqrt(6 * trained.density.sum()))
-    assert unsure.repetitions == len(unsure.start)
-    before, after = sure.meta["steps"][-1], unsure.meta["steps"][-1]
+    (first,), (trained,) = alone(pose), counts_of(pose, second)
+    (often,) = counts_of(pose, combined(second))
+    assert often.count == first.count == 6
+    assert np.array_equal(often.start, first.start)
+    (rarely,) = counts_of(pose, combined(second, visible=1.1))
+    assert rarely.count == trained.count
+    assert rarely.repetitions == len(rarely.start)
+    before, after = often.meta["steps"][-1], rarely.meta["steps"][-1]
     assert before["args"]["model"] == after["args"]["model"] == "combined"
     assert "weights" not in before and after["weights"] == second.trained.records
 
@@ -156,7 +148,7 @@ def test_a_clip_that_shows_nobody_counts_nothing(second):
 def test_what_a_count_carries_means_the_same_from_every_counter(second):
     """Repetitions, interval, clock, signal and density fit together, whoever counts."""
     pose = swinging_pose(300)
-    for counter in (open_counter("periodicity"), second, combined(second, explained=1.1)):
+    for counter in (open_counter("periodicity"), second, combined(second, visible=1.1)):
         (count,) = counts_of(pose, counter)
         assert count.repetitions == len(count.start) == len(count.stop)
         assert count.low <= count.repetitions <= count.high and 0 <= count.agreement <= 1

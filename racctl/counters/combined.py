@@ -1,8 +1,8 @@
-"""The default counter: the one without weights, and the trained one where that is unsure or sees little."""
+"""The default counter: the one without weights, and the trained one where the person is rarely seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from racctl.counters.base import Counter, open_counter
@@ -10,12 +10,10 @@ from racctl.counters.periodicity import Periodicity, PeriodicitySettings
 
 if TYPE_CHECKING:
     from racctl.contracts import Meta, Pose
-    from racctl.counters.recurrence import Repetitions
     from racctl.counters.result import Count
     from racctl.estimators.open_clip import Clip
 
-# Chosen on the project's development sequences (racctl/weights/d2stx.md), not yet cross-validated.
-MIN_EXPLAINED_SHARE = 0.5  # of the motion; below it the count is averaged with the second counter's
+# Chosen on the project's development sequences (racctl/weights/d2stx.md), not cross-validated.
 MIN_VISIBLE_SHARE = 0.5  # of the frames; if the person is visible in fewer, the second counter counts alone
 MIN_VISIBLE_SHARE_IF_NOTHING = 0.7  # ... the same where the first counter counts nothing
 MIN_VISIBLE_SHARE_TO_COUNT = 0.2  # in fewer frames than this there is too little for the second counter too
@@ -25,15 +23,16 @@ MIN_VISIBLE_SHARE_TO_COUNT = 0.2  # in fewer frames than this there is too littl
 class Thresholds:
     """When the second counter is asked; see the constants of this module."""
 
-    explained: float = MIN_EXPLAINED_SHARE
     visible: float = MIN_VISIBLE_SHARE
     visible_if_nothing: float = MIN_VISIBLE_SHARE_IF_NOTHING
     visible_to_count: float = MIN_VISIBLE_SHARE_TO_COUNT
 
 
 class Combined:
-    """Counts with `first`; asks `second`, which is loaded only then, where the first is unsure or the person is seen
-    little. Pairs of sides are counted by the first alone."""
+    """Counts with `first`; asks `second`, which is loaded only then, where the person is rarely seen.
+
+    Pairs of sides are counted by the first alone.
+    """
 
     Settings = PeriodicitySettings
     reads: ClassVar[tuple[str, ...]] = ("pose", "video")
@@ -74,32 +73,20 @@ class Combined:
         return {**second, **first, "constants": f"{first['constants']} {second['constants']} {constants}"}
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
-        pairs = [self.first.count_person(clip, person) for person in people]
-        counts = [count for count, _ in pairs]
+        counts = self.first.count(clip, people)
         if self.first.settings.alternating == "pair":
             return counts
-        rarely_seen = [
-            self._is_rarely_seen(clip.pose, person, count) for person, count in zip(people, counts, strict=True)
-        ]
-        unsure = [self._is_unsure(reading) for _, reading in pairs]
-        if doubtful := [k for k in range(len(people)) if rarely_seen[k] or unsure[k]]:
+        doubtful = [k for k, person in enumerate(people) if self._is_rarely_seen(clip.pose, person, counts[k])]
+        if doubtful:
+            from racctl.counters.result import taken_from
+
             second = self.second.count(clip.joints_only(), [people[k] for k in doubtful])
             for k, trained in zip(doubtful, second, strict=True):
-                counts[k] = _merge(counts[k], trained, alone=rarely_seen[k])
+                counts[k] = taken_from(counts[k], trained)
         return counts
-
-    def _is_unsure(self, reading: Repetitions) -> bool:
-        return len(reading.start) > 0 and reading.explained < self.thresholds.explained
 
     def _is_rarely_seen(self, pose: Pose, person: int, count: Count) -> bool:
         from racctl.counters.signals import visible_share
 
         enough = self.thresholds.visible if count.count else self.thresholds.visible_if_nothing
         return self.thresholds.visible_to_count <= visible_share(pose, person) < enough
-
-
-def _merge(count: Count, trained: Count, alone: bool) -> Count:
-    from racctl.counters.result import geometric_mean, reposition
-
-    merged = reposition(count, trained, trained.count) if alone else geometric_mean(count, trained)
-    return replace(merged, trained=True)

@@ -19,6 +19,7 @@ PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones
 PHASES = 10  # points on the way out, and on the way back
 FOOT = 0.1  # share of a bump's height below which it is rest, not repetition
 CLOSED = 0.5  # how far a cycle must come back to where it began, 1 = exactly
+FLANK = 0.25  # share of a cycle's higher flank that its other one must have: half a cycle is none
 HIDDEN = 0.5  # share of a cycle that may go unseen
 ALIKE = 0.5  # likeness to the other cycles, 1 = equal
 RELATIVE = 0.8  # ... and as a share of the likeness usual in the clip
@@ -128,7 +129,9 @@ def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None
     closed = 1 - np.linalg.norm(shape[:, -1] - shape[:, 0], axis=-1) / (2 * size + 1e-12)
     span = (cycles[:, 2] - cycles[:, 0]) / SAMPLE_RATE
     hidden = (view.dark[cycles[:, 2]] - view.dark[cycles[:, 0]]) / SAMPLE_RATE / span
-    keep = (size > SMALLEST) & (closed > CLOSED) & (hidden < HIDDEN) & (span < LONGEST)
+    flanks = signal[cycles[:, [1]]] - signal[cycles[:, [0, 2]]]
+    steep = flanks.min(1) > FLANK * flanks.max(1)
+    keep = (size > SMALLEST) & (closed > CLOSED) & (hidden < HIDDEN) & (span < LONGEST) & steep
     if keep.sum() < 2:
         return None
     weight = reliability(shape[keep])

@@ -58,15 +58,15 @@ class Periodicity:
         }
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
-        return [self.count_person(clip, person)[0] for person in people]
+        return [self.count_person(clip, person) for person in people]
 
-    def count_person(self, clip: Clip, person: int) -> tuple[Count, Repetitions]:
-        """Count one person, by index on axis M; also what was read of their motion."""
+    def count_person(self, clip: Clip, person: int) -> Count:
+        """Count one person, by index on axis M."""
         from racctl.counters.result import MOTION, Count
 
         pose = clip.pose
         reading = self.read(pose, person)
-        count = Count(
+        return Count(
             clip=clip.name,
             person=int(pose.track[person]),
             count=float(len(reading.start)),
@@ -79,7 +79,6 @@ class Periodicity:
             signal=reading.signal,
             unit=MOTION,
         )
-        return count, reading
 
     def read(self, pose: Pose, person: int) -> Repetitions:
         """Return the repetitions in one person's motion."""

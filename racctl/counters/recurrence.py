@@ -31,10 +31,13 @@ FASTEST, SLOWEST = 4.0, 0.25  # paces for what these find nothing in, or only at
 QUICK, SLOW = 0.5, 10.0  # s, usual repetitions at those ends
 LONG_CLIP = 30.0  # s; a shorter one holds no two repetitions that slow
 SURE = 0.75  # share explained at the first pace that needs no other's opinion
+LONE_TRUST = 0.5  # of what a single repetition explains
 USUAL = 0.15  # share explained that another pace must explain more than the first
 RIVAL = 0.85  # readings above this share of the chosen score span the interval
+DOUBT, DOUBT_GROWTH, DOUBT_EXPLAINED = 0.93, 0.2, 1.22  # usual error: factor, power of the count, decay with explained
 FULL = 0.8  # share of a repetition's height that one cut off by the clip's beginning or end must reach to count
 BACK = 0.2  # ... and on the other side of its turning point: what does not come back, people do not count
+MOVED = 0.4  # share of a repetition's way that it must have gone
 THERE = 0.35  # ... and how near a turning posture it must be, as a share of the way there
 WINDOW_SECONDS = 120.0  # s read together
 PART = 10.0  # s; the shortest part without repetitions that is read again by itself
@@ -159,7 +162,7 @@ def vote(by_pace: list[list[Stretch]]) -> list[Stretch]:
     counts = Counter(cycles_of(stretches) for stretches in by_pace if stretches)
     agreed = [count for count, times in counts.items() if times > 1]
     candidates = [stretches for stretches in by_pace if not agreed or cycles_of(stretches) == agreed[0]]
-    best = max(candidates, key=lambda s: explained_by(s) + USUAL * (s is by_pace[0] and not are_folded(s)))
+    best = max(candidates, key=lambda s: believed(s) + USUAL * (s is by_pace[0] and not are_folded(s)))
     others = tuple(count for count in counts if explained_of(count, by_pace) >= RIVAL * explained_by(best))
     return with_rivals(best, others)
 
@@ -172,6 +175,11 @@ def is_sure(stretches: list[Stretch]) -> bool:
 def are_folded(stretches: list[Stretch]) -> bool:
     """Whether cycles hold several repetitions each, as if a clip that is shown twice was two of them."""
     return any(stretch.reading.folds > FOLDED for stretch in stretches)
+
+
+def believed(stretches: list[Stretch]) -> float:
+    """Return how far to believe in stretches: a single repetition explains its motion easily."""
+    return explained_by(stretches) * (1.0 if cycles_of(stretches) > 1 else LONE_TRUST)
 
 
 def explained_of(count: int, by_pace: list[list[Stretch]]) -> float:
@@ -234,7 +242,9 @@ def _extended(stretch: Stretch, first: bool) -> Stretch:
     turns, feet = body[cycles[:, 1]], body[cycles[:, 0]]
     far = np.median(np.linalg.norm(turns - feet, axis=1)) + 1e-12
     away = np.linalg.norm(turns - body[turn], axis=1).min() / far  # the nearest: left and right may take turns
-    if signal[turn] - signal[near] < FULL * height or away > THERE:
+    way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(body, axis=0), axis=1)))
+    moved = (way[high] - way[low]) / np.median(way[cycles[:, 2]] - way[cycles[:, 0]])
+    if signal[turn] - signal[near] < FULL * height or away > THERE or moved < MOVED:
         return stretch
     rivals = (*stretch.rivals, len(cycles) + 1)
     beyond = signal[low : turn + 1] if first else signal[turn : high + 1]
@@ -258,9 +268,22 @@ def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Re
         _draw(signal, stretch)
     cycles = np.concatenate([np.empty((0, 3), np.int64), *cycles])
     start, stop = _apart(cycles[:, 0], cycles[:, 2])
+    low, high = interval(len(start), low, high, explained_by(stretches))
     period = float(np.median(np.diff(time[cycles[:, 1].clip(max=len(time) - 1)]))) if len(cycles) > 1 else np.nan
     turns = any(stretch.alternating for stretch in stretches)
     return Repetitions(start, stop, low, high, signal, period, explained_by(stretches), turns)
+
+
+def interval(count: int, low: int, high: int, explained: float) -> tuple[int, int]:
+    """Return the fewest and the most repetitions that are likely.
+
+    low, high: of other readings. The usual error, which was measured, grows with the count and with the motion that the
+    count does not explain.
+    """
+    if not count:
+        return low, high
+    doubt = round(DOUBT * count**DOUBT_GROWTH * np.exp(-DOUBT_EXPLAINED * explained))
+    return min(low, max(count - doubt, 1)), max(high, count + doubt)
 
 
 def _draw(signal: np.ndarray, stretch: Stretch) -> None:
@@ -289,7 +312,7 @@ def paced(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pair
 
 def is_at_an_end(found: Repetitions, tempo: float) -> bool:
     """Whether a pace beyond `TEMPI` may read the clip better than they did."""
-    if not found.count:
+    if found.count < 2:
         return True
     return found.period < QUICK if tempo > 1 else found.period > SLOW
 
@@ -322,4 +345,6 @@ def count_repetitions(
     beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(best, tempo)]
     if without_long_gaps(time)[-1] - time[0] < LONG_CLIP:
         beyond = [tempo for tempo in beyond if tempo > 1]
-    return max([best, *map(at_paces, beyond)], key=lambda found: found.explained)
+    return max(
+        [best, *map(at_paces, beyond)], key=lambda found: found.explained * (LONE_TRUST if found.count < 2 else 1)
+    )

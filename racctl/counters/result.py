@@ -93,29 +93,20 @@ def to_indices(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(start, stop - 1), stop
 
 
-def geometric_mean(base: Count, second: Count) -> Count:
-    """Return the geometric mean of two counts of one person, as `reposition` does; `base` itself where either is 0.
-
-    second: has a density.
-    """
-    if not base.count or not second.repetitions:
-        return base
-    return reposition(base, second, math.sqrt(base.count * second.count))
-
-
-def reposition(base: Count, second: Count, count: float) -> Count:
-    """Return `base` with this count, its repetitions where the density of `second` puts them.
+def taken_from(base: Count, second: Count) -> Count:
+    """Return `base` with the count of `second`, and its repetitions where the density of `second` puts them.
 
     The interval holds both intervals and the rounded count; clock, signal and provenance are those of `base`.
     """
     if second.density is None:
         raise ValueError("the second count has no density")
-    total = int(round_half_up(count))
+    total = second.repetitions
     spans = repetitions(second.density, np.append(second.frame, second.frame[-1] + 1), total)
     start, stop = to_indices(np.searchsorted(base.frame, spans), len(base.frame))
     low = min(base.low, second.low, total)
     high = max(base.high, second.high, total)
-    return replace(base, count=float(count), low=low, high=high, start=start, stop=stop, density=None)
+    count = float(second.count)
+    return replace(base, count=count, low=low, high=high, start=start, stop=stop, density=None, trained=True)
 
 
 def counts_table(counts: list[Count], rounded: bool = False) -> pa.Table:
