@@ -3,28 +3,30 @@
 CONVENTION
 One full cycle, out and back to the posture it began in, is one repetition. A movement that left and right do in turn
 (lunges, leg raises, step-ups) counts each side; with --alternating pair it counts pairs. A repetition that the clip
-begins or ends in the middle of counts if its turning point is seen. Getting into position, walking in and out, taking
-up and putting down a weight are not repetitions. A clip without repetitions, such as a hold, counts 0; the exit status
-is 0 then too.
+begins or ends in the middle of counts if it is seen to turn and to begin to come back. Getting into position, walking
+in and out, taking up and putting down a weight are not repetitions. A clip without repetitions, such as a hold, counts
+0; the exit status is 0 then too.
 
-The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give. It is
-not a confidence interval with a known coverage.
+The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give, and is
+the wider the less of the motion the count explains. On the real clips and sequences that its width was set by, it holds
+the truth in 92 % of the clips, in 91 % of short sequences and in 72 % of long, hard ones (docs/results.md).
 
 Parquet holds the counts as they are, not rounded, for 'racctl score'; tables, CSV and JSON show whole repetitions.
 
 THE DEFAULT, --model combined
-The periodicity counter counts. Where the repetitions that it found explain less than half of the motion, it is
-unsure, and the trained counter is asked too: the count is the geometric mean of both. A person who is visible in
-fewer than half of the frames (between the first and the last that show them) is counted by the trained counter alone,
-which bridges gaps; the limit is 70 % where the periodicity counter counts nothing. Below 20 % the trained counter is
-not asked. It may count something in a clip that has no repetitions. In both cases the repetitions lie where the
-trained counter puts them, and low and high hold what either says. With --alternating pair the trained counter, which
-counts each side, has no part in it.
+The periodicity counter counts. A person who is visible in fewer than half of the frames (between the first and the last
+that show them) is counted by the trained counter instead, which bridges gaps; the limit is 70 % where the periodicity
+counter counts nothing. Below 20 % the trained counter is not asked. It may count something in a clip that has no
+repetitions. The repetitions lie where the trained counter puts them then, and low and high hold what either says. With
+--alternating pair the trained counter, which counts each side, has no part in it.
 
 THE PERIODICITY COUNTER, --model periodicity
 It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
-out and comes back again and again, in whichever joints it shows, and keeps the cycles that look alike. One very
-different repetition among others may be dropped, two different exercises in one clip are counted as one or the other.
+out and comes back again and again, in whichever joints it shows, and keeps the cycles that look alike, with what rises
+as high between them. It reads a clip as if it was played at half, once and twice the pace, and takes what two of these
+agree on; a quarter and four times where they find nothing or are at their limits. So one repetition may take 0.25 s to
+60 s; the picture must have at least 6 frames of it. Two different exercises in one clip may be counted as one or the
+other.
 Repetitions are reported with half-open frame intervals in the source video's numbering, and with times in seconds
 from the video's own timestamps.
 
@@ -127,12 +129,12 @@ def count(
     """Count the repetitions in videos or poses.
 
     Prints, per clip, the count and the lowest and highest count that other readings of the clip would give; with
-    --reps one row per repetition. One full cycle back to the start is one repetition, seen at least to its turning
-    point; left and right in turn count each (--alternating pair: each pair); a clip without repetitions counts 0.
+    --reps one row per repetition. One full cycle back to the start is one repetition, seen at least until it comes
+    back; left and right in turn count each (--alternating pair: each pair); a clip without repetitions counts 0.
 
     The counter 'periodicity' knows no exercise and needs no weights: it finds the motion that repeats, whichever
     joints carry it. 'd2stx' is trained, reads features too, and can be shown what to count. 'combined' asks the
-    second where the first is unsure or the person is seen little.
+    second where the person is seen little.
 
     Example: racctl count squats.mp4
     """

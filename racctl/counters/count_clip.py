@@ -1,7 +1,7 @@
 """Repetitions of a clip: from a video, a pose or features to counts, intervals and one row per repetition.
 
 Convention: one full cycle back to the start is one repetition; a movement done by left and right in turn counts each
-side; a repetition that the clip begins or ends in counts if its turning point is seen.
+side; a repetition that the clip begins or ends in counts if it is seen to turn and to begin to come back.
 """
 
 from __future__ import annotations

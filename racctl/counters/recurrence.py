@@ -28,7 +28,7 @@ from racctl.counters.signals import SAMPLE_RATE, Motion, Pairs, motion, view, wi
 
 TEMPI = (1.0, 2.0, 0.5)  # paces that every clip is read at; the first is the one that most sets are done at
 FASTEST, SLOWEST = 4.0, 0.25  # paces for what these find nothing in, or only at their ends
-QUICK, SLOW = 0.5, 10.0  # s, usual repetitions at those ends
+QUICK_PERIOD, SLOW_PERIOD = 0.5, 10.0  # s, of repetitions at those ends
 LONG_CLIP = 30.0  # s; a shorter one holds no two repetitions that slow
 SURE = 0.75  # share explained at the first pace that needs no other's opinion
 LONE_TRUST = 0.5  # of what a single repetition explains
@@ -268,13 +268,13 @@ def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Re
         _draw(signal, stretch)
     cycles = np.concatenate([np.empty((0, 3), np.int64), *cycles])
     start, stop = _apart(cycles[:, 0], cycles[:, 2])
-    low, high = interval(len(start), low, high, explained_by(stretches))
+    low, high = likely_counts(len(start), low, high, explained_by(stretches))
     period = float(np.median(np.diff(time[cycles[:, 1].clip(max=len(time) - 1)]))) if len(cycles) > 1 else np.nan
     turns = any(stretch.alternating for stretch in stretches)
     return Repetitions(start, stop, low, high, signal, period, explained_by(stretches), turns)
 
 
-def interval(count: int, low: int, high: int, explained: float) -> tuple[int, int]:
+def likely_counts(count: int, low: int, high: int, explained: float) -> tuple[int, int]:
     """Return the fewest and the most repetitions that are likely.
 
     low, high: of other readings. The usual error, which was measured, grows with the count and with the motion that the
@@ -310,11 +310,11 @@ def paced(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pair
     return Pace(tempo, clock, motion(xyz, score, clock, left_right))
 
 
-def is_at_an_end(found: Repetitions, tempo: float) -> bool:
+def is_at_an_end(reading: Repetitions, tempo: float) -> bool:
     """Whether a pace beyond `TEMPI` may read the clip better than they did."""
-    if found.count < 2:
+    if reading.count < 2:
         return True
-    return found.period < QUICK if tempo > 1 else found.period > SLOW
+    return reading.period < QUICK_PERIOD if tempo > 1 else reading.period > SLOW_PERIOD
 
 
 def count_repetitions(
@@ -345,6 +345,8 @@ def count_repetitions(
     beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(best, tempo)]
     if without_long_gaps(time)[-1] - time[0] < LONG_CLIP:
         beyond = [tempo for tempo in beyond if tempo > 1]
-    return max(
-        [best, *map(at_paces, beyond)], key=lambda found: found.explained * (LONE_TRUST if found.count < 2 else 1)
-    )
+    return max([best, *map(at_paces, beyond)], key=_trust)
+
+
+def _trust(reading: Repetitions) -> float:
+    return reading.explained * (1.0 if reading.count > 1 else LONE_TRUST)
