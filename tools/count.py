@@ -14,11 +14,10 @@ the truth in 92 % of the clips, in 91 % of short sequences and in 72 % of long, 
 Parquet holds the counts as they are, not rounded, for 'racctl score'; tables, CSV and JSON show whole repetitions.
 
 THE DEFAULT, --model combined
-The periodicity counter counts. A person who is visible in fewer than half of the frames (between the first and the last
-that show them) is counted by the trained counter instead, which bridges gaps; the limit is 70 % where the periodicity
-counter counts nothing. Below 20 % the trained counter is not asked. It may count something in a clip that has no
-repetitions. The repetitions lie where the trained counter puts them then, and low and high hold what either says. With
---alternating pair the trained counter, which counts each side, has no part in it.
+The periodicity counter counts. A person who is visible in fewer than 70 % of the frames (between the first and the last
+that show them) is counted by the trained counter instead, which bridges gaps; below 20 % it is not asked. It may count
+something in a clip that has no repetitions. The repetitions lie where the trained counter puts them then, and low and
+high hold what either says. With --alternating pair the trained counter, which counts each side, has no part in it.
 
 THE PERIODICITY COUNTER, --model periodicity
 It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from racctl.estimators.open_clip import Clip
 
 # Chosen on the project's development sequences (racctl/weights/d2stx.md), not cross-validated.
-MIN_VISIBLE_SHARE = 0.5  # of the frames; if the person is visible in fewer, the second counter counts alone
-MIN_VISIBLE_SHARE_IF_NOTHING = 0.7  # ... the same where the first counter counts nothing
+MIN_VISIBLE_SHARE = 0.7  # of the frames; if the person is visible in fewer, the second counter counts alone
 MIN_VISIBLE_SHARE_TO_COUNT = 0.2  # in fewer frames than this there is too little for the second counter too
 
 
@@ -24,7 +23,6 @@ class Thresholds:
     """When the second counter is asked; see the constants of this module."""
 
     visible: float = MIN_VISIBLE_SHARE
-    visible_if_nothing: float = MIN_VISIBLE_SHARE_IF_NOTHING
     visible_to_count: float = MIN_VISIBLE_SHARE_TO_COUNT
 
 
@@ -76,7 +74,7 @@ class Combined:
         counts = self.first.count(clip, people)
         if self.first.settings.alternating == "pair":
             return counts
-        doubtful = [k for k, person in enumerate(people) if self._is_rarely_seen(clip.pose, person, counts[k])]
+        doubtful = [k for k, person in enumerate(people) if self._is_rarely_seen(clip.pose, person)]
         if doubtful:
             from racctl.counters.result import taken_from
 
@@ -85,8 +83,7 @@ class Combined:
                 counts[k] = taken_from(counts[k], trained)
         return counts
 
-    def _is_rarely_seen(self, pose: Pose, person: int, count: Count) -> bool:
+    def _is_rarely_seen(self, pose: Pose, person: int) -> bool:
         from racctl.counters.signals import visible_share
 
-        enough = self.thresholds.visible if count.count else self.thresholds.visible_if_nothing
-        return self.thresholds.visible_to_count <= visible_share(pose, person) < enough
+        return self.thresholds.visible_to_count <= visible_share(pose, person) < self.thresholds.visible
