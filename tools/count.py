@@ -9,7 +9,7 @@ in and out, taking up and putting down a weight are not repetitions. A clip with
 
 The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give, and is
 the wider the less of the motion the count explains. On the real clips and sequences that its width was set by, it holds
-the truth in 92 % of the clips, in 91 % of short sequences and in 72 % of long, hard ones (docs/results.md).
+the truth in 92 % of the clips, in 91 % of short sequences and in 74 % of long, hard ones (docs/results.md).
 
 Parquet holds the counts as they are, not rounded, for 'racctl score'; tables, CSV and JSON show whole repetitions.
 
