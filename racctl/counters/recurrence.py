@@ -7,7 +7,9 @@ See `racctl.counters.cycles` for one reading.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -86,6 +88,10 @@ class Pace:
         first, last = np.searchsorted(self.motion.time, self.clock[[start, stop - 1]])
         return int(first), min(int(last) + 1, len(self.motion.time))
 
+    def read(self, start: int, stop: int) -> list[Stretch]:
+        """Return what is read of frames start..stop-1."""
+        return read_parts(self, *self.samples(start, stop))
+
     def frames(self, samples: np.ndarray) -> np.ndarray:
         """Return the frames of samples."""
         return np.searchsorted(self.clock, self.motion.time[samples])
@@ -162,7 +168,10 @@ def vote(by_pace: list[list[Stretch]]) -> list[Stretch]:
     counts = Counter(cycles_of(stretches) for stretches in by_pace if stretches)
     agreed = [count for count, times in counts.items() if times > 1]
     candidates = [stretches for stretches in by_pace if not agreed or cycles_of(stretches) == agreed[0]]
-    best = max(candidates, key=lambda s: believed(s) + USUAL * (s is by_pace[0] and not are_folded(s)))
+    best = max(
+        candidates,
+        key=lambda s: believed(explained_by(s), cycles_of(s)) + USUAL * (s is by_pace[0] and not are_folded(s)),
+    )
     others = tuple(count for count in counts if explained_of(count, by_pace) >= RIVAL * explained_by(best))
     return with_rivals(best, others)
 
@@ -177,9 +186,9 @@ def are_folded(stretches: list[Stretch]) -> bool:
     return any(stretch.reading.folds > FOLDED for stretch in stretches)
 
 
-def believed(stretches: list[Stretch]) -> float:
-    """Return how far to believe in stretches: a single repetition explains its motion easily."""
-    return explained_by(stretches) * (1.0 if cycles_of(stretches) > 1 else LONE_TRUST)
+def believed(explained: float, count: int) -> float:
+    """Return how far to believe in a count that explains so much: a single repetition explains its motion easily."""
+    return explained * (1.0 if count > 1 else LONE_TRUST)
 
 
 def explained_of(count: int, by_pace: list[list[Stretch]]) -> float:
@@ -195,21 +204,22 @@ def with_rivals(stretches: list[Stretch], counts: tuple[int, ...]) -> list[Stret
     return [replace(stretches[0], rivals=stretches[0].rivals + more), *stretches[1:]]
 
 
-def read_long(paces: list[Pace]) -> list[Stretch]:
+def read_long(pace_at: Callable[[float], Pace], tempi: tuple[float, ...]) -> list[Stretch]:
     """Read in windows, so that time and memory grow with T only and the exercise may change; each window begins where
     the last repetition ended."""
-    clock, stretches, start = paces[0].clock, [], 0
+    usual, others = pace_at(tempi[0]), tempi[1:]
+    clock, stretches, start = usual.clock, [], 0
     while True:
-        stop = int(np.searchsorted(clock, clock[start] + WINDOW_SECONDS * paces[0].tempo))
-        if clock[-1] - clock[start] < 1.25 * WINDOW_SECONDS * paces[0].tempo:
+        stop = int(np.searchsorted(clock, clock[start] + WINDOW_SECONDS * usual.tempo))
+        if clock[-1] - clock[start] < 1.25 * WINDOW_SECONDS * usual.tempo:
             stop = len(clock)
-        part = read_parts(paces[0], *paces[0].samples(start, stop))
+        part = usual.read(start, stop)
         if not is_sure(part):
-            part = vote([part, *(read_parts(pace, *pace.samples(start, stop)) for pace in paces[1:])])
+            part = vote([part, *(pace_at(tempo).read(start, stop) for tempo in others)])
         stretches += part
         if stop == len(clock):
             return with_cut_off(stretches)
-        back = int(np.searchsorted(clock, clock[stop] - LONGEST * paces[0].tempo))
+        back = int(np.searchsorted(clock, clock[stop] - LONGEST * usual.tempo))
         start = max([back, start + 1, *(stretch.ends[1] for stretch in part)])
 
 
@@ -337,16 +347,15 @@ def count_repetitions(
         empty = np.empty(0, np.int64)
         return Repetitions(empty, empty, 0, 0, np.full(len(time), np.nan), np.nan, 0.0, False)
 
-    def at_paces(*tempi: float) -> Repetitions:
-        paces = [paced(xyz, score, time, left_right, tempo) for tempo in tempi]
-        return assemble(read_long(paces), time, alternating)
+    @cache
+    def pace_at(tempo: float) -> Pace:
+        return paced(xyz, score, time, left_right, tempo)
 
-    best = at_paces(*TEMPI)
+    def read_at(*tempi: float) -> Repetitions:
+        return assemble(read_long(pace_at, tempi), time, alternating)
+
+    best = read_at(*TEMPI)
     beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(best, tempo)]
     if without_long_gaps(time)[-1] - time[0] < LONG_CLIP:
         beyond = [tempo for tempo in beyond if tempo > 1]
-    return max([best, *map(at_paces, beyond)], key=_trust)
-
-
-def _trust(reading: Repetitions) -> float:
-    return reading.explained * (1.0 if reading.count > 1 else LONE_TRUST)
+    return max([best, *map(read_at, beyond)], key=lambda reading: believed(reading.explained, reading.count))

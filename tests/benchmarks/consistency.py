@@ -12,16 +12,14 @@ Intervals: 95 %, Wilson for a variant; over several variants bootstrap over the 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import itertools
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import IO
 
-from outcomes import Ledger, Result, code_digest, markdown, result_of, share, share_over
+from outcomes import Ledger, Result, code_digest, command, markdown, result_of, share, share_over
 from variants import ENCODINGS, RECIPE, VARIANTS, change_clip
 
 from racctl.contracts import Pose
@@ -103,14 +101,11 @@ def report(results: dict[str, dict[str, Result]], variants: list[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__, "consistency")
     parser.add_argument("--clips", type=lambda text: text.split(","), help="names without suffix")
     parser.add_argument("--limit", type=int, help="so many clips, from each folder's beginning in turn")
     parser.add_argument("--variants", type=lambda text: text.split(","), default=list(VARIANTS))
-    parser.add_argument("--model", default="combined", help="of `racctl count`")
     parser.add_argument("--pose-model", default="full", help="of `racctl count`")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-consistency")
     requested = parser.parse_args()
     if unknown := [variant for variant in requested.variants if variant not in VARIANTS]:
         sys.exit(f"no such variant '{unknown[0]}'; expected {', '.join(VARIANTS)}")

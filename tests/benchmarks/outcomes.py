@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -28,6 +30,15 @@ RESAMPLES = 2000
 UNUSED_FOLDERS = ("cli", "data", "scoring", "synth", "training")  # of racctl, which no count depends on
 NOBODY = ("shows no person", "holds nobody")  # what messages say of a clip with nobody to count
 Result = dict[str, Any]
+
+
+def command(about: str | None, name: str) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark, with what all take. about: its docstring.  name: of its folder of results."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="combined", help="of `racctl count`")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / f"racctl-{name}")
+    return parser
 
 
 def share(hits: Iterable[bool]) -> str:

@@ -12,25 +12,23 @@ sequences.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from outcomes import Ledger, PoseCounter, Result, code_digest, markdown, share, share_over
+from outcomes import Ledger, PoseCounter, Result, code_digest, command, markdown, share, share_over
 
 from racctl.contracts import Pose
 from racctl.io.poses.formats import load_pose
 from racctl.skeleton.topology import topology_named
 
 SETS = ("poses", "poses_repcount")
-TARGET = ("backwards", "mirrored", "0.5x", "2x")  # relations of which 95 % are asked for, beside the set done twice
+TARGET = ("backwards", "mirrored", "0.5x", "2x")  # of which 95 % should hold, as of the set done twice
 
 
 def twice(pose: Pose) -> Pose:
@@ -193,14 +191,11 @@ def files_of(data: Path, sets: list[str], more: list[Path]) -> dict[str, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__, "relations")
     parser.add_argument("--poses", type=Path, nargs="*", default=[], help="poses of clips, or folders of them")
     parser.add_argument("--sets", type=lambda text: text.split(",") if text else [], default=list(SETS))
     parser.add_argument("--relations", type=lambda text: text.split(","), default=list(RELATIONS))
     parser.add_argument("--limit", type=int, help="so many sequences of all, evenly spread")
-    parser.add_argument("--model", default="combined", help="of `racctl count`")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-relations")
     requested = parser.parse_args()
     if unknown := [name for name in requested.relations if name not in RELATIONS]:
         sys.exit(f"no such relation '{unknown[0]}'; expected {', '.join(RELATIONS)}")

@@ -13,15 +13,12 @@ Counts are left in --work and not made again. Intervals: 95 %, Wilson; of MAE an
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from outcomes import Ledger, PoseCounter, Result, code_digest, markdown, mean_cell, metric_cell, share
+from outcomes import Ledger, PoseCounter, Result, code_digest, command, markdown, mean_cell, metric_cell, share
 from relations import retimed
 
 from racctl.synth.body import Body, make_body
@@ -124,16 +121,13 @@ def row(title: str, results: list[Result]) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__, "tempo")
     numbers = lambda text: [float(word) for word in text.split(",") if word]  # noqa: E731
     parser.add_argument("--n", type=int, default=60, help="sets at each tempo")
     parser.add_argument("--rates", type=numbers, default=list(RATES))
     parser.add_argument("--factors", type=numbers, default=list(FACTORS))
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--clean", action="store_true")
-    parser.add_argument("--model", default="combined", help="of `racctl count`")
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "racctl-tempo")
     requested = parser.parse_args()
     tempos: dict[str, tuple[float | None, float]] = {f"{rate:g} Hz": (rate, 1.0) for rate in requested.rates}
     tempos |= {f"{factor:g}x": (None, factor) for factor in requested.factors}
