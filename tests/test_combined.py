@@ -15,7 +15,8 @@ from poses import swinging_pose
 
 import racctl as racctl_library
 from racctl.counters.base import open_counter
-from racctl.counters.combined import Combined, Thresholds
+from racctl.counters import periodicity
+from racctl.counters.combined import Combined
 from racctl.counters.count_clip import CountOptions, count_clip, open_pose
 from racctl.counters.periodicity import PeriodicitySettings
 from racctl.counters.result import MOTION, Count, counts_table, reps_table, taken_from
@@ -77,8 +78,13 @@ def second():
     return open_counter("d2stx", device="cpu")
 
 
-def combined(second, **thresholds: float) -> Combined:
-    return Combined(PeriodicitySettings(), second=second, thresholds=Thresholds(**thresholds))
+def combined(second) -> Combined:
+    return Combined(PeriodicitySettings(), second=second)
+
+
+@pytest.fixture
+def everybody_is_seen_little(monkeypatch):
+    monkeypatch.setattr(periodicity, "MIN_VISIBLE_SHARE", 1.1)
 
 
 def counts_of(pose, counter, **options) -> list[Count]:
@@ -91,13 +97,14 @@ def alone(pose, **options) -> list[Count]:
     return counts_of(pose, open_counter("periodicity"), **options)
 
 
-def test_only_the_count_of_a_rarely_seen_person_is_the_trained_counters(second):
+def test_only_the_count_of_a_rarely_seen_person_is_the_trained_counters(second, monkeypatch):
     pose = swinging_pose(frames=180)
     (first,), (trained,) = alone(pose), counts_of(pose, second)
     (often,) = counts_of(pose, combined(second))
     assert often.count == first.count == 6
     assert np.array_equal(often.start, first.start)
-    (rarely,) = counts_of(pose, combined(second, visible=1.1))
+    monkeypatch.setattr(periodicity, "MIN_VISIBLE_SHARE", 1.1)
+    (rarely,) = counts_of(pose, combined(second))
     assert rarely.count == trained.count
     assert rarely.repetitions == len(rarely.start)
     before, after = often.meta["steps"][-1], rarely.meta["steps"][-1]
@@ -145,10 +152,11 @@ def test_a_clip_that_shows_nobody_counts_nothing(second):
     assert count.count == 0 and len(count.start) == 0
 
 
+@pytest.mark.usefixtures("everybody_is_seen_little")
 def test_what_a_count_carries_means_the_same_from_every_counter(second):
     """Repetitions, interval, clock, signal and density fit together, whoever counts."""
     pose = swinging_pose(300)
-    for counter in (open_counter("periodicity"), second, combined(second, visible=1.1)):
+    for counter in (open_counter("periodicity"), second, combined(second)):
         (count,) = counts_of(pose, counter)
         assert count.repetitions == len(count.start) == len(count.stop)
         assert count.low <= count.repetitions <= count.high and 0 <= count.agreement <= 1

@@ -44,6 +44,9 @@ class Counter(Protocol):
     @property
     def mask_size(self) -> int: ...
 
+    def looks_at_features(self, pose_model: str) -> bool:
+        """Whether it looks at the inner features of this pose model, by name or file, in the picture."""
+
     def uses_video(self, kind: str) -> bool:
         """Whether it looks at the picture of an input of this kind; a counter of poses reads videos too."""
 

@@ -1,33 +1,23 @@
-"""The default counter: the one without weights, and the trained one where the person is rarely seen."""
+"""The default counter: the one without weights, and the trained one where a pose without its video shows little."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from racctl.counters.base import Counter, open_counter
-from racctl.counters.periodicity import Periodicity, PeriodicitySettings
+from racctl.counters.periodicity import Periodicity, PeriodicitySettings, is_seen_little
 
 if TYPE_CHECKING:
-    from racctl.contracts import Meta, Pose
+    from racctl.contracts import Meta
     from racctl.counters.result import Count
     from racctl.estimators.open_clip import Clip
 
-# Chosen on the project's development sequences (racctl/weights/d2stx.md), not cross-validated.
-MIN_VISIBLE_SHARE = 0.7  # of the frames; if the person is visible in fewer, the second counter counts alone
-MIN_VISIBLE_SHARE_TO_COUNT = 0.2  # in fewer frames than this there is too little for the second counter too
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """When the second counter is asked; see the constants of this module."""
-
-    visible: float = MIN_VISIBLE_SHARE
-    visible_to_count: float = MIN_VISIBLE_SHARE_TO_COUNT
+MIN_VISIBLE_SHARE_TO_COUNT = 0.2  # in fewer of the frames than this there is too little for the second counter too
 
 
 class Combined:
-    """Counts with `first`; asks `second`, which is loaded only then, where the person is rarely seen.
+    """Counts with `first`; asks `second`, which is loaded only then, where the joints show the person little and the
+    picture is not there.
 
     Pairs of sides are counted by the first alone.
     """
@@ -43,17 +33,17 @@ class Combined:
         device: str = "auto",
         threads: int = 0,
         second: Counter | None = None,
-        thresholds: Thresholds | None = None,
     ) -> None:
         """second: a counter that gives densities; D2-STX by default."""
         del model
         self.first = Periodicity(settings)
         self.second = second or open_counter("d2stx", None, device, threads)
-        self.thresholds = thresholds or Thresholds()
+
+    def looks_at_features(self, pose_model: str) -> bool:
+        return self.first.looks_at_features(pose_model)
 
     def uses_video(self, kind: str) -> bool:
-        del kind
-        return False  # the second counter is asked by the pose alone
+        return self.first.uses_video(kind)  # the second counter is asked by the pose alone
 
     def check(self) -> None:
         """It counts any pose."""
@@ -74,7 +64,7 @@ class Combined:
         counts = self.first.count(clip, people)
         if self.first.settings.alternating == "pair":
             return counts
-        doubtful = [k for k, person in enumerate(people) if self._is_rarely_seen(clip.pose, person)]
+        doubtful = [k for k, person in enumerate(people) if self._asks_second(clip, person)]
         if doubtful:
             from racctl.counters.result import taken_from
 
@@ -83,7 +73,9 @@ class Combined:
                 counts[k] = taken_from(counts[k], trained)
         return counts
 
-    def _is_rarely_seen(self, pose: Pose, person: int) -> bool:
+    def _asks_second(self, clip: Clip, person: int) -> bool:
         from racctl.counters.signals import visible_share
 
-        return self.thresholds.visible_to_count <= visible_share(pose, person) < self.thresholds.visible
+        if self.first.branch_read(clip, person) == "video" or not is_seen_little(clip.pose, person):
+            return False
+        return visible_share(clip.pose, person) >= MIN_VISIBLE_SHARE_TO_COUNT

@@ -30,6 +30,7 @@ from racctl.progress import Report, silent
 from racctl.video.overlay import check_target, write_overlay
 from racctl.video.span import Span
 
+FEATURE_SIDE = 4  # rows and columns of the pose network's inner features, a quarter of the memory of all 8
 COUNTED_KINDS = ("pose", "features", "tokens", "video")  # opened for every counter, to say which one reads them
 
 
@@ -104,7 +105,14 @@ def open_lanes(
     counter: Counter, options: CountOptions, lanes: int, each: int
 ) -> AbstractContextManager[list[Estimators]]:
     """Open `lanes` sets of what estimates a video's pose, and the masks that this counter looks at."""
-    estimates = Estimates(counter.mask_size, True, pose_model=options.pose_model, download=options.download)
+    estimates = Estimates(
+        counter.mask_size,
+        True,
+        pose_model=options.pose_model,
+        download=options.download,
+        features=counter.looks_at_features(options.pose_model),
+        feature_side=FEATURE_SIDE,
+    )
     return estimator_lanes(estimates, lanes, each, check=False)
 
 
@@ -174,8 +182,6 @@ def count_clip(clip: Clip, counter: Counter, options: CountOptions) -> list[Coun
         if not clip.pose.xyz.size:
             pose = clip.pose
             raise DataError(f"clip '{clip.name}' holds nobody: {len(pose.frame)} frames, {len(pose.track)} people")
-        if clip.shows_picture and counter.uses_video(clip.kind) and options.person != "main":
-            raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
         digest = clip.digest if clip.kind == "pose" else hashlib.sha256(pose_bytes(clip.pose)).hexdigest()
         about, people = {**clip.pose.meta, "pose_sha256": digest}, clip.pose.chosen(options.person)
     counts = counter.count(clip, people)

@@ -14,7 +14,6 @@ from scipy.signal import find_peaks
 
 from racctl.counters.signals import SAMPLE_RATE, View
 
-VIEWS = ((0, 1, 2), (1,))  # the whole body; its vertical axis alone
 PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move
 PHASES = 10  # points on the way out, and on the way back
 FOOT = 0.1  # share of a bump's height below which it is rest, not repetition
@@ -34,6 +33,7 @@ FOLDED = 1.5  # lengths of the way there and back; a longer cycle is several rep
 FOLDED_SHORTER = 0.4  # ... and then twice the cycles win at this share
 ONE_MORE = 0.9  # one more cycle wins at this share: the other turning point
 CUT = 0.4  # share of a repetition's height, seen beside the others, that could be one more
+HALF = 0.4  # likeness to the next but one above that to the next, mirrored or not, of cycles that are half a repetition
 TURNS = 0.3  # likeness to the next but one above that to the next, where left and right take turns
 LONE = 0.7  # share of all motion a single repetition must explain
 LARGE = 0.05  # body sizes; a single repetition is no twitch
@@ -139,6 +139,8 @@ def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None
     keep, alike = typical(pairs, keep, span)
     if keep.sum() < 2:
         return None
+    if are_halves([variant[keep] for variant in (shape, *mirrored)]):
+        return None
     way = view.way[cycles[:, 2]] - view.way[cycles[:, 0]]
     worth = np.clip(alike * closed - CHANCE, 0, 1) / (1 - CHANCE)
     explained, chosen = (worth * way)[keep].sum(), cycles[keep]
@@ -146,6 +148,18 @@ def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None
     dense = explained > DENSE * (view.way[chosen[-1, 2]] - view.way[chosen[0, 0]])
     folds = float(np.median(way[keep] / (4 * size[keep])))
     return Reading(chosen, signal, score, folds) if dense and len(chosen) * score > EVIDENCE else None
+
+
+def are_halves(variants: list[np.ndarray]) -> bool:
+    """Return whether cycles are the way there and the way back by turns: each looks like the next but one, and the next
+    is no mirror image of it.
+
+    variants: (n, P, K) each, the cycles as they are and mirrored.
+    """
+    if len(variants[0]) < 4:
+        return False
+    pairs = np.max([likeness(variants[0], variant) for variant in variants], axis=0)
+    return bool(np.median(np.diag(pairs, 2)) - np.median(np.diag(pairs, 1)) > HALF)
 
 
 def readings(views: list[View], known: np.ndarray) -> list[Reading]:

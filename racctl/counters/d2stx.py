@@ -97,6 +97,10 @@ class D2STXCounter:
     def mask_size(self) -> int:
         return self.trained.mask_size
 
+    def looks_at_features(self, pose_model: str) -> bool:
+        del pose_model  # its encoder says which one it needs
+        return self.trained.looks_at_features
+
     def uses_video(self, kind: str) -> bool:
         if kind in ("features", "tokens"):
             return bool(self.settings.explain)
@@ -112,4 +116,8 @@ class D2STXCounter:
         return self.trained.record()
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
+        """Count people; UsageError where the picture, which is of the main one, is looked at for others."""
+        shows_picture = clip.kind not in ("features", "tokens") and clip.shows_picture
+        if shows_picture and self.trained.sees_video and people != clip.pose.chosen("main"):
+            raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
         return [self.trained.count(clip, person) for person in people]

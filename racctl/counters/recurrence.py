@@ -14,16 +14,17 @@ from itertools import pairwise
 
 import numpy as np
 
+from racctl.counters.appearance import appearance_motion
 from racctl.counters.cycles import (
     FOLDED,
     LONGEST,
-    VIEWS,
     Reading,
     choose,
     cut_off,
     filled,
     lone,
     readings,
+    shapes,
     take_turns,
 )
 from racctl.counters.signals import SAMPLE_RATE, Motion, Pairs, motion, view, without_long_gaps
@@ -41,6 +42,7 @@ FULL = 0.8  # share of a repetition's height that one cut off by the clip's begi
 BACK = 0.2  # ... and on the other side of its turning point: what does not come back, people do not count
 MOVED = 0.4  # share of a repetition's way that it must have gone
 THERE = 0.35  # ... and how near a turning posture it must be, as a share of the way there
+RIGID = 0.1  # share of a cycle's motion that is not the whole body's; below it the camera moves (people: 0.23 and more)
 WINDOW_SECONDS = 120.0  # s read together
 PART = 10.0  # s; the shortest part without repetitions that is read again by itself
 
@@ -126,7 +128,7 @@ def read(pace: Pace, start: int, stop: int) -> list[Stretch]:
     part = pace.motion.between(start, stop)
     if part.known.sum() < SAMPLE_RATE:
         return []
-    views = [view(part, axes) for axes in VIEWS]
+    views = [view(part, axes) for axes in part.views]
     candidates = readings(views, part.known) or lone(views, part.known)
     if not candidates:
         return []
@@ -161,6 +163,26 @@ def explained_by(stretches: list[Stretch]) -> float:
     """Return the share of the motion that stretches explain, the longer ones counting the more."""
     weights = [len(stretch.reading.cycles) for stretch in stretches]
     return float(np.average([stretch.reading.score for stretch in stretches], weights=weights)) if stretches else 0.0
+
+
+def moves_as_one(stretches: list[Stretch]) -> bool:
+    """Whether the whole body goes the same way in what was read, and nothing of it does otherwise.
+
+    So it does where the camera sways; people push off from something that stays, or bend.
+    """
+    shares = []
+    for stretch in stretches:
+        moved = stretch.pace.motion
+        assert moved.share is not None, "joints have a share"
+        joints = moved.twins[0][stretch.offset :][: len(stretch.reading.signal)]
+        flat = joints.reshape(len(joints), -1)
+        way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1) + 1e-9))
+        shape = shapes((flat,), way, stretch.reading.cycles)[0]
+        usual = np.median(shape - shape.mean(1, keepdims=True), axis=0).reshape(len(shape[0]), *joints.shape[1:])
+        together = np.einsum("pvc,v->pc", usual, moved.share)
+        shares.append(1 - (together**2).sum() / ((usual**2).sum() + 1e-12))
+    weights = [len(stretch.reading.cycles) for stretch in stretches]
+    return bool(stretches) and float(np.average(shares, weights=weights)) < RIGID
 
 
 def vote(by_pace: list[list[Stretch]]) -> list[Stretch]:
@@ -266,7 +288,9 @@ def _extended(stretch: Stretch, first: bool) -> Stretch:
 
 
 def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Repetitions:
-    """Return the repetitions of stretches. time: (T,) s of the frames."""
+    """Return the repetitions of stretches. time: (T,) s of the frames. alternating: see `count_repetitions`."""
+    if alternating not in ("each", "pair"):
+        raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")
     signal, cycles, low, high = np.full(len(time), np.nan), [], 0, 0
     for stretch in sorted(stretches, key=lambda stretch: stretch.ends):
         part, step = stretch.frames, 1
@@ -314,12 +338,6 @@ def _apart(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return start, stop
 
 
-def paced(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pairs, tempo: float) -> Pace:
-    """Return a pose sequence as if it was played `tempo` times slower; arguments as of `count_repetitions`."""
-    clock = without_long_gaps(time * tempo)
-    return Pace(tempo, clock, motion(xyz, score, clock, left_right))
-
-
 def is_at_an_end(reading: Repetitions, tempo: float) -> bool:
     """Whether a pace beyond `TEMPI` may read the clip better than they did."""
     if reading.count < 2:
@@ -337,25 +355,39 @@ def count_repetitions(
     done left and right in turn once per side, "pair" once per two sides. A repetition that the clip begins or ends in
     counts if its turning point is seen and the way back has begun.
     """
-    if alternating not in ("each", "pair"):
-        raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")
-    time = np.asarray(time, np.float64)
     xyz, score = np.array(xyz), np.asarray(score)
     flat = np.isfinite(xyz[..., :2]).all(-1) & np.isnan(xyz[..., 2])  # poses without depth
     xyz[flat, 2] = 0
-    if np.isfinite(xyz).all(2).any(1).sum() < 2:
-        empty = np.empty(0, np.int64)
-        return Repetitions(empty, empty, 0, 0, np.full(len(time), np.nan), np.nan, 0.0, False)
+    whole = _count_paths(xyz, time, lambda clock: motion(xyz, score, clock, left_right))
+    if moves_as_one(whole):
+        whole = _count_paths(xyz, time, lambda clock: motion(xyz, score, clock, left_right, in_itself=True))
+    return assemble(whole, np.asarray(time, np.float64), alternating)
+
+
+def count_appearance(paths: np.ndarray, time: np.ndarray, *, alternating: str = "each") -> Repetitions:
+    """Count what `count_repetitions` does in a person's looks.
+
+    paths: (T, K, 1) of `racctl.counters.appearance.appearance`. time: (T,) s, ascending.
+    """
+    whole = _count_paths(paths, time, lambda clock: appearance_motion(paths, clock))
+    return assemble(whole, np.asarray(time, np.float64), alternating)
+
+
+def _count_paths(paths: np.ndarray, time: np.ndarray, motion_at: Callable[[np.ndarray], Motion]) -> list[Stretch]:
+    """Return what is read of paths (T, V, C), NaN where not seen. motion_at: makes their motion on a clock (T,)."""
+    time = np.asarray(time, np.float64)
+    if np.isfinite(paths).all(2).any(1).sum() < 2:
+        return []
 
     @cache
     def pace_at(tempo: float) -> Pace:
-        return paced(xyz, score, time, left_right, tempo)
+        clock = without_long_gaps(time * tempo)
+        return Pace(tempo, clock, motion_at(clock))
 
-    def read_at(*tempi: float) -> Repetitions:
-        return assemble(read_long(pace_at, tempi), time, alternating)
-
-    best = read_at(*TEMPI)
-    beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(best, tempo)]
+    best = read_long(pace_at, TEMPI)
+    reading = assemble(best, time, "each")
+    beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(reading, tempo)]
     if without_long_gaps(time)[-1] - time[0] < LONG_CLIP:
         beyond = [tempo for tempo in beyond if tempo > 1]
-    return max([best, *map(read_at, beyond)], key=lambda reading: believed(reading.explained, reading.count))
+    every = [best, *(read_long(pace_at, (tempo,)) for tempo in beyond)]
+    return max(every, key=lambda stretches: believed(explained_by(stretches), cycles_of(stretches)))

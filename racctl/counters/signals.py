@@ -1,4 +1,4 @@
-"""From joints to comparable motion: even sampling, body sizes, mirrored twins and 1-D candidate signals."""
+"""From joints or features to comparable motion: even sampling, one scale, mirrored twins and 1-D candidate signals."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ DEPTH = 0.4  # weight of z, the axis a single camera guesses
 NEAR = 0.08  # body sizes; joints closer than this (face, fingers) move as one and share one vote
 AXES = 12  # principal axes kept of a view
 POSTURES = 6  # resting postures looked for
+VIEWS = ((0, 1, 2), (1,))  # of a pose: the whole body; its vertical axis alone
 
 Pairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A pose sequence at `RATE`. N samples, V joints, C axes.
+    """A sequence at `SAMPLE_RATE`. N samples, V joints of C axes each, or V features of one.
 
-    time: (N,) s. known: (N,) bool, False in a gap longer than `LONGEST_GAP`.
-    twins: three (N, V, C): as seen, left and right exchanged with x mirrored (camera in front), and left and right
-    exchanged alone (camera at the side). Units: body sizes (diagonal of the bounding box), weighted per joint so that
-    the norm of a sample is the root mean square over the body.
+    time: (N,) s.
+    known: (N,) bool, False in a gap longer than `LONGEST_GAP`.
+    twins: (N, V, C) each: as seen and, of a pose, left and right exchanged with x mirrored (camera in front) and left
+        and right exchanged alone (camera at the side). A pose's unit is body sizes (diagonal of the bounding box),
+        weighted per joint so that the norm of a sample is the root mean square over the body.
+    views: the axes that are looked at together, in several ways.
+    share: (V,) how much a joint moves where the whole body moves by a norm of one; None of features.
     """
 
     time: np.ndarray
     known: np.ndarray
-    twins: tuple[np.ndarray, np.ndarray, np.ndarray]
+    twins: tuple[np.ndarray, ...]
+    views: tuple[tuple[int, ...], ...] = VIEWS
+    share: np.ndarray | None = None
 
     def between(self, start: int, stop: int) -> Motion:
-        """The samples start..stop-1."""
+        """Return the samples start..stop-1."""
         cut = slice(start, stop)
-        plain, front, side = (twin[cut] for twin in self.twins)
-        return Motion(self.time[cut], self.known[cut], (plain, front, side))
+        return Motion(self.time[cut], self.known[cut], tuple(twin[cut] for twin in self.twins), self.views, self.share)
 
 
 def without_long_gaps(time: np.ndarray) -> np.ndarray:
@@ -49,7 +54,7 @@ def without_long_gaps(time: np.ndarray) -> np.ndarray:
 
 
 def resample(xyz: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(T, V, 3) at any times -> time (N,), pose (N, V, 3) without holes, known (N,)."""
+    """(T, V, C) at any times -> time (N,), the same (N, V, C) without holes, known (N,)."""
     flat = xyz.reshape(len(time), -1).astype(np.float64)
     even = time[0] + np.arange(int((time[-1] - time[0]) * SAMPLE_RATE) + 1) / SAMPLE_RATE
     filled = np.zeros((len(even), flat.shape[1]))
@@ -86,14 +91,22 @@ def without_glitches(x: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(index, index[~bad], column[~bad]) for column in x.T], axis=1)
 
 
-def motion(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pairs) -> Motion:
-    """xyz: (T, V, 3) in any unit, NaN where undetected; score: (T, V); time: (T,) s."""
+def motion(
+    xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pairs, *, in_itself: bool = False
+) -> Motion:
+    """Return the motion of a pose.
+
+    xyz: (T, V, 3) in any unit, NaN where undetected; score: (T, V); time: (T,) s. in_itself: without what the whole
+    body does, which the camera may do as well.
+    """
     even, pose, known = resample(xyz, time)
     n, v, _ = pose.shape
     seen = pose[known]
     size = np.median(np.linalg.norm(np.ptp(seen[..., :2], axis=1), axis=1)) + 1e-9
     pose = (pose - np.median(seen, axis=(0, 1))) / size
     weight = joint_weights(pose[known], np.nan_to_num(score).mean(0))
+    if in_itself:
+        pose = pose - np.einsum("nvc,v->nc", pose, weight)[:, None]
     pose = pose * np.sqrt(weight)[:, None] * [1.0, 1.0, DEPTH]
     pose = without_glitches(pose.reshape(n, -1))
     pose = gaussian_filter1d(pose, SMOOTHING * SAMPLE_RATE, axis=0, mode="nearest").reshape(n, v, 3)
@@ -101,7 +114,7 @@ def motion(xyz: np.ndarray, score: np.ndarray, time: np.ndarray, left_right: Pai
     for left, right in left_right:
         twin[[left, right]] = right, left
     swapped = pose[:, twin]
-    return Motion(even, known, (pose, swapped * [-1.0, 1.0, 1.0], swapped))
+    return Motion(even, known, (pose, swapped * [-1.0, 1.0, 1.0], swapped), share=np.sqrt(weight))
 
 
 def principal_axes(velocity: np.ndarray, k: int) -> np.ndarray:
@@ -128,11 +141,11 @@ def resting_postures(path: np.ndarray) -> np.ndarray:
 class View:
     """A motion seen along some axes only, in `AXES` principal axes.
 
-    paths: three (N, K), the twins. way: (N,) length travelled by the first, noise taken off. dark: (N+1,) unknown
+    paths: (N, K) each, the twins. way: (N,) length travelled by the first, noise taken off. dark: (N+1,) unknown
     samples before each. signals: (S, N) candidates.
     """
 
-    paths: tuple[np.ndarray, np.ndarray, np.ndarray]
+    paths: tuple[np.ndarray, ...]
     way: np.ndarray
     dark: np.ndarray
     signals: np.ndarray
@@ -152,13 +165,17 @@ def view(motion: Motion, axes: tuple[int, ...]) -> View:
 
 
 def candidate_signals(flat: list[np.ndarray], path: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """-> (S, N): main axes of the body, of what left and right do alike and of what they do in turn (also folded, so
-    that both sides rise), and the distances from the postures the body rests in."""
-    seen, front, side = flat
+    """Return (S, N) main axes of the body and the distances from the postures it rests in.
+
+    Where there are mirrored twins, also what left and right do alike and what they do in turn, that also folded, so
+    that both sides rise.
+    """
+    seen, *mirrored = flat
     signals = []
-    for block in (seen, (seen + front) / 2, (seen + side) / 2):
+    for block in (seen, *((seen + twin) / 2 for twin in mirrored)):
         signals.extend((block @ principal_axes(np.gradient(block, axis=0)[known], 3)).T)
-    for block in ((seen - front) / 2, (seen - side) / 2):
+    for twin in mirrored:
+        block = (seen - twin) / 2
         turns = block @ principal_axes(np.gradient(block, axis=0)[known], 3)
         signals.extend(turns.T)
         signals.extend(np.abs(turns - np.median(turns[known], axis=0)).T)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,9 +18,10 @@ from racctl.counters.reader import DensityReader, TokenDensities, chunks, cleare
 from racctl.counters.result import DENSITY, Count, to_indices
 from racctl.density import repetitions
 from racctl.encoders import tokens as tokens_module
-from racctl.encoders.base import NONE, EncodeOptions
+from racctl.encoders.base import NONE, EncodeOptions, FeatureVideoEncoder
 from racctl.encoders.encode_clip import MASK_SIZE, cut_out, encode_clip, looks_at_masks
 from racctl.encoders.pair import Encoders, load_encoders
+from racctl.encoders.reading import looks_at_inner_features
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
 from racctl.estimators.open_clip import Clip, of_person
@@ -62,6 +65,14 @@ class TrainedCounter:
         except DataError:
             return 0
 
+    @property
+    def looks_at_features(self) -> bool:
+        """Whether the video branch reads the pose network's inner features."""
+        try:
+            return looks_at_inner_features(self.encoders)
+        except DataError:
+            return False
+
     def record(self) -> Meta:
         """Return settings, constants, weights and the shares of the fusion, for provenance."""
         constants = constants_digest(sys.modules[__name__], reader, density_module, tokens_module, normalise)
@@ -79,6 +90,9 @@ class TrainedCounter:
             encoders = load_encoders(self.options, self.reader.device)
         except UsageError:
             encoders = Encoders(None, None)
+        if looks_at_inner_features(encoders):  # whose weights are those of the clip's features
+            video = cast(FeatureVideoEncoder, encoders.video)
+            encoders = replace(encoders, video=video.with_weights(fed["video"]["weights"]))
         for name in ("video", "pose"):
             branch = getattr(encoders, name)
             if name in fed and (branch is None or branch.record != fed[name]["weights"]):

@@ -168,8 +168,11 @@ class FeaturePoseModel(ClipPoseModel, Protocol):
     @property
     def feature_shape(self) -> tuple[int, ...]: ...
 
-    def open_with_features(self, people: int, jobs: int) -> ClipFeatures:
-        """Return what estimates up to so many people on so many cores; it starts when it first has something to do."""
+    def open_with_features(self, people: int, jobs: int, side: int = 0) -> ClipFeatures:
+        """Return what estimates up to so many people on so many cores; it starts when it first has something to do.
+
+        side: rows and columns that the features are averaged to, 0 to keep them as they are.
+        """
 
 
 class MaskEstimator(Protocol):
@@ -245,7 +248,12 @@ def pose_model(name: str, download: bool) -> PoseModel | ClipPoseModel:
 
     Raises UsageError when the model is unknown, or neither here nor allowed to be fetched.
     """
-    return _member(POSE_ESTIMATORS, name, "a .task file")(name, download)
+    return pose_model_class(name)(name, download)
+
+
+def pose_model_class(name: str) -> Callable[[str, bool], Any]:
+    """Return the class of a pose model, by name or file; UsageError for one that is unknown."""
+    return _member(POSE_ESTIMATORS, name, "a .task file")
 
 
 def backend_model(name: str, backend: str) -> str:

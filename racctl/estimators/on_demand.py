@@ -29,6 +29,7 @@ class Estimates:
     mask: width and height of the masks in pixels, 0 for none.
     pose: whether the pose too.
     features: whether the pose network's inner features too, which come with the pose.
+    feature_side: rows and columns that these are averaged to, 0 to keep them as they are.
     mask_model: of `racctl mask`.  pose_model: of `racctl pose`.  download: whether they may be fetched.
     """
 
@@ -38,6 +39,7 @@ class Estimates:
     pose_model: str = "full"
     download: bool = False
     features: bool = False
+    feature_side: int = 0
 
 
 class Estimators:
@@ -75,7 +77,8 @@ class Estimators:
 
     @cached_property
     def _pose_and_features(self) -> FeatureWorkers:
-        (workers,) = self._stack.enter_context(feature_lanes(self.estimates.pose_model, 1, 1, self._jobs))
+        lanes = feature_lanes(self.estimates.pose_model, 1, 1, self._jobs, self.estimates.feature_side)
+        (workers,) = self._stack.enter_context(lanes)
         self._workers.append(workers)
         return workers
 

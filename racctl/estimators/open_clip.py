@@ -98,10 +98,15 @@ class Clip:
             return given_pose(self.pose_path, self.video_name)
         return self._estimated_pose[0]
 
+    @property
+    def has_inner_features(self) -> bool:
+        """Whether `inner_features` can be had."""
+        return self.kind == "features" or (self.shows_picture and self.estimators.estimates.features)
+
     @cached_property
     def inner_features(self) -> Features:
         """The inner features of the pose network, of the main person, a window for each frame: the input, or of the
-        pass that estimates the pose.
+        pass over the video that estimates the pose.
 
         Raises DataError for an input that holds other features.
         """

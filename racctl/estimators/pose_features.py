@@ -12,7 +12,14 @@ import numpy as np
 
 from racctl.contracts import Features, Meta, Pose
 from racctl.errors import DataError, UsageError
-from racctl.estimators.base import POSE_ESTIMATORS, ClipFeatures, ClipFrames, FeaturePoseModel, pose_model
+from racctl.estimators.base import (
+    POSE_ESTIMATORS,
+    ClipFeatures,
+    ClipFrames,
+    FeaturePoseModel,
+    pose_model,
+    pose_model_class,
+)
 from racctl.estimators.pose import PoseWorkers, pose_step, step_of_clip, whole_pose, with_stride
 from racctl.estimators.reread import clip_frames
 from racctl.estimators.workers import lanes_of
@@ -32,8 +39,13 @@ class FeatureWorkers(PoseWorkers):
     model: FeaturePoseModel
     _runner: ClipFeatures
 
+    def __init__(self, model: str, people: int, jobs: int, side: int = 0) -> None:
+        """side: rows and columns that the features are averaged to, 0 to keep them as they are."""
+        self._side = side
+        super().__init__(model, people, jobs)
+
     def _open(self, name: str, people: int, jobs: int) -> ClipFeatures:
-        return _with_features(self.model, name).open_with_features(people, jobs)
+        return _with_features(self.model, name).open_with_features(people, jobs, self._side)
 
     def run_with_features(
         self, clip: ClipFrames, report: Report
@@ -56,12 +68,19 @@ def _with_features(model: object, name: str) -> FeaturePoseModel:
 
 def models_with_features() -> list[str]:
     """Return the names of the pose models whose inner features can be had."""
-    return [name for name in POSE_ESTIMATORS.names() if hasattr(POSE_ESTIMATORS.load(name), "open_with_features")]
+    return [name for name in POSE_ESTIMATORS.names() if gives_features(name)]
 
 
-def feature_lanes(model: str, people: int, lanes: int, each: int) -> AbstractContextManager[list[FeatureWorkers]]:
-    """Open `lanes` sets of estimators on `each` cores."""
-    return lanes_of(partial(FeatureWorkers, model, people, each), lanes)
+def gives_features(name: str) -> bool:
+    """Return whether a pose model, by name or file, gives inner features; UsageError for a name that is none."""
+    return hasattr(pose_model_class(name), "open_with_features")
+
+
+def feature_lanes(
+    model: str, people: int, lanes: int, each: int, side: int = 0
+) -> AbstractContextManager[list[FeatureWorkers]]:
+    """Open `lanes` sets of estimators on `each` cores. side: see `FeatureWorkers`."""
+    return lanes_of(partial(FeatureWorkers, model, people, each, side), lanes)
 
 
 def estimate_pose_features(

@@ -9,6 +9,7 @@ import threading
 from typing import Self
 
 import numpy as np
+from einops import reduce
 
 from racctl.estimators.blazepose.networks import SeenBody
 from racctl.estimators.blazepose.region import CropSource, Region
@@ -20,7 +21,9 @@ ROWS_TOGETHER = 256  # frames whose features are in memory at a time
 class FeatureStore:
     """Features of a clip's sightings, numbered as they come from any thread; use as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = 0) -> None:
+        """side: rows and columns that they are averaged to, 0 to keep them as they are."""
+        self._side = side
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -35,13 +38,16 @@ class FeatureStore:
         """Store a sighting's features, return their number; what a `PeopleTracker` makes of it."""
         assert body.features is not None
         row = body.features.transpose(2, 0, 1).astype(np.float16)
+        if self._side:
+            whole = row.astype(np.float32)
+            row = reduce(whole, "c (h y) (w x) -> c h w", "mean", h=self._side, w=self._side).astype(np.float16)
         with self._lock:
             self._spool.add(row[None])
             self._count += 1
             return self._count - 1
 
     def rows(self, frame: np.ndarray, number: np.ndarray, frames: int) -> np.ndarray:
-        """Return (T, C, 8, 8) float16, a memory map: those with a `number` (N,) at their `frame` (N,), 0 elsewhere."""
+        """Return (T, C, H, W) float16, a memory map: those with a `number` (N,) at their `frame` (N,), 0 elsewhere."""
         stored = self._spool.array()
         numbers = np.full(frames, -1)
         numbers[frame] = number

@@ -49,9 +49,12 @@ class BlazePoseModel:
         """Return what estimates up to so many people."""
         return BlazePosePoses(TrackerPool(partial(build_tracker, self.paths), jobs), people)
 
-    def open_with_features(self, people: int, jobs: int) -> BlazePoseFeatures:
-        """Return what estimates up to so many people, and the inner features of the one who exercises."""
-        store = FeatureStore()
+    def open_with_features(self, people: int, jobs: int, side: int = 0) -> BlazePoseFeatures:
+        """Return what estimates up to so many people, and the inner features of the one who exercises.
+
+        side: rows and columns that these are averaged to, 0 to keep them as they are.
+        """
+        store = FeatureStore(side)
         pool = TrackerPool(partial(build_tracker, self.paths, store.add, features=True), jobs)
         return BlazePoseFeatures(pool, people, store)
 
@@ -137,7 +140,7 @@ class BlazePoseFeatures(BlazePosePoses):
     def run_with_features(
         self, clip: ClipFrames, report: Report = silent
     ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-        """Return what `run` does, and (T, C, 8, 8) float16 the first person's features, 0 where they are not seen."""
+        """Return what `run` does, and (T, C, H, W) float16 the first person's features, 0 where they are not seen."""
         with self._store as store:
             people = ClipPeople.of(self._pool, clip, self._people, report)
             frames = len(people.time)
