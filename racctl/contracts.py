@@ -82,6 +82,8 @@ TABLE_COLUMNS: dict[str, dict[str, str]] = {
         "start_s": "float64",
         "stop_s": "float64",
         "label": "string",
+        "part": "int64?",
+        "confidence": "float64?",
     },
     "racctl.counts/1": {
         "clip": "string",
@@ -90,6 +92,7 @@ TABLE_COLUMNS: dict[str, dict[str, str]] = {
         "low": "float64",
         "high": "float64",
         "frames": "int64",
+        "doubt": "string?",
         "density": "list<float32>?",
     },
     "racctl.labels/1": {

@@ -49,12 +49,14 @@ class Reading:
     cycles: (n, 3) start, turn, stop.
     signal: (N,).
     score: 0..1, share explained.
+    worth: (n,) 0..1, how well each cycle comes back and how much it looks like the others; 0 where it does not tell.
     folds: how long the way through a cycle is, in lengths of the way there and back.
     """
 
     cycles: np.ndarray
     signal: np.ndarray
     score: float
+    worth: np.ndarray
     folds: float = 1.0
 
 
@@ -147,7 +149,7 @@ def verify(cycles: np.ndarray, view: View, signal: np.ndarray) -> Reading | None
     score = float(explained / view.way[-1])
     dense = explained > DENSE * (view.way[chosen[-1, 2]] - view.way[chosen[0, 0]])
     folds = float(np.median(way[keep] / (4 * size[keep])))
-    return Reading(chosen, signal, score, folds) if dense and len(chosen) * score > EVIDENCE else None
+    return Reading(chosen, signal, score, worth[keep], folds) if dense and len(chosen) * score > EVIDENCE else None
 
 
 def are_halves(variants: list[np.ndarray]) -> bool:
@@ -184,7 +186,7 @@ def lone(views: list[View], known: np.ndarray) -> list[Reading]:
             score = back * float(np.ptp(seen.way[cycle])) / seen.way[-1]
             whole = seen.dark[cycle[0, 2]] == seen.dark[cycle[0, 0]]
             if whole and excursion(shape)[0] > LARGE and back > RETRACED and score > LONE:
-                sound.append(Reading(cycle, signal, score))
+                sound.append(Reading(cycle, signal, score, np.array([back])))
     return sound
 
 
@@ -237,4 +239,6 @@ def filled(reading: Reading) -> Reading:
             spans = bump[:, 2] - bump[:, 0]
             more.append(bump[(spans > SHORTEST_FILLED * usual) & (spans < LONGEST_FILLED * usual)] + stop)
     whole = np.concatenate(more)
-    return replace(reading, cycles=whole[np.argsort(whole[:, 0])])
+    order = np.argsort(whole[:, 0])
+    worth = np.append(reading.worth, np.zeros(len(whole) - len(cycles)))
+    return replace(reading, cycles=whole[order], worth=worth[order])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from racctl.errors import UsageError
 from racctl.kinds import setting
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from racctl.contracts import Meta, Pose
     from racctl.counters.recurrence import Repetitions
     from racctl.counters.result import Count
@@ -75,12 +73,12 @@ class Periodicity:
         del trained
         import sys
 
-        from racctl.counters import appearance, cycles, recurrence, signals
+        from racctl.counters import appearance, cycles, doubt, recurrence, signals
         from racctl.io.up_to_date import constants_digest
 
         return {
             "args": {"alternating": self.settings.alternating, "branches": self.settings.branches},
-            "constants": constants_digest(sys.modules[__name__], appearance, cycles, recurrence, signals),
+            "constants": constants_digest(sys.modules[__name__], appearance, cycles, doubt, recurrence, signals),
         }
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
@@ -119,17 +117,43 @@ class Periodicity:
         reading = count_repetitions(
             pose.xyz[:, person], pose.score[:, person], pose.time, sides, alternating=self.settings.alternating
         )
-        return as_count(reading, clip, person, pose.frame, pose.time)
+        return self._as_count(reading, clip, person)
 
     def _count_features(self, clip: Clip, person: int) -> Count:
         from racctl.counters.appearance import appearance
         from racctl.counters.recurrence import count_appearance
+        from racctl.counters.result import APPEARANCE
 
         features = clip.inner_features
         assert features.start_s is not None, "inner features have seconds"
         paths = appearance(features)
         reading = count_appearance(paths, features.start_s, alternating=self.settings.alternating)
-        return as_count(reading, clip, person, features.start, features.start_s)
+        count = self._as_count(reading, clip, person)
+        return replace(count, frame=features.start, time=features.start_s, unit=APPEARANCE)
+
+    def _as_count(self, reading: Repetitions, clip: Clip, person: int) -> Count:
+        """Return what was read on the clock of the pose as a count."""
+        from racctl.counters.doubt import doubt_in_words, most_unseen, sight_of
+        from racctl.counters.result import MOTION, Count
+
+        pose = clip.pose
+        sight = sight_of(pose, person)
+        return Count(
+            clip=clip.name,
+            person=int(pose.track[person]),
+            count=float(reading.count),
+            low=reading.low,
+            high=reading.high if reading.count else most_unseen(sight),
+            start=reading.start,
+            stop=reading.stop,
+            frame=pose.frame,
+            time=pose.time,
+            signal=reading.signal,
+            unit=MOTION,
+            part=reading.part,
+            confidence=reading.confidence,
+            doubt=doubt_in_words(reading, sight, self.settings.alternating),
+        )
 
 
 def is_seen_little(pose: Pose, person: int) -> bool:
@@ -137,22 +161,3 @@ def is_seen_little(pose: Pose, person: int) -> bool:
     from racctl.counters.signals import visible_share
 
     return visible_share(pose, person) < MIN_VISIBLE_SHARE
-
-
-def as_count(reading: Repetitions, clip: Clip, person: int, frame: np.ndarray, time: np.ndarray) -> Count:
-    """Return what was read on a clock of frames (T,) and their seconds (T,) as a count."""
-    from racctl.counters.result import MOTION, Count
-
-    return Count(
-        clip=clip.name,
-        person=int(clip.pose.track[person]),
-        count=float(len(reading.start)),
-        low=reading.low,
-        high=reading.high,
-        start=reading.start,
-        stop=reading.stop,
-        frame=frame,
-        time=time,
-        signal=reading.signal,
-        unit=MOTION,
-    )

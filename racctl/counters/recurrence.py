@@ -16,12 +16,14 @@ import numpy as np
 
 from racctl.counters.appearance import appearance_motion
 from racctl.counters.cycles import (
+    ALIKE,
     FOLDED,
     LONGEST,
     Reading,
     choose,
     cut_off,
     filled,
+    likeness,
     lone,
     readings,
     shapes,
@@ -38,6 +40,12 @@ LONE_TRUST = 0.5  # of what a single repetition explains
 USUAL = 0.15  # share explained that another pace must explain more than the first
 RIVAL = 0.85  # readings above this share of the chosen score span the interval
 DOUBT, DOUBT_GROWTH, DOUBT_EXPLAINED = 0.83, 0.2, 1.22  # usual error: factor, power of the count, decay with explained
+USUALLY_EXPLAINED = 0.45  # of the motion by a count, even where landmarks are bad
+RIGHT, RIGHT_WORTH, RIGHT_EXPLAINED = (
+    0.0,
+    1.0,
+    1.0,
+)  # log odds that a cycle is a repetition: offset, per worth, per explained
 FULL = 0.8  # share of a repetition's height that one cut off by the clip's beginning or end must reach to count
 BACK = 0.2  # ... and on the other side of its turning point: what does not come back, people do not count
 MOVED = 0.4  # share of a repetition's way that it must have gone
@@ -55,6 +63,9 @@ class Repetitions:
     low, high: the counts of other readings of the clip that are nearly as good, and one more where a repetition is cut
     off.
     signal: (T,) float64, the motion that repeats, body sizes, NaN where nobody was seen or nothing repeats.
+    rivals: the counts of those other readings.
+    part: (R,) int64, from 1: which stretch of the clip, in which one thing is done, a repetition is of.
+    confidence: (R,) 0..1, how likely each is one.
     period: median time from one repetition to the next, s, NaN below two.
     explained: 0..1, share of the motion that the repetitions explain.
     alternating: left and right take turns.
@@ -64,6 +75,9 @@ class Repetitions:
     stop: np.ndarray
     low: int
     high: int
+    rivals: tuple[int, ...]
+    part: np.ndarray
+    confidence: np.ndarray
     signal: np.ndarray
     period: float
     explained: float
@@ -175,14 +189,19 @@ def moves_as_one(stretches: list[Stretch]) -> bool:
         moved = stretch.pace.motion
         assert moved.share is not None, "joints have a share"
         joints = moved.twins[0][stretch.offset :][: len(stretch.reading.signal)]
-        flat = joints.reshape(len(joints), -1)
-        way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1) + 1e-9))
-        shape = shapes((flat,), way, stretch.reading.cycles)[0]
+        shape = moved_shapes(joints, stretch.reading.cycles)
         usual = np.median(shape - shape.mean(1, keepdims=True), axis=0).reshape(len(shape[0]), *joints.shape[1:])
         together = np.einsum("pvc,v->pc", usual, moved.share)
         shares.append(1 - (together**2).sum() / ((usual**2).sum() + 1e-12))
     weights = [len(stretch.reading.cycles) for stretch in stretches]
     return bool(stretches) and float(np.average(shares, weights=weights)) < RIGID
+
+
+def moved_shapes(joints: np.ndarray, cycles: np.ndarray) -> np.ndarray:
+    """Return (n, P, V C): cycles at even steps of the way of joints (N, V, C)."""
+    flat = joints.reshape(len(joints), -1)
+    way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1) + 1e-9))
+    return shapes((flat,), way, cycles)[0]
 
 
 def vote(by_pace: list[list[Stretch]]) -> list[Stretch]:
@@ -283,41 +302,85 @@ def _extended(stretch: Stretch, first: bool) -> Stretch:
     if signal[turn] - beyond.min() < BACK * height:
         return replace(stretch, rivals=rivals)
     cut = (low, turn, near) if first else (near, turn, high)
-    whole = np.insert(cycles, 0, cut, axis=0) if first else np.append(cycles, [cut], axis=0)
-    return replace(stretch, reading=replace(stretch.reading, cycles=whole), rivals=rivals)
+    at = 0 if first else len(cycles)
+    whole, worth = np.insert(cycles, at, cut, axis=0), np.insert(stretch.reading.worth, at, 0.0)
+    return replace(stretch, reading=replace(stretch.reading, cycles=whole, worth=worth), rivals=rivals)
 
 
 def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Repetitions:
     """Return the repetitions of stretches. time: (T,) s of the frames. alternating: see `count_repetitions`."""
     if alternating not in ("each", "pair"):
         raise ValueError(f"alternating is {alternating!r}, expected 'each' or 'pair'")
-    signal, cycles, low, high = np.full(len(time), np.nan), [], 0, 0
-    for stretch in sorted(stretches, key=lambda stretch: stretch.ends):
-        part, step = stretch.frames, 1
-        if alternating == "pair" and stretch.alternating:
-            step = 2
-            part = np.stack([part[:-1:2, 0], part[:-1:2, 2], part[1::2, 2]], axis=1)
-        cycles.append(part)
-        low, high = low + min(stretch.rivals) // step, high + max(stretch.rivals) // step
+    ordered = sorted(stretches, key=lambda stretch: stretch.ends)
+    step = [2 if alternating == "pair" and stretch.alternating else 1 for stretch in ordered]
+    signal = np.full(len(time), np.nan)
+    for stretch in ordered:
         _draw(signal, stretch)
-    cycles = np.concatenate([np.empty((0, 3), np.int64), *cycles])
-    start, stop = _apart(cycles[:, 0], cycles[:, 2])
+    rows = [_rows(*arguments) for arguments in zip(ordered, _parts(ordered), step, strict=True)]
+    start, stop, part, confidence = np.concatenate([np.empty((0, 4)), *rows]).T
+    start, stop = _apart(start.astype(np.int64), stop.astype(np.int64))
+    low = sum(min(stretch.rivals) // every for stretch, every in zip(ordered, step, strict=True))
+    high = sum(max(stretch.rivals) // every for stretch, every in zip(ordered, step, strict=True))
     low, high = likely_counts(len(start), low, high, explained_by(stretches))
-    period = float(np.median(np.diff(time[cycles[:, 1].clip(max=len(time) - 1)]))) if len(cycles) > 1 else np.nan
-    turns = any(stretch.alternating for stretch in stretches)
-    return Repetitions(start, stop, low, high, signal, period, explained_by(stretches), turns)
+    middle = (start + stop) // 2
+    return Repetitions(
+        start=start,
+        stop=stop,
+        low=low,
+        high=high,
+        rivals=ordered[0].rivals if len(ordered) == 1 else (),
+        part=part.astype(np.int64),
+        confidence=confidence,
+        signal=signal,
+        period=float(np.median(np.diff(time[middle]))) if len(start) > 1 else np.nan,
+        explained=explained_by(stretches),
+        alternating=any(stretch.alternating for stretch in stretches),
+    )
+
+
+def _rows(stretch: Stretch, part: int, step: int) -> np.ndarray:
+    """Return (R, 4) start, stop, part and confidence of a stretch's repetitions, each of `step` cycles."""
+    cycles = stretch.frames
+    last = np.arange(step - 1, len(cycles), step)
+    first = last - (step - 1)
+    worth = likelihood(stretch.reading.worth, stretch.reading.score)
+    confidence = np.minimum(worth[first], worth[last])
+    return np.stack([cycles[first, 0], cycles[last, 2], np.full(len(last), part), confidence], axis=1)
+
+
+def _parts(stretches: list[Stretch]) -> list[int]:
+    """Return the number of the part that each is in: the next one begins where something else is done."""
+    numbers = [1] * len(stretches)
+    for k, (before, after) in enumerate(pairwise(stretches), 1):
+        numbers[k] = numbers[k - 1] + (not is_more_of_the_same(before, after))
+    return numbers
+
+
+def is_more_of_the_same(before: Stretch, after: Stretch) -> bool:
+    """Whether the usual cycles of two stretches look alike."""
+    usual = []
+    for stretch in (before, after):
+        moved = stretch.pace.motion.twins[0][stretch.offset :][: len(stretch.reading.signal)]
+        usual.append(np.median(moved_shapes(moved, stretch.reading.cycles), axis=0)[None])
+    return float(likeness(*usual)[0, 0]) > ALIKE
+
+
+def likelihood(worth: np.ndarray, explained: float) -> np.ndarray:
+    """Return how likely cycles (n,) of a reading are repetitions, 0..1, as measured."""
+    return 1 / (1 + np.exp(-(RIGHT + RIGHT_WORTH * worth + RIGHT_EXPLAINED * explained)))
 
 
 def likely_counts(count: int, low: int, high: int, explained: float) -> tuple[int, int]:
     """Return the fewest and the most repetitions that are likely.
 
     low, high: of other readings. The usual error, which was measured, grows with the count and with the motion that the
-    count does not explain.
+    count does not explain; where that is much, it may be more of the same.
     """
     if not count:
         return low, high
     doubt = round(DOUBT * count**DOUBT_GROWTH * np.exp(-DOUBT_EXPLAINED * explained))
-    return min(low, max(count - doubt, 1)), max(high, count + doubt)
+    missed = round(count * max(USUALLY_EXPLAINED / explained, 1.0))
+    return min(low, max(count - doubt, 1)), max(high, count + doubt, missed)
 
 
 def _draw(signal: np.ndarray, stretch: Stretch) -> None:

@@ -19,7 +19,8 @@ from racctl.scoring.count_metrics import round_half_up
 if TYPE_CHECKING:
     from racctl.counters.plot import Curve
 
-MOTION, DENSITY = "motion signal", "repetitions per second"  # units of a signal
+# Units of a signal
+MOTION, APPEARANCE, DENSITY = "motion signal", "motion in the picture", "repetitions per second"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Count:
     frame, time: (T,) the frames in the source's numbering, and their seconds.
     signal: (T,) float64, the curve that the repetitions were read from, NaN where it is not known; unit: of what.
     density: (T,) repetitions within each frame, whose sum is the count; None from a counter that reads none.
+    part: (R,) int64, from 1, of which part of the clip a repetition is: the next begins where something else is done;
+        None where that is not known.
+    confidence: (R,) 0..1, how likely each is one.
+    doubt: in words, "" for none.
     trained: whether trained weights had a say.
     meta: provenance, put together by `racctl.counters.count_clip`.
     """
@@ -49,6 +54,9 @@ class Count:
     signal: np.ndarray
     unit: str
     density: np.ndarray | None = None
+    part: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    doubt: str = ""
     trained: bool = False
     meta: Meta = field(default_factory=dict)
 
@@ -106,7 +114,19 @@ def taken_from(base: Count, second: Count) -> Count:
     low = min(base.low, second.low, total)
     high = max(base.high, second.high, total)
     count = float(second.count)
-    return replace(base, count=count, low=low, high=high, start=start, stop=stop, density=None, trained=True)
+    return replace(
+        base,
+        count=count,
+        low=low,
+        high=high,
+        start=start,
+        stop=stop,
+        density=None,
+        part=None,
+        confidence=second.confidence,
+        doubt=second.doubt,
+        trained=True,
+    )
 
 
 def counts_table(counts: list[Count], rounded: bool = False) -> pa.Table:
@@ -120,6 +140,7 @@ def counts_table(counts: list[Count], rounded: bool = False) -> pa.Table:
             "low": float(entry.low),
             "high": float(entry.high),
             "frames": len(entry.frame),
+            "doubt": entry.doubt or None,
         }
         rows.append(row if entry.density is None else {**row, "density": entry.density.astype(np.float32)})
     return table_from_rows("racctl.counts/1", rows, _joint_meta(counts))
@@ -129,17 +150,19 @@ def reps_table(counts: list[Count]) -> pa.Table:
     """Return a racctl.reps/1: one row per repetition."""
     rows: list[dict[str, Any]] = []
     for entry in counts:
-        for rep, (start, stop, start_s, stop_s) in enumerate(zip(*entry.frames(), *entry.seconds(), strict=True), 1):
+        for k, (start, stop, start_s, stop_s) in enumerate(zip(*entry.frames(), *entry.seconds(), strict=True)):
             rows.append(
                 {
                     "clip": entry.clip,
                     "person": entry.person,
-                    "rep": rep,
+                    "rep": k + 1,
                     "start": int(start),
                     "stop": int(stop),
                     "start_s": float(start_s),
                     "stop_s": float(stop_s),
                     "label": "",
+                    "part": None if entry.part is None else int(entry.part[k]),
+                    "confidence": None if entry.confidence is None else float(entry.confidence[k]),
                 }
             )
     return table_from_rows("racctl.reps/1", rows, _joint_meta(counts))
