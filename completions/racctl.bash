@@ -29,6 +29,7 @@ _racctl() {
     "count --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "count --format") words="table parquet csv json" ;;
     "count --alternating") words="each pair" ;;
+    "count --branches") words="both pose video" ;;
     "encode --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "encode --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "encode --layout") words="racctl escounts" ;;
@@ -68,7 +69,7 @@ _racctl() {
         case "$tool" in
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
-        "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --exemplar --shots --explain -q --quiet --debug --help" ;;
+        "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain -q --quiet --debug --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
         "info") words="-o --output --format -q --quiet --debug --help" ;;
         "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;

@@ -63,6 +63,7 @@ complete -c racctl -n '__fish_seen_subcommand_from count' -l jobs -r -d 'Run N w
 complete -c racctl -n '__fish_seen_subcommand_from count' -s o -l output -r -d 'Write here instead of stdout (\'-\'). With several inputs: a directory, one file per clip; what is there and up to date is skipped.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l format -x -a 'table parquet csv json' -d 'Choose how to write the table. Default: a table on a terminal, Parquet into a pipe or file.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l alternating -x -a 'each pair' -d 'Count each side of a movement that left and right do in turn, or pairs.'
+complete -c racctl -n '__fish_seen_subcommand_from count' -l branches -x -a 'both pose video' -d 'Read the joints, the picture of the main person, or whichever shows them better.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l exemplar -r -d 'Count what looks like these seconds, which show one repetition. May be given several times.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l shots -r -d 'Count in two passes, with N repetitions of the first as exemplars in the second.'
 complete -c racctl -n '__fish_seen_subcommand_from count' -l explain -r -d 'Write attribution images for joints and image regions to DIR (both branches).'

@@ -14,8 +14,8 @@ from commands import in_process, one_line, racctl
 from poses import swinging_pose
 
 import racctl as racctl_library
-from racctl.counters.base import open_counter
 from racctl.counters import periodicity
+from racctl.counters.base import open_counter
 from racctl.counters.combined import Combined
 from racctl.counters.count_clip import CountOptions, count_clip, open_pose
 from racctl.counters.periodicity import PeriodicitySettings

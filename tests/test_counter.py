@@ -15,6 +15,7 @@ from poses import swinging_pose
 
 from racctl.counters import reader
 from racctl.counters.base import open_counter
+from racctl.counters.d2stx import seconds_range
 from racctl.counters.reader import (
     CHUNK_TOKENS,
     SHARED_TOKENS,
@@ -193,6 +194,7 @@ def test_refusals(untrained, tmp_path):
         ),
         (["--shots", 1], 2, "it belongs to d2stx"),
         ([*model, "--exemplar", "3"], 2, "invalid value '3' for '--exemplar'"),
+        ([*model, "--exemplar", "0:61-0:62"], 2, "invalid value '0:61-0:62' for '--exemplar'"),
         ([*model, "--exemplar", "3-2"], 2, "'--exemplar' takes START-STOP"),
         ([*model, "--exemplar", "200-300"], 2, "is not within the clip"),
         ([*model, "--exemplar", "1-2", "--shots", 2], 2, "'--shots' chooses exemplars itself"),
@@ -250,3 +252,11 @@ def test_the_embedded_counter_counts_what_it_was_trained_for(a_set, tmp_path):
     true = {row["clip"]: row["count"] for row in pq.read_table(a_set / "few/manifest.parquet").to_pylist()}
     off = [abs(counts[clip] - true[clip]) for clip in counts]
     assert len(off) == 6 and sum(first <= 1 for first in off) >= 5
+
+
+@pytest.mark.parametrize(
+    "text, span",
+    [("2-3.4", (2, 3.4)), ("0:02-0:03.4", (2, 3.4)), ("59.5-1:02", (59.5, 62)), ("1:00:01-1:00:02", (3601, 3602))],
+)
+def test_an_exemplar_is_named_in_seconds_or_as_clocks_show_it(text, span):
+    assert seconds_range(text) == span

@@ -304,7 +304,7 @@ def test_clips_that_hold_little(tmp_path):
     first = write_clip(tmp_path / "one.mp4", bouncing(1, 10))
     done = racctl("count", first, "--format", "csv")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[1].startswith(b"one,0,0.0,0.0,0.0,1")
+    assert done.stdout.splitlines()[1].startswith(b"one,0,0.0,0.0,1.0,1,too little to tell")
     nobody = write_clip(tmp_path / "nobody.mp4", plain(20, 128, 96))
     assert "shows no person" in one_line(racctl("count", nobody), 1)
     assert "shows no person" in one_line(racctl("pose", nobody), 1)

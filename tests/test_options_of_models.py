@@ -108,7 +108,7 @@ def test_a_pair_is_one_option_and_a_list_may_come_several_times():
 def test_count_refuses_a_video_that_nothing_looks_at(tmp_path, capsys, model):
     pose = tmp_path / "p.npz"
     pose.write_bytes(pose_bytes(swinging_pose()))
-    code, message = in_process(capsys, "count", pose, "--model", model, "--video", pose)
+    code, message = in_process(capsys, "count", pose, "--model", model, "--video", pose, "--branches", "pose")
     assert code == 2 and "looks at the pose alone" in message
 
 
@@ -173,9 +173,9 @@ def test_features_are_of_one_person_and_need_no_video(capsys):
 
 @pytest.mark.usefixtures("desk")
 def test_the_library_refuses_a_video_that_nothing_looks_at():
-    for model in ("combined", "periodicity", "d2stx"):
+    for model, settings in (("combined", {"branches": "pose"}), ("periodicity", {"branches": "pose"}), ("d2stx", {})):
         with pytest.raises(UsageError, match="looks at the pose alone"):
-            count("p.npz", model, video="a.mp4")
+            count("p.npz", model, video="a.mp4", **settings)
 
 
 ACCEPTED = {  # what the library takes, which the command line must let through

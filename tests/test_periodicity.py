@@ -216,6 +216,60 @@ def test_two_exercises_apart():
     assert abs(len(result.start) - 35) <= 1
 
 
+def test_parts_are_numbered_by_what_is_done():
+    arms = np.tile(cycle(60), 5)
+    result = count(np.concatenate([person(np.tile(cycle(60), 6)), person(still(60)), raising(arms, arms)]))
+    assert result.count == 11
+    assert result.part.tolist() == [1] * 6 + [2] * 5
+    assert count(person(np.tile(cycle(60), 6))).part.tolist() == [1] * 6
+
+
+def test_exercises_follow_one_another_after_cuts():
+    """8 squats, 6 raises of one arm, 12 of both, each filmed from elsewhere."""
+    left, both = np.tile(cycle(45), 6), np.tile(cycle(30), 12)
+    parts = [person(np.tile(cycle(60), 8)), raising(left, still(270)) + 400, raising(both, both) - [300, 0, 0]]
+    result = count(np.concatenate(parts))
+    assert result.count == 26
+    assert np.bincount(result.part)[1:].tolist() == [8, 18]  # arms, one or both, are much alike
+
+
+@pytest.mark.parametrize("depth, counted", [(still(360), 0), (np.tile(cycle(60), 6), 6)], ids=["standing", "squatting"])
+@pytest.mark.parametrize("rate", [0.7, 1.5])
+def test_a_swaying_camera_is_not_counted(depth, counted, rate):
+    sway = 25 * np.sin(2 * np.pi * rate * np.arange(360) / 30)
+    pose = person(depth, sway)
+    pose[..., 1] += 0.6 * sway[:, None]
+    assert count(pose).count == counted
+
+
+def test_there_and_back_are_one_repetition_though_each_looks_like_the_next_but_one():
+    """A pause in the middle of the way makes the ways there and back two bumps of a distance from that posture."""
+    half = cycle(60)[:30]
+    stop = int(np.argmax(half > 0.5))
+    whole = np.concatenate(
+        [half[:stop], np.full(8, 0.5), half[stop:], half[::-1][: 30 - stop], np.full(8, 0.5), half[::-1][30 - stop :]]
+    )
+    result = count(person(np.concatenate([np.full(20, 0.5), np.tile(np.roll(whole, -stop), 6), np.full(20, 0.5)])))
+    assert result.count == 6
+
+
+def test_a_repetition_that_looks_different_is_less_sure():
+    pose = person(np.tile(cycle(60), 7))
+    pose[180:240, LEFT_ELBOW : LEFT_WRIST + 1] += 50 * cycle(60)[:, None, None] * [1, 1, 0]
+    pose[180:240, RIGHT_ELBOW : RIGHT_WRIST + 1] -= 45 * cycle(60)[:, None, None] * [1, 0, 0]
+    result = count(pose)
+    assert result.count == 7 and np.argmin(result.confidence) == 3
+    assert ((result.confidence > 0) & (result.confidence < 1)).all()
+
+
+def test_the_less_of_the_motion_is_explained_the_more_may_be_missed():
+    wild = np.random.default_rng(0).normal(size=(600, 13, 3)).cumsum(0) * 1.5
+    pose = person(np.tile(cycle(60), 10))
+    clear, doubtful = count(pose), count(pose + wild)
+    assert clear.high - clear.low < doubtful.high - doubtful.low
+    assert doubtful.explained < clear.explained
+
+
 def test_motion_fills_short_gaps_only():
     pose = person(np.tile(cycle(60), 3)).astype(np.float32)
     pose[20:25] = pose[100:150] = np.nan

@@ -58,6 +58,19 @@ def test_svg_says_name_count_and_numbers(tmp_path):
     assert set("12345") <= set(words(tmp_path / "a.svg"))
 
 
+def test_parts_and_doubt_are_shown(tmp_path):
+    several = curve(5, part=[1, 1, 1, 2, 2], doubt="or 2 pairs of left and right")
+    plot_count(tmp_path / "a.svg", several)
+    assert "5 repetitions = 3 + 2" in words(tmp_path / "a.svg")
+    assert "or 2 pairs of left and right" in words(tmp_path / "a.svg")
+    plot_count(tmp_path / "a.html", several)
+    assert "5 repetitions = 3 + 2; or 2 pairs of left and right</p>" in (tmp_path / "a.html").read_text()
+    plot_count(tmp_path / "b.svg", curve(5, part=[1] * 5))
+    assert "5 repetitions" in words(tmp_path / "b.svg") and " = " not in words(tmp_path / "b.svg")
+    dashes = [(tmp_path / f"{name}.svg").read_text().count("stroke-dasharray") for name in "ab"]
+    assert dashes[0] == dashes[1] + 1
+
+
 @pytest.mark.parametrize("kind", ["png", "svg", "html"])
 def test_equal_curves_give_equal_bytes_and_the_users_settings_do_not_matter(tmp_path, kind):
     plot_count(tmp_path / f"a.{kind}", curve())

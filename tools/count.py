@@ -9,23 +9,36 @@ in and out, taking up and putting down a weight are not repetitions. A clip with
 
 The interval from low to high holds the counts that other readings of the same clip, nearly as good, would give, and is
 the wider the less of the motion the count explains. On the real clips and sequences that its width was set by, it holds
-the truth in 92 % of the clips, in 91 % of short sequences and in 74 % of long, hard ones (docs/results.md).
+the truth in 95 % of the clips, in 96 % of short sequences and in 80 % of long, hard ones (docs/results.md).
+
+The column doubt says in words what is doubtful: that a count may be so many pairs of left and right, or half or twice
+as many; that nothing was found but a movement done once; or that too little of the person is seen to tell, where high
+is as many repetitions of 2 s as the clip has room for. With --reps each repetition has the part of the clip that it is
+of, numbered from 1, which ends where something else is done, and a confidence: how often such cycles were repetitions,
+where the truth is known.
 
 Parquet holds the counts as they are, not rounded, for 'racctl score'; tables, CSV and JSON show whole repetitions.
 
 THE DEFAULT, --model combined
-The periodicity counter counts. A person who is visible in fewer than 70 % of the frames (between the first and the last
-that show them) is counted by the trained counter instead, which bridges gaps; below 20 % it is not asked. It may count
-something in a clip that has no repetitions. The repetitions lie where the trained counter puts them then, and low and
-high hold what either says. With --alternating pair the trained counter, which counts each side, has no part in it.
+The periodicity counter counts. Where a person is visible in fewer than 70 % of the frames (between the first and the
+last that show them) and the picture is not there, the trained counter, which bridges gaps, counts instead; below 20 %
+it is not asked. It may count something in a clip that has no repetitions. The repetitions lie where the trained counter
+puts them then, and low and high hold what either says. With --alternating pair the trained counter, which counts each
+side, has no part in it.
 
 THE PERIODICITY COUNTER, --model periodicity
-It knows no exercise, has no trained weights and reads nothing but the joints' paths: it looks for a motion that goes
-out and comes back again and again, in whichever joints it shows, and keeps the cycles that look alike, with what rises
-as high between them. It reads a clip as if it was played at half, once and twice the pace, and takes what two of these
-agree on; a quarter and four times where they find nothing or are at their limits. So one repetition may take 0.25 s to
-60 s; the picture must have at least 6 frames of it. Two different exercises in one clip may be counted as one or the
-other.
+It knows no exercise and has no trained weights. It looks for a motion that goes out and comes back again and again, in
+whichever joints it shows, and keeps the cycles that look alike, with what rises as high between them. It reads a clip
+as if it was played at half, once and twice the pace, and takes what two of these agree on; a quarter and four times
+where they find nothing or are at their limits. So one repetition may take 0.25 s to 60 s; the picture must have at
+least 6 frames of it. Where it finds nothing for 5 s or more, between repetitions or beside them, it reads that part by
+itself, and so it does from cut to cut: three repetitions of another exercise are a part of their own.
+Where the whole body moves as one and nothing of it does otherwise, the camera moves, and what the body does in itself
+is counted.
+The main person of a video who is visible in fewer than 70 % of the frames is counted by what the pose network sees in
+the picture, its inner features, which tell how a body moves where the joints are lost; --branches video counts by these
+alone, --branches pose by the joints alone. Mirror images are not known in features: a movement that left and right do
+in turn may be counted in pairs. A pose needs its --video for that, which is estimated again then.
 Repetitions are reported with half-open frame intervals in the source video's numbering, and with times in seconds
 from the video's own timestamps.
 

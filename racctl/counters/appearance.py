@@ -14,7 +14,7 @@ from racctl.counters.signals import SAMPLE_RATE, SMOOTHING, Motion, resample, wi
 PLACES = 4  # to either side, that features are averaged to
 APPEARANCE_AXES = 30  # in which looks change most
 FRAMES_SAMPLED = 1200  # that the axes are found in
-ROWS_TOGETHER = 512  # frames whose features are in memory at a time
+FRAMES_TOGETHER = 512  # frames whose features are in memory at a time
 EXTENT = 4.0  # times as far as nearly all looks are from the usual ones: the unit, about a body's size of a pose
 FAR_SHARE = 90  # percent that "nearly all" is
 
@@ -63,8 +63,8 @@ def _principal_axes(sample: np.ndarray) -> np.ndarray:
 
 
 def _blocks(video: np.ndarray) -> Iterator[np.ndarray]:
-    for begin in range(0, len(video), ROWS_TOGETHER):
-        yield np.asarray(video[begin : begin + ROWS_TOGETHER])
+    for begin in range(0, len(video), FRAMES_TOGETHER):
+        yield np.asarray(video[begin : begin + FRAMES_TOGETHER])
 
 
 def _pooled(block: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ from racctl.progress import Report, silent
 from racctl.video.overlay import check_target, write_overlay
 from racctl.video.span import Span
 
-FEATURE_SIDE = 4  # rows and columns of the pose network's inner features, a quarter of the memory of all 8
+POOLED_SIDE = 4  # rows and columns of the pose network's inner features, a quarter of the memory of all 8
 COUNTED_KINDS = ("pose", "features", "tokens", "video")  # opened for every counter, to say which one reads them
 
 
@@ -111,7 +111,7 @@ def open_lanes(
         pose_model=options.pose_model,
         download=options.download,
         features=counter.looks_at_features(options.pose_model),
-        feature_side=FEATURE_SIDE,
+        feature_side=POOLED_SIDE,
     )
     return estimator_lanes(estimates, lanes, each, check=False)
 

@@ -20,12 +20,23 @@ MAX_EXEMPLARS = 8
 
 
 def seconds_range(text: str) -> tuple[float, float]:
-    """Read "1.5-3" as (1.5, 3.0); UsageError for anything else."""
+    """Read "1.5-3" as (1.5, 3.0), and "1:02.5-1:04" as (62.5, 64.0); UsageError for anything else."""
     start, _, stop = text.partition("-")
     try:
-        return float(start), float(stop)
+        return _seconds(start), _seconds(stop)
     except ValueError:
-        raise UsageError(f"invalid value '{text}' for '--exemplar'; expected START-STOP, such as 1.5-3.2") from None
+        raise UsageError(
+            f"invalid value '{text}' for '--exemplar'; expected START-STOP, such as 1.5-3.2 or 1:02-1:04.5"
+        ) from None
+
+
+def _seconds(text: str) -> float:
+    """Read seconds, m:s or h:m:s; ValueError for anything else."""
+    *longer, seconds = text.split(":")
+    minutes = [int(part) for part in longer]
+    if len(minutes) > 2 or any(part < 0 for part in minutes) or (minutes and not 0 <= float(seconds) < 60):
+        raise ValueError(text)
+    return sum(part * 60**power for power, part in enumerate(reversed(minutes), 1)) + float(seconds)
 
 
 @dataclass(frozen=True)

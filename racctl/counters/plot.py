@@ -36,7 +36,8 @@ GAP = "#d9d9d9"
 @dataclass(frozen=True)
 class Curve:
     """What is drawn of one count. time: (T,) seconds, ascending. signal, second: (T,), NaN where unknown. starts,
-    stops: (R,) seconds. low, high: other readings of the count. label, second_label: of the y axes."""
+    stops: (R,) seconds. low, high: other readings of the count. label, second_label: of the y axes. part: (R,) which
+    part of the clip each repetition is of, () where that is not known. doubt: about the count, in words."""
 
     clip: str
     time: np.ndarray
@@ -49,6 +50,8 @@ class Curve:
     label: str = "motion signal"
     second: np.ndarray | None = None
     second_label: str = ""
+    part: Sequence[int] = ()
+    doubt: str = ""
 
 
 def plot_kind(target: str | Path) -> str:
@@ -90,6 +93,8 @@ def _picture(curves: Sequence[Curve], kind: str, titled: bool = True) -> bytes:
             if titled:
                 axes.set_title(_short(_printable(curve.clip)), loc="left", fontsize=10, fontweight="bold")
                 axes.set_title(summary(curve), loc="right", fontsize=10)
+                if curve.doubt:
+                    axes.set_xlabel(f"{axes.get_xlabel()}\n{curve.doubt}")
         return figure_bytes(figure, kind)
 
 
@@ -103,6 +108,7 @@ def _draw(axes: Axes, curve: Curve) -> None:
         axes.axvspan(start, stop, color=BANDS[number % 2], linewidth=0, zorder=0)
     _draw_gaps(axes, curve, end - begin)
     _draw_numbers(axes, curve, end - begin)
+    _draw_parts(axes, curve)
     _draw_line(axes, curve.time, curve.signal, curve.label, LINE if curve.second is not None else TEXT_COLOUR)
     if curve.second is not None:
         twin = axes.twinx()
@@ -146,6 +152,14 @@ def _draw_numbers(axes: Axes, curve: Curve, length: float) -> None:
             axes.text(middle, 0.975, str(number), fontsize=8, zorder=4, clip_on=True, **where)
 
 
+def _draw_parts(axes: Axes, curve: Curve) -> None:
+    """Draw a line where another part of the clip begins, half way between its first repetition and the one before."""
+    for k in np.flatnonzero(np.diff(curve.part)):
+        axes.axvline(
+            (curve.stops[k] + curve.starts[k + 1]) / 2, color=TEXT_COLOUR, linewidth=1, linestyle="--", zorder=2
+        )
+
+
 def _span(curve: Curve) -> tuple[float, float]:
     times = np.concatenate([curve.time, curve.starts, curve.stops])
     begin, end = (float(times.min()), float(times.max())) if len(times) else (0.0, 0.0)
@@ -187,7 +201,9 @@ def summary(curve: Curve) -> str:
     """The count in words, with the other readings where there are any."""
     count, low, high = (f"{round(float(value), 2):g}" for value in (curve.count, curve.low, curve.high))
     words = f"{count} repetition{'' if count == '1' else 's'}"
-    return words if low == high == count else f"{words} ({low} to {high})"
+    sizes = np.unique(curve.part, return_counts=True)[1]
+    parts = f" = {' + '.join(map(str, sizes))}" if len(sizes) > 1 else ""
+    return words + parts if low == high == count else f"{words}{parts} ({low} to {high})"
 
 
 def _printable(name: str) -> str:
@@ -206,7 +222,8 @@ def _page(curves: Sequence[Curve]) -> bytes:
 
 
 def _section(number: int, curve: Curve) -> str:
-    name, words = html.escape(_printable(curve.clip)), html.escape(summary(curve))
+    name = html.escape(_printable(curve.clip))
+    words = html.escape("; ".join(filter(None, [summary(curve), curve.doubt])))
     svg = _picture([curve], "svg", titled=False).decode()
     svg = re.sub(r' xmlns:xlink="[^"]*"', "", svg[svg.index("<svg") :]).replace(" xlink:href=", " href=")
     svg = re.sub(r'((?: id| href)="#?|url\(#)', rf"\g<1>c{number}-", svg)  # ids of one page must differ

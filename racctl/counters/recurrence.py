@@ -52,7 +52,12 @@ MOVED = 0.4  # share of a repetition's way that it must have gone
 THERE = 0.35  # ... and how near a turning posture it must be, as a share of the way there
 RIGID = 0.1  # share of a cycle's motion that is not the whole body's; below it the camera moves (people: 0.23 and more)
 WINDOW_SECONDS = 120.0  # s read together
-PART = 10.0  # s; the shortest part without repetitions that is read again by itself
+PART = 5.0  # s; the shortest part without repetitions, or between two cuts, that is read by itself
+PART_EXPLAINED = 0.2  # of the motion of a part between others: less is chance
+PART_RELATIVE = 0.6  # ... and as a share of what the others explain of theirs
+FEWEST = 3  # repetitions in a part between others, or at a pace beyond the usual: fewer are chance
+BODY_LEAP = 0.35  # body sizes that most joints leap from one frame to the next where the picture is another
+BODY_LEAP_STEP = 0.25  # s between these frames at most
 
 
 @dataclass(frozen=True)
@@ -92,25 +97,27 @@ class Repetitions:
 class Pace:
     """A motion as if the clip was played `tempo` times slower.
 
-    clock: (T,) seconds of the clip's frames on that clock.
+    clock: (T,) seconds of the part's frames on that clock.
+    first: the frame of the clip that the part begins with.
     """
 
     tempo: float
     clock: np.ndarray
     motion: Motion
+    first: int = 0
 
     def samples(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the samples that frames start..stop-1 span."""
+        """Return the samples that the part's frames start..stop-1 span."""
         first, last = np.searchsorted(self.motion.time, self.clock[[start, stop - 1]])
         return int(first), min(int(last) + 1, len(self.motion.time))
 
     def read(self, start: int, stop: int) -> list[Stretch]:
-        """Return what is read of frames start..stop-1."""
-        return read_parts(self, *self.samples(start, stop))
+        """Return what is read of the part's frames start..stop-1, as a list of one, or of none."""
+        return read(self, *self.samples(start, stop))
 
     def frames(self, samples: np.ndarray) -> np.ndarray:
-        """Return the frames of samples."""
-        return np.searchsorted(self.clock, self.motion.time[samples])
+        """Return the frames of the clip that samples are of."""
+        return np.searchsorted(self.clock, self.motion.time[samples]) + self.first
 
 
 @dataclass(frozen=True)
@@ -151,22 +158,6 @@ def read(pace: Pace, start: int, stop: int) -> list[Stretch]:
     rivals = [len(r.cycles) for r in candidates if r.score >= RIVAL * best.score]
     rivals += [len(plain.cycles), len(best.cycles) + cut_off(best)]
     return [Stretch(pace, start, best, tuple(rivals), take_turns(best.cycles, views[0]))]
-
-
-def read_parts(pace: Pace, start: int, stop: int) -> list[Stretch]:
-    """Read as a whole; then, by themselves, the parts where that found nothing: the camera was moved, or the exercise
-    changed. Parts end at gaps and at the repetitions found."""
-    stretches = read(pace, start, stop)
-    free = pace.motion.known[start:stop].copy()
-    if stretches:
-        for first, _, last in stretches[0].reading.cycles:
-            free[first:last] = False
-    edges = np.flatnonzero(np.diff(free.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    for first, last in edges:
-        if PART * SAMPLE_RATE <= last - first < len(free):
-            part = read(pace, start + int(first), start + int(last))
-            stretches += [stretch for stretch in part if len(stretch.reading.cycles) > 2]
-    return stretches
 
 
 def cycles_of(stretches: list[Stretch]) -> int:
@@ -259,9 +250,9 @@ def read_long(pace_at: Callable[[float], Pace], tempi: tuple[float, ...]) -> lis
             part = vote([part, *(pace_at(tempo).read(start, stop) for tempo in others)])
         stretches += part
         if stop == len(clock):
-            return with_cut_off(stretches)
+            return stretches
         back = int(np.searchsorted(clock, clock[stop] - LONGEST * usual.tempo))
-        start = max([back, start + 1, *(stretch.ends[1] for stretch in part)])
+        start = max([back, start + 1, *(stretch.ends[1] - usual.first for stretch in part)])
 
 
 def with_cut_off(stretches: list[Stretch]) -> list[Stretch]:
@@ -389,8 +380,9 @@ def _draw(signal: np.ndarray, stretch: Stretch) -> None:
     samples = slice(offset, offset + len(drawn))
     values = np.where(pace.motion.known[samples], drawn, np.nan)
     shown = np.interp(pace.clock, pace.motion.time[samples], values, left=np.nan, right=np.nan)
-    free = np.isnan(signal)
-    signal[free] = shown[free]
+    part = signal[pace.first : pace.first + len(shown)]
+    free = np.isnan(part)
+    part[free] = shown[free]
 
 
 def _apart(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -421,10 +413,19 @@ def count_repetitions(
     xyz, score = np.array(xyz), np.asarray(score)
     flat = np.isfinite(xyz[..., :2]).all(-1) & np.isnan(xyz[..., 2])  # poses without depth
     xyz[flat, 2] = 0
-    whole = _count_paths(xyz, time, lambda clock: motion(xyz, score, clock, left_right))
+    time = np.asarray(time, np.float64)
+    cuts = picture_cuts(xyz, time)
+
+    def motion_of(frames: slice, clock: np.ndarray) -> Motion:
+        return motion(xyz[frames], score[frames], clock, left_right)
+
+    def motion_in_itself(frames: slice, clock: np.ndarray) -> Motion:
+        return motion(xyz[frames], score[frames], clock, left_right, in_itself=True)
+
+    whole = _read_paths(xyz, time, motion_of, cuts)
     if moves_as_one(whole):
-        whole = _count_paths(xyz, time, lambda clock: motion(xyz, score, clock, left_right, in_itself=True))
-    return assemble(whole, np.asarray(time, np.float64), alternating)
+        whole = _read_paths(xyz, time, motion_in_itself, cuts)
+    return assemble(whole, time, alternating)
 
 
 def count_appearance(paths: np.ndarray, time: np.ndarray, *, alternating: str = "each") -> Repetitions:
@@ -432,25 +433,92 @@ def count_appearance(paths: np.ndarray, time: np.ndarray, *, alternating: str = 
 
     paths: (T, K, 1) of `racctl.counters.appearance.appearance`. time: (T,) s, ascending.
     """
-    whole = _count_paths(paths, time, lambda clock: appearance_motion(paths, clock))
-    return assemble(whole, np.asarray(time, np.float64), alternating)
-
-
-def _count_paths(paths: np.ndarray, time: np.ndarray, motion_at: Callable[[np.ndarray], Motion]) -> list[Stretch]:
-    """Return what is read of paths (T, V, C), NaN where not seen. motion_at: makes their motion on a clock (T,)."""
     time = np.asarray(time, np.float64)
-    if np.isfinite(paths).all(2).any(1).sum() < 2:
+    whole = _read_paths(paths, time, lambda frames, clock: appearance_motion(paths[frames], clock), [])
+    return assemble(whole, time, alternating)
+
+
+MotionOf = Callable[[slice, np.ndarray], Motion]
+
+
+def _read_paths(paths: np.ndarray, time: np.ndarray, motion_of: MotionOf, cuts: list[int]) -> list[Stretch]:
+    """Return what is read of paths (T, V, C), NaN where not seen: as a whole or, where that explains more, from cut to
+    cut; then, by themselves, the parts in which that found nothing.
+
+    motion_of: makes the motion of frames on a clock.  cuts: frames that the picture changes at.
+    """
+
+    def part(first: int, last: int) -> list[Stretch]:
+        return _read_part(paths, time, motion_of, first, last)
+
+    stretches = part(0, len(time))
+    if cuts:
+        split = [stretch for first, last in pairwise([0, *cuts, len(time)]) for stretch in part(first, last)]
+        if explained_by(split) > explained_by(stretches) + USUAL:
+            stretches = split
+    stretches = with_cut_off(stretches)
+    unread = free_parts(stretches, (0, len(time)), time)
+    while unread:
+        span = unread.pop()
+        more = [stretch for stretch in part(*span) if is_a_part(stretch.reading, explained_by(stretches))]
+        stretches += more
+        unread += free_parts(more, span, time)
+    return stretches
+
+
+def _read_part(paths: np.ndarray, time: np.ndarray, motion_of: MotionOf, first: int, last: int) -> list[Stretch]:
+    """Return what is read of the frames first..last-1 at the paces that suit them."""
+    frames = slice(first, last)
+    if np.isfinite(paths[frames]).all(2).any(1).sum() < 2:
         return []
 
     @cache
     def pace_at(tempo: float) -> Pace:
-        clock = without_long_gaps(time * tempo)
-        return Pace(tempo, clock, motion_at(clock))
+        clock = without_long_gaps(time[frames] * tempo)
+        return Pace(tempo, clock, motion_of(frames, clock), first)
 
     best = read_long(pace_at, TEMPI)
     reading = assemble(best, time, "each")
     beyond = [tempo for tempo in (FASTEST, SLOWEST) if is_at_an_end(reading, tempo)]
-    if without_long_gaps(time)[-1] - time[0] < LONG_CLIP:
+    if np.ptp(without_long_gaps(time[frames])) < LONG_CLIP:
         beyond = [tempo for tempo in beyond if tempo > 1]
-    every = [best, *(read_long(pace_at, (tempo,)) for tempo in beyond)]
+    others = [read_long(pace_at, (tempo,)) for tempo in beyond]
+    every = [best, *(stretches for stretches in others if cycles_of(stretches) >= FEWEST)]
     return max(every, key=lambda stretches: believed(explained_by(stretches), cycles_of(stretches)))
+
+
+def is_a_part(reading: Reading, explained: float) -> bool:
+    """Whether what is read between other repetitions, which explain so much, is a part of its own."""
+    least = max(PART_EXPLAINED, PART_RELATIVE * explained)
+    return len(reading.cycles) >= FEWEST and reading.score > least
+
+
+def free_parts(stretches: list[Stretch], span: tuple[int, int], time: np.ndarray) -> list[tuple[int, int]]:
+    """Return the frames of a span between stretches, and before and after them, where these take long enough."""
+    if not stretches:
+        return []
+    ends = sorted(stretch.ends for stretch in stretches)
+    edges = [span[0], *(frame for pair in ends for frame in pair), span[1]]
+    parts = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
+    return [(first, last) for first, last in parts if time[last - 1] - time[first] >= PART]
+
+
+def picture_cuts(xyz: np.ndarray, time: np.ndarray) -> list[int]:
+    """Return the frames at which another picture begins: where most joints (T, V, 3) leap at once.
+
+    Those less than `PART` after the one before, or before the end, are left out.
+    """
+    xy = xyz[..., :2]
+    seen = np.flatnonzero(np.isfinite(xy).all(2).any(1))
+    if len(seen) < 2:
+        return []
+    shown = xy[seen]
+    size = np.median(np.nanmax(np.linalg.norm(shown - np.nanmedian(shown, axis=1, keepdims=True), axis=2), axis=1)) * 2
+    leaps = np.nanmedian(np.linalg.norm(np.diff(shown, axis=0), axis=2), axis=1) / (size + 1e-9)
+    candidates = seen[1:][(leaps > BODY_LEAP) & (np.diff(time[seen]) < BODY_LEAP_STEP)]
+    cuts: list[int] = []
+    for frame in candidates.tolist():
+        before = time[cuts[-1]] if cuts else time[0]
+        if time[frame] - before >= PART and time[-1] - time[frame] >= PART:
+            cuts.append(frame)
+    return cuts

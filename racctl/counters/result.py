@@ -91,7 +91,19 @@ class Count:
         from racctl.counters.plot import Curve  # with matplotlib, which takes longer to import than most clips to count
 
         starts, stops = self.seconds()
-        return Curve(self.clip, self.time, self.signal, starts, stops, self.repetitions, self.low, self.high, self.unit)
+        return Curve(
+            self.clip,
+            self.time,
+            self.signal,
+            starts,
+            stops,
+            self.repetitions,
+            self.low,
+            self.high,
+            self.unit,
+            part=() if self.part is None else self.part.tolist(),
+            doubt=self.doubt,
+        )
 
 
 def to_indices(spans: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,11 +22,11 @@ from typing import IO
 from outcomes import Ledger, Result, code_digest, command, markdown, result_of, share, share_over
 from variants import ENCODINGS, RECIPE, VARIANTS, change_clip
 
-from racctl.contracts import Pose
+from racctl.contracts import Features, Pose
 from racctl.counters.base import Counter, open_counter
-from racctl.counters.count_clip import CountOptions, count_source
+from racctl.counters.count_clip import POOLED_SIDE, CountOptions, count_source
 from racctl.estimators.on_demand import Estimates, Estimators
-from racctl.io.npz import read_pose, write_pose
+from racctl.io.npz import read_features, read_pose, write_features, write_pose
 from racctl.io.output import write_file
 from racctl.io.spool import sha256
 from racctl.io.up_to_date import is_current
@@ -35,17 +35,20 @@ from racctl.video.span import Span
 
 
 class RememberedPoses(Estimators):
-    """Estimators that leave each pose in a file, and read it there when the same video comes again."""
+    """Estimators that leave each pose and its features in files, and read them when the same video comes again."""
 
     target = Path()
 
-    def pose(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> Pose:
-        if is_current(self.target, sha256(file), [self.pose_step(span)]):
-            with self.target.open("rb") as remembered:
-                return read_pose(remembered, str(self.target))
-        pose = super().pose(file, name, span, report)
-        write_file(self.target, lambda out: write_pose(out, pose))
-        return pose
+    def pose(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> tuple[Pose, Features | None]:
+        beside = self.target.with_suffix(".features.npz")
+        if all(is_current(path, sha256(file), [self.pose_step(span)]) for path in (self.target, beside)):
+            with self.target.open("rb") as pose_file, beside.open("rb") as features_file:
+                return read_pose(pose_file, str(self.target)), read_features(features_file, str(beside))
+        pose, features = super().pose(file, name, span, report)
+        if features is not None:
+            write_file(beside, lambda out: write_features(out, features))
+            write_file(self.target, lambda out: write_pose(out, pose))
+        return pose, features
 
 
 lane: tuple[Counter, CountOptions, RememberedPoses]  # of this process
@@ -54,7 +57,8 @@ lane: tuple[Counter, CountOptions, RememberedPoses]  # of this process
 def open_lane(model: str, pose_model: str) -> None:
     global lane
     counter = open_counter(model, device="cpu", threads=1)
-    estimates = Estimates(counter.mask_size, True, pose_model=pose_model)
+    looks = counter.looks_at_features(pose_model)
+    estimates = Estimates(counter.mask_size, True, pose_model=pose_model, features=looks, feature_side=POOLED_SIDE)
     lane = counter, CountOptions(model, pose_model=pose_model), RememberedPoses(estimates)
 
 

@@ -31,7 +31,7 @@ from outcomes import Ledger, Result, code_digest, markdown, mean_cell, metric_ce
 
 from racctl.contracts import Pose
 from racctl.counters.base import COUNTERS, Counter, open_counter
-from racctl.counters.count_clip import CountOptions, count_clip
+from racctl.counters.count_clip import CountOptions, count_clip, open_lanes
 from racctl.counters.plot import plot_counts
 from racctl.counters.result import Count
 from racctl.estimators.open_clip import open_clip, open_pose
@@ -103,8 +103,12 @@ def counted(sample: Sample, counter: Counter, options: CountOptions) -> list[Cou
     if sample.lost:
         pose = without_half(pose, sample.clip)
     if sample.video and counter.uses_video("pose"):
-        with open_clip(str(sample.pose), video=str(sample.video)) as clip:
-            return count_clip(clip.with_pose(pose), counter, replace(options, video=str(sample.video)))
+        options = replace(options, video=str(sample.video))
+        with (
+            open_lanes(counter, options, 1, 1) as (estimators,),
+            open_clip(str(sample.pose), video=options.video, estimators=estimators) as clip,
+        ):
+            return count_clip(clip.with_pose(pose), counter, options)
     with open_pose(pose) as clip:
         return count_clip(clip, counter, options)
 
