@@ -73,12 +73,14 @@ class Periodicity:
         del trained
         import sys
 
-        from racctl.counters import appearance, cycles, doubt, recurrence, signals
+        from racctl.counters import appearance, cycles, doubt, paces, parts, recurrence, signals
         from racctl.io.up_to_date import constants_digest
 
         return {
             "args": {"alternating": self.settings.alternating, "branches": self.settings.branches},
-            "constants": constants_digest(sys.modules[__name__], appearance, cycles, doubt, recurrence, signals),
+            "constants": constants_digest(
+                sys.modules[__name__], appearance, cycles, doubt, paces, parts, recurrence, signals
+            ),
         }
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
