@@ -90,7 +90,9 @@ def read(pace: Pace, start: int, stop: int) -> list[Stretch]:
     if part.known.sum() < SAMPLE_RATE:
         return []
     views = [view(part, axes) for axes in part.views]
-    candidates = readings(views, part.known) or lone(views, part.known)
+    candidates = readings(views, part.known)
+    if not candidates and part.share is not None:  # without a size, of looks, little done once passes for much
+        candidates = lone(views, part.known)
     if not candidates:
         return []
     plain = choose(candidates)
