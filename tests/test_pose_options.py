@@ -212,6 +212,17 @@ def test_a_pool_begins_anew_with_every_clip(tmp_path, clip, both):
     assert feature_bytes(features) == feature_bytes(both[1])
 
 
+def test_features_that_are_averaged_are_a_quarter_as_large(monkeypatch, clip, both):
+    monkeypatch.setattr(pose_features, "MAX_STORED", 50 * 144 * 16 * 2)
+    with feature_lanes("full", 1, 1, 1, 4) as (workers,):
+        entry = pose_step("full", 1, None, None, 1)
+        _, features = pose_features.features_source(str(clip), workers, entry=entry)
+    whole = both[1].video.astype(np.float32)
+    assert features.video.shape == (*whole.shape[:3], 4, 4)
+    averaged = whole.reshape(*whole.shape[:3], 4, 2, 4, 2).mean((4, 6))
+    np.testing.assert_allclose(features.video, averaged, atol=0.05, rtol=2e-3)
+
+
 def test_without_them_the_network_has_no_more_to_give(monkeypatch):
     """The graph that runs then has the outputs of the landmarks alone."""
     cut = []

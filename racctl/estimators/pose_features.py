@@ -47,6 +47,12 @@ class FeatureWorkers(PoseWorkers):
     def _open(self, name: str, people: int, jobs: int) -> ClipFeatures:
         return _with_features(self.model, name).open_with_features(people, jobs, self._side)
 
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """C, H and W of a frame's features, as they are kept."""
+        channels, *sides = self.model.feature_shape
+        return (channels, *(self._side or side for side in sides))
+
     def run_with_features(
         self, clip: ClipFrames, report: Report
     ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
@@ -143,7 +149,7 @@ def features_of_video(
     video = probe(file, where)
     entry = with_stride(entry, video)
     part = part_of(file, video, entry["args"], where)
-    _refuse_too_many(part.expected, workers.model.feature_shape, where)
+    _refuse_too_many(part.expected, workers.feature_shape, where)
     landmarks, tokens = workers.run_with_features(clip_frames(file, where, video, part), report)
     pose = whole_pose(name, video, part, entry, workers.model, landmarks)
     return pose, _features_of(pose, tokens, workers.model).check(where)
