@@ -15,7 +15,7 @@ from commands import in_process
 from poses import swinging_pose
 
 from racctl.contracts import with_step
-from racctl.counters import cycles, recurrence
+from racctl.counters import cycles, paces
 from racctl.estimators import selfie, workers
 from racctl.estimators.pose import pose_step
 from racctl.io.npz import pose_bytes
@@ -37,7 +37,7 @@ def pose(tmp_path):
 
 @pytest.mark.parametrize(
     ("tool", "module", "name"),
-    [("count", cycles, "CHANCE"), ("count", recurrence, "TEMPI"), ("classify", normalise, "GLITCH")],
+    [("count", cycles, "CHANCE"), ("count", paces, "TEMPI"), ("classify", normalise, "GLITCH")],
 )
 def test_a_changed_threshold_is_seen(pose, tmp_path, capsys, monkeypatch, tool, module, name):
     words = (tool, pose, "-o", f"{tmp_path / 'out'}/")
