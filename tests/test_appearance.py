@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from clips import bouncing, write_clip
+from commands import in_process
 from poses import swinging_pose
 
 from racctl.contracts import Features
@@ -18,6 +20,8 @@ from racctl.counters.result import APPEARANCE, MOTION
 from racctl.errors import UsageError
 from racctl.estimators.on_demand import Estimates, Estimators
 from racctl.estimators.open_clip import open_pose
+from racctl.estimators.pose import estimate_pose
+from racctl.io.npz import pose_bytes
 
 FPS = 30
 
@@ -134,3 +138,16 @@ def test_only_the_main_person_is_looked_at():
     video = looks(there_and_back(9, 40))
     assert read(two, video).unit == read(two, video, person="7").unit == APPEARANCE
     assert read(two, video, person="4").unit == MOTION
+
+
+def test_a_pose_is_counted_by_its_own_video_alone(tmp_path, capsys):
+    (tmp_path / "another").mkdir()
+    clip = write_clip(tmp_path / "a.mp4", bouncing(20, 10))
+    namesake = write_clip(tmp_path / "another" / "a.mp4", bouncing(24, 12))
+    pose = tmp_path / "a.pose.npz"
+    pose.write_bytes(pose_bytes(estimate_pose(clip)))
+    words = ("count", pose, "--branches", "video", "--format", "csv", "--video")
+    code, message = in_process(capsys, *words, namesake)
+    assert code == 1 and "made of another file of that name" in message
+    code, message = in_process(capsys, *words, clip)
+    assert code == 0, message

@@ -108,11 +108,13 @@ class Clip:
         """The inner features of the pose network, of the main person, a window for each frame: the input, or of the
         pass over the video that estimates the pose.
 
-        Raises DataError for an input that holds other features.
+        Raises DataError for an input that holds other features, or a pose of another video.
         """
         if self.kind == "features":
             refuse_no_inner_features(self.features, self.where)
             return self.features
+        if self.kind == "pose":
+            self.refuse_other_source(self.pose)
         features = self._estimated_pose[1]
         if features is None:
             raise ValueError("inner features are estimated where 'Estimates.features' says so before the pass")
