@@ -144,6 +144,7 @@ def moves_as_one(stretches: list[Stretch]) -> bool:
         joints = moved.twins[0][stretch.offset :][: len(stretch.reading.signal)]
         shape = moved_shapes(joints, stretch.reading.cycles)
         usual = np.median(shape - shape.mean(1, keepdims=True), axis=0).reshape(len(shape[0]), *joints.shape[1:])
+        usual = usual[..., :2]  # depth is guessed, and guesses differ where the camera moves
         together = np.einsum("pvc,v->pc", usual, moved.share)
         shares.append(1 - (together**2).sum() / ((usual**2).sum() + 1e-12))
     weights = [len(stretch.reading.cycles) for stretch in stretches]
