@@ -83,6 +83,18 @@ class Stretch:
         """The first and the last frame of the cycles."""
         return int(self.frames[0, 0]), int(self.frames[-1, 2])
 
+    @property
+    def moved(self) -> np.ndarray:
+        """(N, V, C) the motion that it was found in, as seen."""
+        return self.pace.motion.twins[0][self.offset :][: len(self.reading.signal)]
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """(n, P, V C) the cycles at even steps of the way of all that moves."""
+        flat = self.moved.reshape(len(self.moved), -1)
+        way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1) + 1e-9))
+        return shapes((flat,), way, self.reading.cycles)[0]
+
 
 def read(pace: Pace, start: int, stop: int) -> list[Stretch]:
     """Return the best reading of the samples start..stop-1, as a list of one, or of none."""
@@ -110,13 +122,6 @@ def explained_by(stretches: list[Stretch]) -> float:
     """Return the share of the motion that stretches explain, the longer ones counting the more."""
     weights = [len(stretch.reading.cycles) for stretch in stretches]
     return float(np.average([stretch.reading.score for stretch in stretches], weights=weights)) if stretches else 0.0
-
-
-def moved_shapes(joints: np.ndarray, cycles: np.ndarray) -> np.ndarray:
-    """Return (n, P, V C): cycles at even steps of the way of joints (N, V, C)."""
-    flat = joints.reshape(len(joints), -1)
-    way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1) + 1e-9))
-    return shapes((flat,), way, cycles)[0]
 
 
 def vote(by_pace: list[list[Stretch]]) -> list[Stretch]:

@@ -18,7 +18,6 @@ from racctl.counters.paces import (
     believed,
     cycles_of,
     explained_by,
-    moved_shapes,
     read_long,
 )
 from racctl.counters.signals import Motion, without_long_gaps
@@ -139,13 +138,11 @@ def moves_as_one(stretches: list[Stretch]) -> bool:
     """
     shares = []
     for stretch in stretches:
-        moved = stretch.pace.motion
-        assert moved.share is not None, "joints have a share"
-        joints = moved.twins[0][stretch.offset :][: len(stretch.reading.signal)]
-        shape = moved_shapes(joints, stretch.reading.cycles)
-        usual = np.median(shape - shape.mean(1, keepdims=True), axis=0).reshape(len(shape[0]), *joints.shape[1:])
+        share, shape = stretch.pace.motion.share, stretch.shapes
+        assert share is not None, "joints have a share"
+        usual = np.median(shape - shape.mean(1, keepdims=True), axis=0).reshape(len(shape[0]), *stretch.moved.shape[1:])
         usual = usual[..., :2]  # depth is guessed, and guesses differ where the camera moves
-        together = np.einsum("pvc,v->pc", usual, moved.share)
+        together = np.einsum("pvc,v->pc", usual, share)
         shares.append(1 - (together**2).sum() / ((usual**2).sum() + 1e-12))
     weights = [len(stretch.reading.cycles) for stretch in stretches]
     return bool(stretches) and float(np.average(shares, weights=weights)) < RIGID
@@ -176,7 +173,7 @@ def _extended(stretch: Stretch, first: bool) -> Stretch:
     if abs(turn - edge) > usual / 2:
         return stretch  # room for a whole one, which would have been found
     height = np.median(signal[cycles[:, 1]] - signal[cycles[:, [0, 2]]].mean(1))
-    body = motion.twins[0][stretch.offset :][: len(signal)].reshape(len(signal), -1)
+    body = stretch.moved.reshape(len(signal), -1)
     turns, feet = body[cycles[:, 1]], body[cycles[:, 0]]
     far = np.median(np.linalg.norm(turns - feet, axis=1)) + 1e-12
     away = np.linalg.norm(turns - body[turn], axis=1).min() / far  # the nearest: left and right may take turns

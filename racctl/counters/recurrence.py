@@ -13,7 +13,7 @@ import numpy as np
 
 from racctl.counters.appearance import appearance_motion
 from racctl.counters.cycles import ALIKE, likeness
-from racctl.counters.paces import Stretch, explained_by, moved_shapes
+from racctl.counters.paces import Stretch, explained_by
 from racctl.counters.parts import moves_as_one, picture_cuts, read_clip
 from racctl.counters.signals import Motion, Pairs, motion
 
@@ -145,10 +145,7 @@ def _parts(stretches: list[Stretch]) -> list[int]:
 
 def is_more_of_the_same(before: Stretch, after: Stretch) -> bool:
     """Whether the usual cycles of two stretches look alike."""
-    usual = []
-    for stretch in (before, after):
-        moved = stretch.pace.motion.twins[0][stretch.offset :][: len(stretch.reading.signal)]
-        usual.append(np.median(moved_shapes(moved, stretch.reading.cycles), axis=0)[None])
+    usual = [np.median(stretch.shapes, axis=0)[None] for stretch in (before, after)]
     return float(likeness(*usual)[0, 0]) > ALIKE
 
 
