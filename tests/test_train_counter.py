@@ -206,8 +206,12 @@ def test_a_run_may_begin_with_the_weights_of_another(a_set, tmp_path):
         (_, begun), (meta, ended) = read_model(before, "a"), read_model(after, "b")
     assert all(torch.allclose(begun[name], ended[name], atol=1e-6) for name in begun)
     assert meta["data"]["begun_with"] == digest(begun)
-    done = racctl(*words, "-o", tmp_path / "c", "--epochs", 1, "--branches", "pose", "--init", first)
-    assert "has another size" in one_line(done, 1)
+    words += ["--epochs", 1, "--rate", 1e-12, "--init", first]
+    assert "has another size" in one_line(racctl(*words, "-o", tmp_path / "c", "--guide", "pose"), 1)
+    assert racctl(*words, "-o", tmp_path / "pose", "--branches", "pose").returncode == 0
+    with open(tmp_path / "pose/model.safetensors", "rb") as file:
+        alone = read_model(file, "pose")[1]  # one branch of it
+    assert all(torch.allclose(begun[name], value, atol=1e-6) for name, value in alone.items())
 
 
 def test_branches_that_learned_by_themselves_are_fused_and_stand_still(a_set, tmp_path):
@@ -232,6 +236,11 @@ def test_branches_that_learned_by_themselves_are_fused_and_stand_still(a_set, tm
     assert {name.split(".")[0] for name in both.keys() - branches[0].keys() - branches[1].keys()} == {"fusion"}
     begun = racctl(*words, "-o", tmp_path / "one", "--init", alone[1])  # the other branch learns with it
     assert begun.returncode == 0 and b"stand still" not in begun.stderr
+    lent = racctl(*words, "-o", tmp_path / "lent", "--init", alone[1], "--branches", "video", "--rate", 1e-12)
+    assert lent.returncode == 0  # a branch begins with the other's decoder
+    (_, video), pose = weights(tmp_path / "lent/model.safetensors"), branches[1]
+    shared = {key: pose[key.replace("video", "pose")] for key in video if ".embed." not in key}
+    assert all(torch.allclose(video[key], value, atol=1e-6) for key, value in shared.items()) and len(shared) > 20
     header, tensors = weights(alone[0])
     header["input"]["video"]["weights"] = {"sha256": "9"}
     with open(tmp_path / "other.safetensors", "wb") as file:

@@ -128,7 +128,8 @@ def counter(
 
     The branches learn first, then the fusion on branches that stand still; --joint trains all at once. Branches that
     were trained by themselves (--branches pose, on a larger set perhaps) are fused by naming both with --init: only the
-    fusion learns then. --guide, --decision fixed and --fusion coupled are the paper's comparisons.
+    fusion learns then. A branch that is not among them begins with the decoder of the other. --guide, --decision fixed
+    and --fusion coupled are the paper's comparisons.
 
     The weights with the best OBO less MAE are kept.
 

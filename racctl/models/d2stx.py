@@ -32,6 +32,8 @@ class D2STXConfig:
     video, pose: channels of the tokens.
     joints: of the pose.
     grid: places that a picture is averaged to on each side before anything else, 0 for none.
+    centred: whether the clip's mean is taken from its video tokens first: what somebody looks like says nothing of how
+        often they move, and is learnt by heart from few clips. The paper's are not.
     guide: which branch supplies the queries: the pose, the video, or both (bidirectional).
 
     The defaults are the paper's, with Swin-T and CTR-GCN; 768 channels of the pose are those of the authors' files.
@@ -43,6 +45,7 @@ class D2STXConfig:
     joints: int = 25
     parts: str = ""  # a topology whose parts of the body the joints are averaged to before anything else
     grid: int = 3  # 7 * 0.4, rounded up
+    centred: bool = False
     width: int = 512
     heads: int = 8
     layers: int = 2
@@ -91,7 +94,7 @@ class D2STXConfig:
 
 
 # The embedded model's: tokens of racctl's own two encoders.
-SMALL_D2STX = D2STXConfig(video=192, pose=128, parts="d2stx25", grid=2, width=96, heads=4, shot_tokens=16)
+SMALL_D2STX = D2STXConfig(video=192, pose=128, parts="d2stx25", grid=2, centred=True, width=96, heads=4, shot_tokens=16)
 
 
 @dataclass
@@ -140,6 +143,9 @@ class D2STX(nn.Module):
         """
         densities, features = BranchDensities(), {}
         if video is not None and "video" in self.branches:
+            if self.config.centred:
+                mean = clip_mean(video, valid)
+                video, video_shots = video - mean, [shot - mean for shot in video_shots or []]
             shots = [rearrange(shot, "b t c h w -> b (t h w) c") for shot in video_shots or []]
             places = rearrange(pooled(video, self.config.grid), "b t c h w -> b t h w c")
             densities.video, features["video"] = self.branches["video"](places, shots, valid)
@@ -154,6 +160,14 @@ class D2STX(nn.Module):
                 features = {name: tokens.detach() for name, tokens in features.items()}
             densities.fused, densities.guides = self.fusion(features["pose"].squeeze(3), features["video"], valid)
         return densities
+
+
+def clip_mean(video: Tensor, valid: Tensor | None) -> Tensor:
+    """Return (b, 1, C, H, W): of video (b, T, C, H, W) the mean over the tokens that are valid (b, T)."""
+    if valid is None:
+        return video.mean(1, keepdim=True)
+    weights = valid[:, :, None, None, None].to(video.dtype)
+    return (video * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
 
 
 def pooled(video: Tensor, grid: int) -> Tensor:

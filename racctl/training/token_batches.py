@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -100,6 +100,24 @@ def joined(clips: list[TokenClip], only_first: bool = False) -> TokenClip:
         np.concatenate([clip.cycles + shift for clip, shift in zip(counting, shifts, strict=False)]),
         sum(clip.count for clip in counting),
     )
+
+
+def jittered(clip: TokenClip, draw: float, spread: float) -> TokenClip:
+    """Return a clip whose tokens are noisy and have channels of other scales, so that it is not learnt by heart.
+
+    draw: in 0..1, settles how.
+    spread: deviation of a channel's scale, as a logarithm, and of the noise as a share of the tokens' own.
+    """
+    rng = np.random.default_rng(int(draw * 2**32))
+
+    def changed(tokens: np.ndarray | None) -> np.ndarray | None:
+        if tokens is None:
+            return None
+        scale = np.exp(spread * rng.standard_normal((1, tokens.shape[1], *[1] * (tokens.ndim - 2)), np.float32))
+        noise = spread * tokens.std(dtype=np.float32) * rng.standard_normal(tokens.shape, np.float32)
+        return (tokens * scale + noise).astype(np.float16)
+
+    return replace(clip, video=changed(clip.video), pose=changed(clip.pose))
 
 
 def _joined_streams(clips: list[TokenClip], name: str) -> np.ndarray | None:

@@ -22,12 +22,13 @@ from racctl.models.d2stx import D2STX, SCALE, SMALL_D2STX, BranchDensities, D2ST
 from racctl.progress import Report
 from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task, shares_of
-from racctl.training.token_batches import STREAMS, TokenClip, batch_of, joined
+from racctl.training.token_batches import STREAMS, TokenClip, batch_of, jittered, joined
 from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
 from racctl.training.train_settings import CounterSettings
 
 PRESETS = {"small": SMALL_D2STX, "paper": D2STXConfig()}
 TICKS_OF_TOKEN = {"small": 4, "paper": 8}
+OF_INPUT = ("embed", "place")  # of a branch's weights, those that belong to what it is fed with
 COUNTED_SHARE = 0.8  # of the tokens have a part in the loss, drawn anew each time (ESCounts)
 
 
@@ -39,6 +40,7 @@ class Teaching:
     chain: clips one after the other, one to so many; with exemplars of the first, only its repetitions count.
     shots: exemplars, 0 to so many.
     sigma: width of a repetition in the target, in tokens.
+    jitter: how far the channels of a clip's tokens are scaled, and noise is added to them; see `jittered`.
     staged: first the branches, each by its own loss, then the fusion on branches that stand still (the paper);
         otherwise all at once.
     ready: the branches have learned already.
@@ -48,6 +50,7 @@ class Teaching:
     chain: int = 1
     shots: int = 2
     sigma: float = 1.0
+    jitter: float = 0.15
     staged: bool = True
     ready: bool = False
 
@@ -146,7 +149,7 @@ class CounterTask(Task):
         self.objective.fusing = self.teaching.fusing(epoch, self.epochs)
         rng = np.random.default_rng([self.origin.seed, epoch])
         order = rng.permutation(len(self.train))
-        draws = rng.random((self.items, 3))
+        draws = rng.random((self.items, 4))
         for chosen in shares_of(torch.arange(self.items), size, rank, world):
             yield self._batch([self._chain(order, k, draws[k, 2]) for k in chosen.tolist()], draws[chosen.numpy()])
 
@@ -159,6 +162,8 @@ class CounterTask(Task):
         firsts = [chain[0] for chain in chains]
         count = min(int(draws[0, 1] * (self.teaching.shots + 1)), min(len(clip.cycles) for clip in firsts))
         clips = [joined(chain, only_first=count > 0) for chain in chains]
+        if self.teaching.jitter:
+            clips = [jittered(clip, draw, self.teaching.jitter) for clip, draw in zip(clips, draws[:, 3], strict=True)]
         parts = [self._part(clip, draw) for clip, draw in zip(clips, draws[:, 0], strict=True)]
         exemplars = [clip.exemplars(count, draw) for clip, draw in zip(firsts, draws[:, 1], strict=True)]
         return batch_of(clips, parts, self.teaching.sigma, exemplars)
@@ -187,30 +192,36 @@ class CounterTask(Task):
         return {**metrics, "score": metrics["val_obo"] - float(np.nan_to_num(metrics["val_mae"]))}
 
     def begin_with(self, weights: Sequence[EarlierWeights]) -> str:
-        """Take over the weights of the same model, or of its branches by themselves, a file each.
+        """Take over the weights of the same model, or of its branches, a file each; what it has no part for is left.
 
-        Where the branches are there and their fusion is not, only the fusion learns. DataError for weights of another
-        size, or that learned from tokens of other encoders.
+        Where the branches are there and their fusion is not, only the fusion learns. A branch that is not there begins
+        with the decoder of one that is. DataError for weights of another size, or that learned from tokens of other
+        encoders.
         """
         fresh = self.objective.model.state_dict()
-        fed = self.input_contract()
         tensors: dict[str, Tensor] = {}
         for earlier in weights:
-            for name in STREAMS:
-                learned_from = earlier.header["input"].get(name, fed.get(name))
-                if name in fed and learned_from != fed[name]:
-                    raise DataError(
-                        f"'{earlier.file}' learned from tokens of another {name} encoder than these features are of"
-                    )
-            tensors |= earlier.tensors
-            if any(key not in fresh or fresh[key].shape != value.shape for key, value in tensors.items()):
+            self._refuse_other_encoders(earlier)
+            lent = decoder_lent(earlier.tensors, fresh)
+            taken = {key: value for key, value in earlier.tensors.items() if _part(key) in map(_part, fresh)}
+            fits = all(key in fresh and fresh[key].shape == value.shape for key, value in taken.items())
+            if not fits or not (taken or lent):
                 raise earlier.size_error()
+            tensors = lent | tensors | taken
         self.objective.model.load_state_dict(tensors, strict=False)
         if {key.split(".")[0] for key in fresh.keys() - tensors.keys()} != {"fusion"}:
             return ""
         self.teaching = replace(self.teaching, staged=True, ready=True)
         self.objective.staged = True
         return "the branches stand still; their fusion learns"
+
+    def _refuse_other_encoders(self, earlier: EarlierWeights) -> None:
+        fed = self.input_contract()
+        for name in STREAMS:
+            if name in fed and earlier.header["input"].get(name, fed[name]) != fed[name]:
+                raise DataError(
+                    f"'{earlier.file}' learned from tokens of another {name} encoder than these features are of"
+                )
 
     def summary(self) -> str:
         repetitions = sum(len(clip.cycles) for clip in self.train)
@@ -221,6 +232,27 @@ class CounterTask(Task):
 
     def training_record(self) -> Meta:
         return {"teaching": asdict(self.teaching)}
+
+
+def decoder_lent(tensors: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a branch without weights begins with: the other's blocks, and what follows them.
+
+    tensors: the weights of a model with one branch.
+    fresh: those of the model that is to be trained; nothing is lent where sizes differ.
+    """
+    lent = {}
+    for branch, other in (STREAMS, STREAMS[::-1]):
+        for key in fresh:
+            value = tensors.get(key.replace(f"branches.{branch}", f"branches.{other}"))
+            if _part(key) == f"branches.{branch}" and value is not None and key.split(".")[2] not in OF_INPUT:
+                lent[key] = value
+    lent = {key: value for key, value in lent.items() if _part(key) not in map(_part, tensors)}
+    return lent if all(fresh[key].shape == value.shape for key, value in lent.items()) else {}
+
+
+def _part(key: str) -> str:
+    """Return the part of the model that a weight is of: a branch, or the fusion."""
+    return ".".join(key.split(".")[: 2 if key.startswith("branches.") else 1])
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ python tests/benchmarks/d2stx_table.py OUT [--data DIR] [--csv FILE]
 
 Counts are rounded; intervals are 95 % bootstraps over the clips. M parameters are those of the counter, GFLOP those of
 its forward pass on a clip of `TOKENS` tokens (10 s), without the encoders; ms its median time on one thread of this
-machine.
+machine. Below the table: both branches against each alone, by McNemar's test on OBO and a paired bootstrap of MAE.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,14 @@ import pyarrow.parquet as pq
 import torch
 from counting import truth_of, without_half
 from d2stx_cost import gigaflops
+from d2stx_set import RATE, VERSIONS, versions
 
 from racctl.contracts import Features, Pose
+from racctl.counters.appearance import appearance
 from racctl.counters.count_clip import count as count_pose
+from racctl.counters.periodicity import is_seen_little
 from racctl.counters.reader import DensityReader
+from racctl.counters.recurrence import count_appearance
 from racctl.encoders.base import EncodeOptions as EncodeOptions
 from racctl.encoders.encode_clip import encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
@@ -33,52 +38,80 @@ from racctl.estimators.open_clip import open_pose
 from racctl.io.npz import read_features, read_pose
 from racctl.io.poses.formats import load_pose
 from racctl.models.d2stx import parameters
-from racctl.scoring.count_metrics import TERMS, bootstrap_interval, round_half_up, value
+from racctl.scoring.count_metrics import (
+    TERMS,
+    bootstrap_interval,
+    mcnemar_exact,
+    paired_bootstrap,
+    round_half_up,
+    value,
+)
 
+PICTURE, SWITCHED = "without weights: picture", "without weights: both"
 NAMES = {
-    "weight-free": "counter without weights", "pose": "pose branch", "video": "video branch",
+    "joints": "without weights: joints", "picture": PICTURE, "switched": SWITCHED,
+    "pose": "pose branch", "video": "video branch",
     "pose_guided": "pose-guided", "video_guided": "video-guided", "fixed": "bidirectional, fixed 0.5",
     "learned": "bidirectional, learned", "coupled": "coupled attention", "joint": "bidirectional, learned jointly",
 }  # fmt: skip
+WEIGHT_FREE = ("joints", "picture", "switched")
+BOTH = "learned"  # that is tested against the branches
 METRICS = ("OBO", "MAE", "OBZ")
 TOKENS = 75
+RESAMPLES = 2000
 CPU = torch.device("cpu")
-JOINTS = EncodeOptions("none", stride=32)
+JOINTS = EncodeOptions("none", stride=32, rate=RATE)
+TITLES = {"": "drawn", "-fast": "drawn, faster", "-lost": "drawn, pose lost half the time"}
 
 
 @dataclass
 class Trial:
-    """A set to count. true: clip -> count.  pose, features: clip -> what is counted, None where a clip has none."""
+    """A set to count. true: clip -> count.  pose, inner, tokens: clip -> what is counted; the latter two are of the
+    picture, None without videos."""
 
     name: str
     true: dict[str, float]
     pose: Callable[[str], Pose]
-    features: Callable[[str], Features]
-    video: bool = True
+    tokens: Callable[[str], Features]
+    inner: Callable[[str], Features] | None = None
 
 
 def trials(out: Path, data: Path | None) -> list[Trial]:
-    rows = [row for row in pq.read_table(out / "drawn/manifest.parquet").to_pylist() if row["split"] == "test"]
-    drawn = {row["clip"]: float(row["count"]) for row in rows}
-    ours = lambda clip: stored(out / f"drawn/pose/{clip}.npz", read_pose)  # noqa: E731
-    encoders = load_encoders(JOINTS, CPU)
-    usual = lambda clip: stored(out / f"features/{clip}.features.npz", read_features)  # noqa: E731
-    poor = lambda clip: without_half(ours(clip), clip)  # noqa: E731
-    result = [
-        Trial("drawn", drawn, ours, usual),
-        Trial("drawn, 2x", drawn, lambda clip: twice_as_fast(ours(clip)),
-              lambda clip: at_usual_rate(stored(out / f"fast/{clip}.features.npz", read_features))),
-        Trial("drawn, pose lost half the time", drawn, poor, lambda clip: with_pose(usual(clip), poor(clip), encoders)),
-    ]  # fmt: skip
-    if data:
-        result.append(Trial("real clips", truth(data / "clips.tsv"),
-                           lambda clip: stored(out / f"real-pose/{clip}.pose.npz", read_pose),
-                           lambda clip: stored(out / f"real/{clip}.features.npz", read_features)))  # fmt: skip
-        poses = lambda clip: load_pose(str(data / f"poses/{clip}.npy"))  # noqa: E731
-        result.append(Trial("real poses", truth(data / "poses.tsv"), poses,
-                           lambda clip: encoded(poses(clip), encoders),
-                           video=False))  # fmt: skip
-    return result
+    rows = pq.read_table(out / "set/manifest.parquet").to_pylist()
+    tested = [row["clip"] for row in rows if row["split"] == "test"]
+    count = {row["clip"]: float(row["count"]) for row in rows}
+    result = []
+    for ending in VERSIONS:
+        clips = [c for c in tested if (out / f"estimated/{c.removesuffix(ending)}.pose.npz").exists()]
+        clips = [c for c in clips if next((e for e in VERSIONS[1:] if c.endswith(e)), "") == ending]
+        tokens = lambda clip: stored(out / f"set/features/{clip}.features.npz", read_features)  # noqa: E731
+        pose, inner = (partial(version, out, ending=ending, part=part) for part in (1, 2))
+        result.append(Trial(TITLES[ending], {clip: count[clip] for clip in clips}, pose, tokens, inner))
+    return result + (real_trials(out, data) if data else [])
+
+
+def version(out: Path, clip: str, ending: str, part: int) -> Pose | Features:
+    """The pose, part 1, or the inner features, 2, of a version of a drawn clip."""
+    drawn = clip.removesuffix(ending)
+    pose = stored(out / f"estimated/{drawn}.pose.npz", read_pose)
+    inner = stored(out / f"inner/{drawn}.features.npz", read_features)
+    return next(one for one in versions(pose, inner, drawn) if one[0] == clip)[part]
+
+
+def real_trials(out: Path, data: Path) -> list[Trial]:
+    encoders, result = load_encoders(JOINTS, CPU), []
+    for title, folder in (("real clips", "clips"), ("further clips", "clips2")):
+        pose = lambda clip, at=out / f"{folder}-pose": stored(at / f"{clip}.pose.npz", read_pose)  # noqa: E731
+        inner = lambda clip, at=out / f"{folder}-inner": stored(at / f"{clip}.features.npz", read_features)  # noqa: E731
+        tokens = lambda clip, at=out / folder: stored(at / f"{clip}.features.npz", read_features)  # noqa: E731
+        true = {c: n for c, n in truth(data / f"{folder}.tsv").items() if (out / folder / f"{c}.features.npz").exists()}
+        lost = lambda clip, pose=pose: without_half(pose(clip), clip)  # noqa: E731
+        poor = lambda clip, tokens=tokens, lost=lost: with_pose(tokens(clip), lost(clip), encoders)  # noqa: E731
+        result.append(Trial(title, true, pose, tokens, inner))
+        result.append(Trial(f"{title}, pose lost half the time", true, lost, poor, inner))
+    sequence = lambda clip: load_pose(str(data / f"poses/{clip}.npy"))  # noqa: E731
+    encoded_sequence = lambda clip: encoded(sequence(clip), encoders)  # noqa: E731
+    return [*result, Trial("real sequences", truth(data / "poses.tsv"), sequence, encoded_sequence)]
 
 
 def with_pose(features: Features, pose: Pose, encoders: Encoders) -> Features:
@@ -100,29 +133,24 @@ def encoded(pose: Pose, encoders: Encoders) -> Features:
         return encode_clip(clip, encoders, JOINTS)
 
 
-def twice_as_fast(pose: Pose) -> Pose:
-    return replace(pose, time=pose.time / 2)
+def weight_free(name: str, trial: Trial, clip: str) -> float:
+    """Count by the joints, by the picture, or by the one that `racctl count` reads of the two."""
+    pose = trial.pose(clip)
+    people = pose.chosen("main")
+    if name == "picture" or (name == "switched" and trial.inner and people and is_seen_little(pose, people[0])):
+        assert trial.inner is not None, "the picture is there"
+        features = trial.inner(clip)
+        assert features.start_s is not None, "inner features have seconds"
+        return float(count_appearance(appearance(features), features.start_s).count)
+    return float(count_pose(pose, "periodicity")[0].count) if people else 0.0
 
 
-def at_usual_rate(features: Features) -> Features:
-    """Features taken at half the rate, as if it were the whole: the film runs twice as fast."""
-    half = replace(features, start_s=features.start_s / 2, stop_s=features.stop_s / 2)
-    half.meta = {**features.meta, "rate": 2 * features.meta["rate"]}
-    return half
-
-
-def weight_free(trial: Trial, clip: str) -> float:
-    return float(count_pose(trial.pose(clip), "periodicity")[0].count)
-
-
-def scored(trial: Trial, count: Callable[[str], float]) -> dict[str, tuple[float, float, float]]:
+def scored(counts: np.ndarray, true: np.ndarray) -> dict[str, tuple[float, float, float]]:
     """Metric -> value, low, high."""
-    result = np.array([max(float(round_half_up(np.array(count(clip)))), 0.0) for clip in trial.true])
-    true = np.array(list(trial.true.values()))
     cells = {}
     for metric in METRICS:
-        terms = TERMS[metric](result, true)
-        cells[metric] = (value(metric, terms), *bootstrap_interval(metric, terms, resamples=2000, seed=0))
+        terms = TERMS[metric](counts, true)
+        cells[metric] = (value(metric, terms), *bootstrap_interval(metric, terms, resamples=RESAMPLES, seed=0))
     return cells
 
 
@@ -141,26 +169,56 @@ def cost(counter: DensityReader) -> tuple[float, float, float]:
     return parameters(network) / 1e6, flop, 1e3 * statistics.median(chosen[1:])
 
 
-def table(out: Path, data: Path | None) -> list[dict]:
+def counter_of(name: str, out: Path) -> tuple[DensityReader | None, bool]:
+    """The trained counter of a row, None for those without weights, and whether it needs the picture."""
+    if name in WEIGHT_FREE:
+        return None, name == "picture"
+    counter = DensityReader(str(out / f"runs/{name}/model.safetensors"), CPU)
+    return counter, counter.network.config.branches != "pose"
+
+
+def counts_of(name: str, counter: DensityReader | None, trial: Trial) -> np.ndarray:
+    def one(clip: str) -> float:
+        if counter is None:
+            return weight_free(name, trial, clip)
+        return float(counter.densities(counter.tokens(trial.tokens(clip), clip)).final.sum())
+
+    return np.maximum(round_half_up(np.array([one(clip) for clip in trial.true])), 0.0)
+
+
+def table(out: Path, data: Path | None) -> tuple[list[dict], list[str]]:
+    """Return the rows, and lines about both branches against each alone."""
     sets, rows = trials(out, data), []
+    counts: dict[tuple[str, str], np.ndarray] = {}
     for name in NAMES:
-        file = out / f"runs/{name}/model.safetensors"
-        if name != "weight-free" and not file.is_file():
+        if name not in WEIGHT_FREE and not (out / f"runs/{name}/model.safetensors").is_file():
             continue
-        counter = None if name == "weight-free" else DensityReader(str(file), CPU)
+        counter, needs_picture = counter_of(name, out)
         row: dict = {"model": NAMES[name]}
         row |= dict(zip(("params M", "GFLOP", "ms"), cost(counter) if counter else (0.0, 0.0, None), strict=True))
         for trial in sets:
-            if counter is None:
-                count = lambda clip, t=trial: weight_free(t, clip)  # noqa: E731
-            elif trial.video or counter.network.config.branches == "pose":
-                count = lambda clip, t=trial, c=counter: c.densities(c.tokens(t.features(clip), clip)).final.sum()  # noqa: E731
-            else:
+            if trial.inner is None and needs_picture:
                 continue  # sequences without a video
-            for metric, cell in scored(trial, count).items():
-                row[f"{trial.name} {metric}"] = cell
+            counts[name, trial.name] = counts_of(name, counter, trial)
+            true = np.array(list(trial.true.values()))
+            row |= {f"{trial.name} {metric}": c for metric, c in scored(counts[name, trial.name], true).items()}
         rows.append(row)
-    return rows
+    return rows, [compared(counts, trial, alone) for trial in sets for alone in ("pose", "video", "switched")
+                  if (alone, trial.name) in counts and (BOTH, trial.name) in counts]  # fmt: skip
+
+
+def compared(counts: dict[tuple[str, str], np.ndarray], trial: Trial, alone: str) -> str:
+    """Return the paired tests of both branches against another counter on one set, in words."""
+    true = np.array(list(trial.true.values()))
+    both, other = counts[BOTH, trial.name], counts[alone, trial.name]
+    hits = [TERMS["OBO"](some, true) for some in (both, other)]
+    ahead, behind, p = mcnemar_exact(*hits)
+    terms = [TERMS["MAE"](some, true) for some in (both, other)]
+    change = paired_bootstrap("MAE", *terms, resamples=RESAMPLES, seed=0)
+    return (
+        f"{trial.name} (n = {len(true)}): {NAMES[BOTH]} against {NAMES[alone]}: within one the first alone {ahead}, "
+        f"the second alone {behind} (p = {p:.3f}); MAE {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+    )
 
 
 def shown(cell) -> str:
@@ -178,11 +236,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path)
     requested = parser.parse_args()
     torch.set_num_threads(1)
-    rows = table(requested.out, requested.data)
+    rows, lines = table(requested.out, requested.data)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
         print(f"| {' | '.join(shown(row.get(key)) for key in columns)} |")
+    print("\n" + "\n".join(lines))
     if requested.csv:
         with requested.csv.open("w", newline="") as file:
             writer = csv.writer(file)
