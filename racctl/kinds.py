@@ -123,3 +123,8 @@ def setting(
     """
     facts = {"help": help, "metavar": metavar, "option": option, "parse": parse, "one_clip": one_clip}
     return field(default=default, metadata={**facts, "min": at_least, "max": at_most})
+
+
+def fixed(value: Any) -> Any:
+    """Return a dataclass field that is no option: members without it have the same value of it."""
+    return field(default=value, init=False)

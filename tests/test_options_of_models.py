@@ -28,14 +28,10 @@ from racctl.models.d2stx import D2STX_BRANCHES, D2STX_FUSIONS, DECISIONS, GUIDES
 from racctl.models.mcat import MCAT_FUSIONS, MCAT_INPUTS
 from racctl.recognisers.inputs import CROPS
 from racctl.training.train_counter import PRESETS
-from racctl.training.train_settings import TRAINABLE_ENCODERS, TRAINABLE_RECOGNISERS, CounterSettings, Recipe
+from racctl.training.train_settings import TRAINABLE_COUNTERS, TRAINABLE_ENCODERS, TRAINABLE_RECOGNISERS, Recipe
 
-COMMANDS = {"recogniser": TRAINABLE_RECOGNISERS, "encoder": TRAINABLE_ENCODERS}
-SETTINGS = {
-    **{("recogniser", model): TRAINABLE_RECOGNISERS.load(model).Settings for model in TRAINABLE_RECOGNISERS.names()},
-    **{("encoder", model): TRAINABLE_ENCODERS.load(model).Settings for model in TRAINABLE_ENCODERS.names()},
-    ("counter", "d2stx"): CounterSettings,
-}
+COMMANDS = {"recogniser": TRAINABLE_RECOGNISERS, "encoder": TRAINABLE_ENCODERS, "counter": TRAINABLE_COUNTERS}
+SETTINGS = {(command, model): kind.load(model).Settings for command, kind in COMMANDS.items() for model in kind.names()}
 
 
 def options_of(settings: type) -> dict[str, list[str]]:
@@ -85,8 +81,8 @@ def test_each_command_has_the_options_of_its_models_only(command, model):
 def test_train_refuses_an_option_of_another_model(tmp_path, capsys, command, model, option):
     owners = [key for key in OPTIONS if option in OPTIONS[key]]
     value = OPTIONS[min(owners, key=lambda key: key[0] != command)][option]
-    chosen = [] if command == "counter" else ["--model", model]
-    code, message = in_process(capsys, "train", command, tmp_path, "-o", tmp_path / "run", *chosen, option, *value)
+    words = ["-o", tmp_path / "run", "--model", model, option, *value]
+    code, message = in_process(capsys, "train", command, tmp_path, *words)
     assert code == 2 and f"{option}" in message
     assert "has no option" in message or "no such option" in message, message
     assert len(message.splitlines()) == 1 and not (tmp_path / "run").exists()
@@ -195,7 +191,7 @@ ACCEPTED = {  # what the library takes, which the command line must let through
     ("train recogniser", "--fusion"): MCAT_FUSIONS,
     ("train recogniser", "--input"): MCAT_INPUTS,
     ("train encoder", "--model"): ENCODER_MODELS,
-    ("train counter", "--preset"): PRESETS,
+    ("train counter", "--preset"): PRESETS["d2stx"],
     ("train counter", "--branches"): D2STX_BRANCHES,
     ("train counter", "--guide"): GUIDES,
     ("train counter", "--fusion"): D2STX_FUSIONS,

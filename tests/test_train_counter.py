@@ -24,7 +24,7 @@ from racctl.training.task import Origin
 from racctl.training.token_batches import TokenClip, batch_of, joined
 from racctl.training.train_counter import CounterTask, CounterTraining, Teaching, counting_loss, predict_counts
 from racctl.training.train_model import RunSettings
-from racctl.training.train_settings import CounterSettings, Recipe
+from racctl.training.train_settings import D2STXTrainingSettings, Recipe
 
 CPU = torch.device("cpu")
 CONFIG = D2STXConfig(video=6, pose=5, joints=3, grid=2, width=16, heads=2, layers=1, window_layers=1, shot_tokens=2,
@@ -45,7 +45,7 @@ def a_clip(name: str = "a", tokens: int = 40, period: float = 10, seed: int = 0,
 
 def counting(clips: list[TokenClip], epochs: int = 4, config: D2STXConfig = CONFIG, **teaching) -> CounterTask:
     torch.manual_seed(0)
-    return CounterTask(config, clips, clips[:1], Teaching(**teaching), epochs, Origin())
+    return CounterTask("d2stx", config, clips, clips[:1], Teaching(**teaching), epochs, Origin())
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
@@ -260,7 +260,7 @@ def test_a_table_of_annotations_is_a_set_too(a_set, tmp_path):
 
 
 def test_features_that_do_not_belong_together_are_left_out_and_said(a_set, tmp_path):
-    training = CounterTraining(str(a_set), CounterSettings(features=str(a_set / "features")))
+    training = CounterTraining(str(a_set), "d2stx", D2STXTrainingSettings(features=str(a_set / "features")))
     rows = read_counted(training.data, training.settings.features)
     (tmp_path / "bad.npz").write_bytes(b"no features")
     rows[1] = dataclasses.replace(rows[1], features=tmp_path / "bad.npz")
@@ -284,6 +284,6 @@ def test_what_cannot_be_trained_is_one_line(a_set, tmp_path):
     ):
         assert message in one_line(racctl(*words), code)
     with pytest.raises(DataError, match="no clip to train on"):
-        CounterTask(CONFIG, [], [], Teaching(), 1, Origin())
+        CounterTask("d2stx", CONFIG, [], [], Teaching(), 1, Origin())
     with pytest.raises(UsageError):
-        CounterSettings(features="y", branches="none")
+        D2STXTrainingSettings(features="y", branches="none")

@@ -27,6 +27,7 @@ from racctl.cli.choices import refuse_typed
 from racctl.cli.options import Device, Threads
 from racctl.cli.settings import with_members, with_settings
 from racctl.training.train_settings import (
+    TRAINABLE_COUNTERS,
     TRAINABLE_ENCODERS,
     TRAINABLE_RECOGNISERS,
     CounterSettings,
@@ -48,6 +49,9 @@ Recogniser = Annotated[
 ]
 Encoder = Annotated[
     str, typer.Option("--model", metavar="|".join(TRAINABLE_ENCODERS.names()), help="Choose the model.")
+]
+Counter = Annotated[
+    str, typer.Option("--model", metavar="|".join(TRAINABLE_COUNTERS.names()), help="Choose the model.")
 ]
 
 
@@ -110,26 +114,31 @@ def encoder(
     _train(EncoderTraining(data, model, settings), recipe, output, device, threads)
 
 
-@with_settings(settings=CounterSettings, recipe=Recipe)
+@with_settings(recipe=Recipe)
+@with_members(TRAINABLE_COUNTERS, choose="model")
 def counter(
     context: typer.Context,
     data: Counted,
     output: Out,
+    model: Counter = "d2stx",
     device: Device = "auto",
     threads: Threads = 0,
-    settings: Any = None,
     recipe: Any = None,
+    settings: Any = None,
 ) -> None:
-    """Train a repetition counter, D2-STX, for 'racctl count'.
+    """Train a repetition counter for 'racctl count'.
 
     It learns from features: --features names the folder that 'racctl encode -o DIR/' filled. DATA is a set of 'racctl
-    synth', or an annotation table with --val-data for the table to validate on. --preset paper is 512 wide and takes
-    tokens of 8 frames, small is the embedded counter's size and takes 4.
+    synth', or an annotation table with --val-data for the table to validate on. --preset paper has the sizes of the
+    model's paper and takes tokens of 8 frames, small is what two cores can train and takes 4.
 
-    The branches learn first, then the fusion on branches that stand still; --joint trains all at once. Branches that
-    were trained by themselves (--branches pose, on a larger set perhaps) are fused by naming both with --init: only the
-    fusion learns then. A branch that is not among them begins with the decoder of the other. --guide, --decision fixed
-    and --fusion coupled are the paper's comparisons.
+    d2stx is the dual-branch counter. Its branches learn first, then the fusion on branches that stand still; --joint
+    trains all at once. Branches that were trained by themselves (--branches pose, on a larger set perhaps) are fused by
+    naming both with --init: only the fusion learns then. A branch that is not among them begins with the decoder of the
+    other. --guide, --decision fixed and --fusion coupled are the paper's comparisons.
+
+    escounts, transrac and skimfocus are the systems it is compared with, on the tokens of the video or, with --branches
+    pose, of the joints. --similarity, --matrix-drop, --neighbours and --scale-fusion add HTRM-Net's parts to transrac.
 
     The weights with the best OBO less MAE are kept.
 
@@ -139,7 +148,7 @@ def counter(
     _check_files(data, output, settings, [settings.features, settings.val_data, settings.val_features])
     from racctl.training.train_counter import CounterTraining
 
-    _train(CounterTraining(data, settings), recipe, output, device, threads)
+    _train(CounterTraining(data, model, settings), recipe, output, device, threads)
 
 
 def _refuse_idle_of_recogniser(context: typer.Context, settings: RecogniserSettings) -> None:
@@ -182,7 +191,9 @@ def _train(training: Any, recipe: Recipe, output: str, device: str, threads: int
 
 def new_form(words: list[str]) -> str:
     """Return the command that a command line without the kind of model stands for."""
-    commands = dict.fromkeys(TRAINABLE_ENCODERS.names(), "encoder") | {"d2stx": "counter"}
+    commands = dict.fromkeys(TRAINABLE_ENCODERS.names(), "encoder") | dict.fromkeys(
+        TRAINABLE_COUNTERS.names(), "counter"
+    )
     models = [word.removeprefix("--model=") for word in words]
     command = next((commands[model] for model in models if model in commands), "recogniser")
     return f"racctl train {command} DATA -o DIR"

@@ -18,6 +18,9 @@ COUNTERS = Kind(
         "combined": "racctl.counters.combined:Combined",
         "periodicity": "racctl.counters.periodicity:Periodicity",
         "d2stx": "racctl.counters.d2stx:D2STXCounter",
+        "escounts": "racctl.counters.escounts:ESCountsCounter",
+        "transrac": "racctl.counters.transrac:TransRACCounter",
+        "skimfocus": "racctl.counters.skimfocus:SkimFocusCounter",
     },
     of_file="racctl.weights:kind_of_file",
 )

@@ -1,4 +1,4 @@
-"""D2-STX as it counts: the tokens of a clip to densities, whatever its length."""
+"""A network of tokens as it counts: those of a clip to densities, whatever its length."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from racctl.contracts import Features, Meta
+from racctl.counters.base import COUNTERS
 from racctl.density import repetitions
 from racctl.encoders.tokens import Tokens, fed_by, sequence, shown
 from racctl.errors import DataError, UsageError
-from racctl.models.d2stx import D2STX, SCALE
+from racctl.models.catalog import COUNTER_MODELS
+from racctl.models.d2stx import SCALE
 from racctl.scoring.count_metrics import round_half_up
 from racctl.weights import embedded
 from racctl.weights.load import load_trained
@@ -45,22 +47,24 @@ class TokenDensities:
 
 
 class DensityReader:
-    """A trained D2-STX, ready to be fed. record: of its weights, for provenance.  fed: what its features must be made
-    by, see `racctl.encoders.tokens.fed_by`.  step: ticks for a token.  stride: of the windows that it was trained
-    on, ticks."""
+    """A trained counter of tokens, ready to be fed.
+
+    record: of its weights, for provenance.
+    fed: what its features must be made by, see `racctl.encoders.tokens.fed_by`.
+    step: ticks for a token.
+    stride: of the windows that it was trained on, ticks.
+    """
 
     def __init__(self, name: str, device: torch.device) -> None:
         """name: a file, or embedded weights. UsageError for a name that is neither, DataError for another file."""
         path = Path(name) if Path(name).is_file() else embedded(name)
         if path is None:
-            raise UsageError(f"no such counter '{name}'; expected periodicity, d2stx or a file of 'racctl train'")
-        network, meta, self.record = load_trained(path, ("d2stx",))
-        if not isinstance(network, D2STX):
-            raise DataError(f"'{path}' holds another network than D2-STX")
-        self.network = network
+            raise UsageError(_no_weights(name))
+        network, meta, self.record = load_trained(path, COUNTER_MODELS)
+        self.network: Any = network
         try:
             self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
-            self.fed = fed_by(meta["input"], self.network.config.branches, str(path))
+            self.fed = fed_by(meta["input"], meta["config"]["branches"], str(path))
         except (KeyError, TypeError, ValueError):
             raise DataError(f"'{path}' has a damaged header: it does not say what it is fed with") from None
         self.network.to(device)
@@ -166,3 +170,10 @@ def _short(part: object) -> str:
         weights = part.get("weights") or {}
         return f"{part.get('encoder')} {str(weights.get('sha256', ''))[:8]}".strip()
     return str(part)
+
+
+def _no_weights(name: str) -> str:
+    """The error for a name without weights."""
+    if name in COUNTER_MODELS:
+        return f"no weights of '{name}' ship; train them with 'racctl train counter --model {name}', and name the file"
+    return f"no such counter '{name}'; expected {', '.join(COUNTERS.names())} or a file of 'racctl train'"

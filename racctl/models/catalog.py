@@ -12,8 +12,11 @@ from racctl.kinds import Kind
 from racctl.models.baselines import LSTM, MLP, TCN, BaselineConfig, ViViT, ViViTConfig, transformer
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig
 from racctl.models.d2stx import D2STX, D2STXConfig
+from racctl.models.escounts import ESCountsConfig
 from racctl.models.mcat import MCAT, MCATConfig
 from racctl.models.silhouette import SilhouetteConfig, SilhouetteNet
+from racctl.models.skimfocus import SkimFocus, SkimFocusConfig
+from racctl.models.transrac import TransRAC, TransRACConfig
 
 RECOGNISER_MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {
     "mcat": (MCATConfig, MCAT),
@@ -30,10 +33,16 @@ ENCODER_MODELS: dict[
     "ctrgcn": (CTRGCNConfig, CTRGCN),
     "silhouette": (SilhouetteConfig, SilhouetteNet),
 }
-COUNTER_MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {"d2stx": (D2STXConfig, D2STX)}
+COUNTER_MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {  # each from tokens to `BranchDensities`
+    "d2stx": (D2STXConfig, D2STX),
+    "escounts": (ESCountsConfig, D2STX),
+    "transrac": (TransRACConfig, TransRAC),
+    "skimfocus": (SkimFocusConfig, SkimFocus),
+}
 MODELS: dict[str, tuple[Any, Callable[[Any], nn.Module]]] = {**RECOGNISER_MODELS, **ENCODER_MODELS, **COUNTER_MODELS}
 
-Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig | D2STXConfig
+CounterConfig = D2STXConfig | TransRACConfig | SkimFocusConfig
+Config = MCATConfig | BaselineConfig | CTRGCNConfig | SilhouetteConfig | CounterConfig
 
 
 def configured(name: str, stored: dict[str, Any]) -> Config:

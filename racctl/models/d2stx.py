@@ -102,12 +102,15 @@ class BranchDensities:
     """Repetitions in each token's span, times `SCALE`, each (b, T) or None where a branch is absent.
 
     What the branches say alone, the fusion, and the guides of the fusion before its decision.
+
+    skimmed: how much each token matters, of a model that skims a clip first.
     """
 
     video: Tensor | None = None
     pose: Tensor | None = None
     fused: Tensor | None = None
     guides: dict[str, Tensor] | None = None
+    skimmed: Tensor | None = None
 
     @property
     def final(self) -> Tensor:

@@ -1,6 +1,7 @@
-"""Train D2-STX: from the features of a counted data set to a counter.
+"""Train a counter of tokens: from the features of a counted data set to D2-STX and the systems it is compared with.
 
-Targets, masking and losses are ESCounts' (Sinha et al., ACCV 2024), which D2-STX takes over.
+D2-STX takes targets, masking and losses over from ESCounts (Sinha et al., ACCV 2024). TransRAC and SkimFocusNet learn
+from their own: Gaussians as wide as a sixth of a repetition, and the squared error alone.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from racctl.contracts import Meta, clip_stem
 from racctl.data.counted import CountedClip, read_counted
 from racctl.encoders.tokens import Tokens, fed_by, sequence
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
-from racctl.models.d2stx import D2STX, SCALE, SMALL_D2STX, BranchDensities, D2STXConfig, counted, grouped, pooled
+from racctl.models.catalog import CounterConfig, built
+from racctl.models.d2stx import SCALE, SMALL_D2STX, BranchDensities, D2STXConfig, counted, grouped, pooled
+from racctl.models.escounts import SMALL_ESCOUNTS, ESCountsConfig
+from racctl.models.skimfocus import SMALL_SKIMFOCUS, SkimFocusConfig
+from racctl.models.transrac import SMALL_TRANSRAC, TransRACConfig
 from racctl.progress import Report
 from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task, shares_of
@@ -26,9 +31,17 @@ from racctl.training.token_batches import STREAMS, TokenClip, batch_of, jittered
 from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
 from racctl.training.train_settings import CounterSettings
 
-PRESETS = {"small": SMALL_D2STX, "paper": D2STXConfig()}
+PRESETS: dict[str, dict[str, CounterConfig]] = {
+    "d2stx": {"small": SMALL_D2STX, "paper": D2STXConfig()},
+    "escounts": {"small": SMALL_ESCOUNTS, "paper": ESCountsConfig()},
+    "transrac": {"small": SMALL_TRANSRAC, "paper": TransRACConfig()},
+    "skimfocus": {"small": SMALL_SKIMFOCUS, "paper": SkimFocusConfig()},
+}
+BY_EXEMPLARS = ("d2stx", "escounts")  # the others have targets and losses of TransRAC's
+SKIM_SHARE = 0.1  # of the loss of what is skimmed (SkimFocusNet)
 TICKS_OF_TOKEN = {"small": 4, "paper": 8}
 OF_INPUT = ("embed", "place")  # of a branch's weights, those that belong to what it is fed with
+REPEATS = 1e-3  # repetitions in a token where something is repeated
 COUNTED_SHARE = 0.8  # of the tokens have a part in the loss, drawn anew each time (ESCounts)
 
 
@@ -39,7 +52,8 @@ class Teaching:
     longest: tokens of a clip in a batch; a part of a longer one is drawn.
     chain: clips one after the other, one to so many; with exemplars of the first, only its repetitions count.
     shots: exemplars, 0 to so many.
-    sigma: width of a repetition in the target, in tokens.
+    sigma: width of a repetition in the target, in tokens; 0 for a sixth of its own length.
+    relative: whether the relative error of the count has a part in the loss, and a share of the tokens none.
     jitter: how far the channels of a clip's tokens are scaled, and noise is added to them; see `jittered`.
     staged: first the branches, each by its own loss, then the fusion on branches that stand still (the paper);
         otherwise all at once.
@@ -50,6 +64,7 @@ class Teaching:
     chain: int = 1
     shots: int = 2
     sigma: float = 1.0
+    relative: bool = True
     jitter: float = 0.15
     staged: bool = True
     ready: bool = False
@@ -63,13 +78,15 @@ class CountingObjective(Objective):
     """A batch to its loss: of each branch by itself, and of the fusion; see `counting_loss`.
 
     staged: branches and fusion learn one after the other.
+    relative: see `Teaching`.
     fusing: it is the fusion's turn.
     """
 
-    def __init__(self, model: D2STX, staged: bool) -> None:
+    def __init__(self, model: nn.Module, staged: bool, relative: bool = True) -> None:
         super().__init__()
         self.model = model
         self.staged = staged
+        self.relative = relative
         self.fusing = False
 
     def forward(self, batch: Batch) -> Tensor:
@@ -81,7 +98,10 @@ class CountingObjective(Objective):
             learning = [densities.fused] if self.fusing else branches
         else:
             learning = [*branches, densities.fused]
-        losses = [counting_loss(density, batch["target"], batch["valid"], self.training) for density in learning]
+        loss = counting_loss if self.relative else density_loss
+        losses = [loss(density, batch["target"], batch["valid"], self.training) for density in learning]
+        if densities.skimmed is not None:
+            losses.append(SKIM_SHARE * SCALE * skimming_loss(densities.skimmed, batch["target"], batch["valid"]))
         return sum(losses[1:], start=losses[0])
 
     def densities(self, batch: Batch) -> BranchDensities:
@@ -105,6 +125,19 @@ def counting_loss(density: Tensor, target: Tensor, valid: Tensor, training: bool
     return squared.mean() + ((counted(density, valid) - count).abs() / (count + 0.1)).mean()
 
 
+def density_loss(density: Tensor, target: Tensor, valid: Tensor, training: bool) -> Tensor:
+    """Return the mean over tokens of the squared difference from `SCALE` times the target (b, T), of all tokens."""
+    del training
+    return (((density - SCALE * target) ** 2 * valid).sum(1) / valid.sum(1)).mean()
+
+
+def skimming_loss(scores: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean squared difference of scores (b, T) from 1 where something is repeated, and 0 elsewhere."""
+    seen = valid[:, : scores.shape[1]]
+    repeats = (target[:, : scores.shape[1]] > REPEATS).float()
+    return (((scores - repeats) ** 2 * seen).sum(1) / seen.sum(1)).mean()
+
+
 class CounterTask(Task):
     """Learn to count the repetitions of clips."""
 
@@ -114,24 +147,25 @@ class CounterTask(Task):
 
     def __init__(
         self,
-        config: D2STXConfig,
+        name: str,
+        config: CounterConfig,
         train: list[TokenClip],
         val: list[TokenClip],
         teaching: Teaching,
         epochs: int,
         origin: Origin,
     ) -> None:
-        """epochs: of the whole run."""
+        """name: of the model.  epochs: of the whole run."""
         if not train:
             raise DataError("there is no clip to train on")
-        self.name = "d2stx"
-        self.config: D2STXConfig = config
+        self.name = name
+        self.config: CounterConfig = config
         self.train = train
         self.val = val
         self.teaching = teaching
         self.epochs = epochs
         self.origin = origin
-        self.objective = CountingObjective(D2STX(config), teaching.staged)
+        self.objective = CountingObjective(built(name, config), teaching.staged, teaching.relative)
 
     @property
     def items(self) -> int:
@@ -269,24 +303,22 @@ def predict_counts(objective: CountingObjective, clips: list[TokenClip], device:
 
 @dataclass
 class CounterTraining(Training[CountedClip, TokenClip]):
-    """From the features of a counted data set to a counter. data: as `read_counted` takes it."""
+    """From the features of a counted data set to a counter.
+
+    data: as `read_counted` takes it.
+    model: its name.
+    """
 
     data: str
+    model: str
     settings: CounterSettings
 
     def __post_init__(self) -> None:
         self.config()
 
-    def config(self, **sizes: int | str) -> D2STXConfig:
+    def config(self, **sizes: int | str) -> CounterConfig:
         """Return the config of the model; UsageError for values that do not go together."""
-        chosen = self.settings
-        preset = replace(
-            PRESETS[chosen.preset],
-            branches=chosen.branches,
-            guide=chosen.guide,
-            fusion=chosen.fusion,
-            decision=chosen.decision,
-        )
+        preset = replace(PRESETS[self.model][self.settings.preset], **self.settings.sizes)
         try:
             return replace(preset, **sizes).check()  # type: ignore[arg-type]
         except ValueError as error:
@@ -341,13 +373,13 @@ class CounterTraining(Training[CountedClip, TokenClip]):
             pose = grouped(torch.from_numpy(tokens.pose).float()[None], config.parts)[0].half().numpy()
         return TokenClip(row.clip, video, pose, tokens.frame, row.cycles, row.count, made_by)
 
-    def _config_of_joints(self, made_by: Meta) -> D2STXConfig:
+    def _config_of_joints(self, made_by: Meta) -> CounterConfig:
         """Return the config with the joints that the features have."""
         if self.settings.preset == "small" and "pose" in made_by:
             return self.config(parts=made_by["pose"]["topology"])
         return self.config()
 
-    def _config_of_clips(self, clips: list[TokenClip]) -> D2STXConfig:
+    def _config_of_clips(self, clips: list[TokenClip]) -> CounterConfig:
         """Return the config with the channels that the features have."""
         if not clips:
             raise DataError("not one clip to train on has features that can be used")
@@ -369,4 +401,6 @@ class CounterTraining(Training[CountedClip, TokenClip]):
     def task(self, train: list[TokenClip], val: list[TokenClip], origin: Origin, epochs: int) -> Task:
         chosen = self.settings
         teaching = Teaching(chain=chosen.chain, shots=chosen.exemplars, staged=not chosen.joint)
-        return CounterTask(self._config_of_clips(train), train, val, teaching, epochs, origin)
+        if self.model not in BY_EXEMPLARS:
+            teaching = replace(teaching, sigma=0.0, relative=False)
+        return CounterTask(self.model, self._config_of_clips(train), train, val, teaching, epochs, origin)

@@ -6,11 +6,11 @@ Read for `racctl train ... --help`, so nothing heavy is imported here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from racctl.errors import UsageError
-from racctl.kinds import Kind, setting
+from racctl.kinds import Kind, fixed, setting
 
 
 def refuse_value(option: str, value: object, expected: str) -> None:
@@ -35,11 +35,6 @@ def tempo_range(text: str) -> tuple[float, float]:
     if not 0 < tempi[0] <= tempi[1] < 100:
         refuse_value("--tempo", text, "LOW-HIGH, such as 0.5-4")
     return tempi
-
-
-def fixed(value: Any) -> Any:
-    """Return a dataclass field that models without this option have the same value of."""
-    return field(default=value, init=False)
 
 
 @dataclass(frozen=True)
@@ -232,10 +227,11 @@ BRANCH_CHOICES = "both|video|pose"
 
 @dataclass(frozen=True)
 class CounterSettings(TrainingSettings):
-    """Of D2-STX, see `racctl.models.d2stx.D2STXConfig`; the channels follow from the features.
+    """What every trained counter has; what only some have is fixed here. The channels follow from the features.
 
     features: the folder of the features of the clips.
     val_data, val_features: another table to validate on, and the folder of its features where it is another.
+    branches: of the tokens, those that it looks at.
     exemplars: shown with a clip, 0 to so many.
     chain: clips one after the other in a training sequence, 1 to so many.
     joint: train everything at once instead of the branches first, and then their fusion.
@@ -246,31 +242,94 @@ class CounterSettings(TrainingSettings):
     val_data: str = setting("", "Validate on the clips of this table.", "TABLE")
     val_features: str = setting("", "Find the features of --val-data here, if not in --features.", "DIR")
     preset: str = setting("small", "Choose the size of the model.", PRESET_CHOICES)
-    branches: str = setting("both", "Choose the branches of the model.", BRANCH_CHOICES)
-    guide: str = setting("both", "Choose which branch supplies the attention queries of the fusion.", BRANCH_CHOICES)
-    fusion: str = setting(
-        "decoupled", "Attend over space and time one after the other, or at once.", "decoupled|coupled"
-    )
-    decision: str = setting("learned", "Choose how the two densities of the fusion are weighted.", "learned|fixed")
-    exemplars: int = setting(2, "Show up to N exemplars with a clip.", "N", option="--shots", at_least=0, at_most=8)
+    branches: str = setting("video", "Choose which tokens the model looks at.", "video|pose")
+    exemplars: int = fixed(0)
     chain: int = setting(1, "Concatenate up to N clips into one training sequence.", "N", at_least=1, at_most=16)
-    joint: bool = setting(False, "Train everything at once, instead of the branches first and then their fusion.")
-    init: tuple[str, ...] = setting(
-        (), "Begin with the weights of FILE; once for each branch to learn only their fusion.", "FILE"
-    )
+    joint: bool = fixed(True)
 
     def __post_init__(self) -> None:
         check_choice("--preset", self.preset, PRESET_CHOICES)
-        check_choice("--branches", self.branches, BRANCH_CHOICES)
-        check_choice("--guide", self.guide, BRANCH_CHOICES)
-        check_choice("--fusion", self.fusion, "decoupled|coupled")
-        check_choice("--decision", self.decision, "learned|fixed")
+        check_choice("--branches", self.branches, self.branch_choices)
         if not self.features:
             raise UsageError("a counter learns from features; name their folder with '--features DIR'")
         if self.val_features and not self.val_data:
             raise UsageError("'--val-features' goes with '--val-data'; name the table that they belong to")
         if not self.val_data:
             self.refuse_equal_splits()
+
+    @property
+    def branch_choices(self) -> str:
+        return "video|pose"
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What of the model's config a user chose."""
+        return {"branches": self.branches}
+
+
+SHOTS_HELP = "Show up to N exemplars with a clip."
+
+
+@dataclass(frozen=True)
+class ESCountsSettings(CounterSettings):
+    """Of ESCounts."""
+
+    exemplars: int = setting(2, SHOTS_HELP, "N", option="--shots", at_least=0, at_most=8)
+
+
+@dataclass(frozen=True)
+class D2STXTrainingSettings(CounterSettings):
+    """Of D2-STX, see `racctl.models.d2stx.D2STXConfig`."""
+
+    branches: str = setting("both", "Choose the branches of the model.", BRANCH_CHOICES)
+    guide: str = setting("both", "Choose which branch supplies the attention queries of the fusion.", BRANCH_CHOICES)
+    fusion: str = setting(
+        "decoupled", "Attend over space and time one after the other, or at once.", "decoupled|coupled"
+    )
+    decision: str = setting("learned", "Choose how the two densities of the fusion are weighted.", "learned|fixed")
+    exemplars: int = setting(2, SHOTS_HELP, "N", option="--shots", at_least=0, at_most=8)
+    joint: bool = setting(False, "Train everything at once, instead of the branches first and then their fusion.")
+    init: tuple[str, ...] = setting(
+        (), "Begin with the weights of FILE; once for each branch to learn only their fusion.", "FILE"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("--guide", self.guide, BRANCH_CHOICES)
+        check_choice("--fusion", self.fusion, "decoupled|coupled")
+        check_choice("--decision", self.decision, "learned|fixed")
+
+    @property
+    def branch_choices(self) -> str:
+        return BRANCH_CHOICES
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {**super().sizes, "guide": self.guide, "fusion": self.fusion, "decision": self.decision}
+
+
+@dataclass(frozen=True)
+class TransRACSettings(CounterSettings):
+    """Of TransRAC; what is not TransRAC's is after HTRM-Net, see `racctl.models.transrac`."""
+
+    similarity: str = setting("self", "Correlate moments by attention, or by dual softmax too.", "self|joint")
+    matrix_drop: float = setting(
+        0.0, "Drop this share of the similarity matrices in training.", "SHARE", at_least=0, at_most=0.9
+    )
+    neighbours: int = setting(0, "Add what N neighbouring moments show; an odd number, 0 for none.", "N", at_least=0)
+    scale_fusion: str = setting("concat", "Stack the matrices of the scales, or weigh and add them.", "concat|gate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("--similarity", self.similarity, "self|joint")
+        check_choice("--scale-fusion", self.scale_fusion, "concat|gate")
+        if self.neighbours and not self.neighbours % 2:
+            refuse_value("--neighbours", self.neighbours, "an odd number, or 0")
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        chosen = ("similarity", "matrix_drop", "neighbours", "scale_fusion")
+        return {**super().sizes, **{name: getattr(self, name) for name in chosen}}
 
 
 class RecogniserMember(Protocol):
@@ -294,7 +353,7 @@ class RecogniserMember(Protocol):
 class Trainable:
     """A model that can be trained: the class of its settings."""
 
-    Settings: type[ClipSettings]
+    Settings: type[TrainingSettings]
 
 
 TRAINABLE_BASELINE = Trainable(RecogniserSettings)
@@ -302,6 +361,10 @@ TRAINABLE_LAYERED = Trainable(LayeredSettings)
 TRAINABLE_MCAT = Trainable(MCATSettings)
 TRAINABLE_JOINT_ENCODER = Trainable(JointEncoderSettings)
 TRAINABLE_PICTURE_ENCODER = Trainable(EncoderSettings)
+TRAINABLE_D2STX = Trainable(D2STXTrainingSettings)
+TRAINABLE_ESCOUNTS = Trainable(ESCountsSettings)
+TRAINABLE_TRANSRAC = Trainable(TransRACSettings)
+TRAINABLE_SKIMFOCUS = Trainable(CounterSettings)
 
 HERE = "racctl.training.train_settings"
 TRAINABLE_RECOGNISERS = Kind(
@@ -320,4 +383,14 @@ TRAINABLE_ENCODERS = Kind(
     "encoder",
     "racctl.trainable_encoders",
     {"ctrgcn": f"{HERE}:TRAINABLE_JOINT_ENCODER", "silhouette": f"{HERE}:TRAINABLE_PICTURE_ENCODER"},
+)
+TRAINABLE_COUNTERS = Kind(
+    "counter",
+    "racctl.trainable_counters",
+    {
+        "d2stx": f"{HERE}:TRAINABLE_D2STX",
+        "escounts": f"{HERE}:TRAINABLE_ESCOUNTS",
+        "transrac": f"{HERE}:TRAINABLE_TRANSRAC",
+        "skimfocus": f"{HERE}:TRAINABLE_SKIMFOCUS",
+    },
 )

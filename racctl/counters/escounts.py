@@ -1,0 +1,22 @@
+"""ESCounts: one branch of D2-STX by itself, trained by 'racctl train counter --model escounts'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from racctl.counters.d2stx import D2STXCounter, D2STXSettings
+from racctl.kinds import fixed
+
+
+@dataclass(frozen=True)
+class ESCountsSettings(D2STXSettings):
+    """It is shown exemplars, and has no fusion that could be explained."""
+
+    explain: str = fixed("")
+
+
+class ESCountsCounter(D2STXCounter):
+    """See `racctl.models.escounts`."""
+
+    Settings: ClassVar[type] = ESCountsSettings

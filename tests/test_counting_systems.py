@@ -1,0 +1,131 @@
+"""TransRAC, SkimFocusNet and ESCounts: their published sizes, what they do with a clip, and that they learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from racctl.models.branch import Branch
+from racctl.models.catalog import COUNTER_MODELS, built, configured
+from racctl.models.d2stx import D2STX, parameters
+from racctl.models.escounts import SMALL_ESCOUNTS, ESCountsConfig
+from racctl.models.skimfocus import SMALL_SKIMFOCUS, SkimFocus, SkimFocusConfig
+from racctl.models.transrac import SMALL_TRANSRAC, Similarity, TransRAC, TransRACConfig, bins_of, windowed
+
+SMALL = {"escounts": SMALL_ESCOUNTS, "transrac": SMALL_TRANSRAC, "skimfocus": SMALL_SKIMFOCUS}
+SWIN_T = 27.85  # M, Video-Swin-T without its head
+
+
+def a_small(name: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return built(name, replace(SMALL[name], video=8)).eval()
+
+
+def test_the_published_sizes():
+    transrac = TransRAC(TransRACConfig(compat="release"))
+    assert parameters(transrac) / 1e6 == pytest.approx(14.434, abs=5e-4)  # trainable
+    assert parameters(transrac) / 1e6 + SWIN_T == pytest.approx(42.28, abs=5e-3)
+    unused = sum(layer.value.weight.numel() + 512 for layer in transrac.correlation.similarities)
+    assert parameters(TransRAC(TransRACConfig())) == parameters(transrac) - unused
+    skimfocus = SkimFocus(SkimFocusConfig(skimmed=192, compat="release"))
+    assert parameters(skimfocus) / 1e6 == pytest.approx(33.651, abs=5e-4)
+    assert parameters(skimfocus) / 1e6 + SWIN_T == pytest.approx(61.50, abs=5e-3)
+    skim, gate, mixing = (parameters(part) / 1e6 for part in (skimfocus.skim, skimfocus.gate, skimfocus.mixing))
+    assert (skim, gate, mixing) == pytest.approx((0.789, 1.051, 17.379), abs=5e-4)
+
+
+def test_escounts_is_one_branch_of_d2stx():
+    model = a_small("escounts")
+    assert (
+        isinstance(model, D2STX) and list(model.branches) == ["video"] and isinstance(model.branches["video"], Branch)
+    )
+    with pytest.raises(ValueError, match="one of video, pose"):
+        ESCountsConfig(branches="both").check()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_padding_has_no_say(name):
+    model, video = a_small(name), torch.randn(2, 40, 8, 4, 4)
+    valid = torch.arange(40)[None] < torch.tensor([[40], [25]])
+    with torch.no_grad():
+        both, alone = model(video, valid=valid).final, model(video[1:, :25]).final
+    assert both.shape == (2, 40)
+    assert torch.allclose(both[1, :25], alone[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_joints_are_places_too(name):
+    model = built(name, replace(SMALL[name], branches="pose", pose=6)).eval()
+    assert model(pose=torch.randn(1, 30, 6, 25)).final.shape == (1, 30)
+    if name != "escounts":
+        with pytest.raises(ValueError, match="looks at pose"):
+            model(video=torch.randn(1, 30, 6, 4, 4))
+
+
+@pytest.mark.parametrize("name", COUNTER_MODELS)
+def test_a_config_survives_a_header(name):
+    config = COUNTER_MODELS[name][0]()
+    stored = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(config).items()}
+    assert configured(name, stored) == config
+
+
+@pytest.mark.parametrize("tokens", [10, 64, 100])
+def test_bins_share_the_clip_evenly(tokens):
+    shares = bins_of(torch.zeros(1, tokens, 1), None, 64)[0]
+    assert torch.allclose(shares.sum(1), torch.ones(64), atol=1e-5)
+    ramp = torch.arange(tokens) + 0.5
+    expected = (torch.arange(64) + 0.5) * tokens / 64
+    assert torch.allclose(shares @ ramp, expected, atol=0.51)  # within half a token of each bin's middle
+    density = torch.rand(64)
+    assert torch.einsum("kt,k->t", shares, density).sum() == pytest.approx(float(density.sum()), rel=1e-5)
+
+
+def test_a_window_is_the_mean_of_its_moments():
+    ramp = torch.arange(12.0).reshape(1, 12, 1, 1, 1)
+    assert torch.equal(windowed(ramp, 1), ramp)
+    assert windowed(ramp, 4)[0, 3:9, 0, 0, 0].tolist() == [3.5, 4.5, 5.5, 6.5, 7.5, 8.5]
+    assert windowed(ramp, 4)[0, 0, 0, 0, 0] == pytest.approx((0 + 0 + 1 + 2) / 4)
+
+
+def test_matrices_of_likeness():
+    features = torch.randn(1, 12, 16)
+    plain, dual = Similarity(16, 4)(features), Similarity(16, 4, dual=True)(features)
+    assert plain.shape == dual.shape == (1, 4, 12, 12)
+    assert torch.allclose(plain.sum(-1), torch.ones(1, 4, 12), atol=1e-5)
+    assert (dual.sum(-1) < 1).all() and (dual.sum(-2) < 1).all()
+    torch.manual_seed(1)
+    wide = Similarity(512, 4, "release")
+    scores = (wide.query(torch.ones(1, 2, 512))[..., :128] * wide.key(torch.ones(1, 2, 512))[..., :128]).sum(-1)
+    assert wide.per_head == 64 and Similarity(512, 4).per_head == 128 and torch.isfinite(scores).all()
+
+
+def test_the_parts_of_htrm_net_are_switches():
+    plain = TransRAC(replace(SMALL_TRANSRAC, video=8))
+    changed = {"similarity": "joint", "matrix_drop": 0.3, "neighbours": 3, "scale_fusion": "gate"}
+    every = TransRAC(replace(SMALL_TRANSRAC, video=8, **changed))
+    assert every.correlation.convolution.in_channels == 8  # two kinds of four heads, whatever the scales
+    assert plain.correlation.convolution.in_channels == 12 and plain.correlation.context is None
+    video = torch.randn(2, 30, 8, 4, 4)
+    torch.manual_seed(0)
+    first, second = every(video).final, every(video).final
+    assert not torch.allclose(first, second)  # matrices are dropped in training
+    for wrong in ({"neighbours": 2}, {"matrix_drop": 1.0}, {"similarity": "x"}, {"scale_fusion": "x"}, {"compat": "x"}):
+        with pytest.raises(ValueError):
+            replace(SMALL_TRANSRAC, **wrong).check()
+
+
+def test_what_is_skimmed_and_what_is_chosen():
+    model = a_small("skimfocus")
+    model.config = replace(model.config, chosen=2)
+    tokens, scores = torch.randn(1, 6, 8, 2, 2), torch.tensor([[0.1, 0.9, 0.2, 0.3, 0.8, 5.0]])
+    valid = torch.tensor([[True] * 5 + [False]])
+    with torch.no_grad():
+        important = model.important(tokens, scores, valid)
+        assert torch.allclose(important, model.frames(tokens[:, [1, 4]]).amax(1))  # the last is past the clip's end
+        video = torch.randn(1, 150, 8, 4, 4)  # of three blocks
+        said = model(video)
+        assert said.final.shape == (1, 150) and said.skimmed.shape == (1, 150) and (said.skimmed >= 0).all()
+        last, other = model.focus(video, important), model.focus(video, important + 5)
+    assert not torch.allclose(last[:, :64], other[:, :64])  # what matters in the whole clip changes every block
