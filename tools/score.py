@@ -45,6 +45,14 @@ Round = Annotated[
 ExcludeKnownBad = Annotated[
     bool, typer.Option("--exclude-known-bad", help="Counts: leave out clips known to be labelled wrong, and say which.")
 ]
+Missing = Annotated[
+    str,
+    typer.Option(
+        "--missing",
+        metavar="error|skip|zero",
+        help="Counts: skip clips of the truth without a prediction, or take them as 0; both are said.",
+    ),
+]
 NoNull = Annotated[
     bool,
     typer.Option(
@@ -87,6 +95,7 @@ def score(
     per_class: PerClass = False,
     rounding: Round = None,
     exclude_known_bad: ExcludeKnownBad = False,
+    missing: Missing = "error",
     no_null: NoNull = False,
     null: Null = "background",
     split: Split = "",
@@ -99,13 +108,16 @@ def score(
     """Score predicted counts or labels against the truth.
 
     Counts, from 'racctl count' or any table with a clip and a count column: MAE (also the +0.1 variant), RMSE, OBO and
-    OBZ. Labels, from 'racctl classify' or a CSV: accuracy, F1 and ROC-AUC (one class against the rest), both averaged
-    over the classes in the truth, and top-3 accuracy, the last two where there are probabilities. A window counts by
-    the label at its middle frame, a segment by its frames.
+    OBZ. Where truth and predictions mark the repetitions ('racctl count --reps'): how many are the same, by a temporal
+    intersection over union of 0.5 or more, and how far the borders of these lie apart. Labels, from 'racctl classify'
+    or a CSV: accuracy, F1 and ROC-AUC (one class against the rest), both averaged over the classes in the truth, and
+    top-3 accuracy, the last two where there are probabilities. A window counts by the label at its middle frame, a
+    segment by its frames.
 
     Each metric comes with its 95 % bootstrap interval, which resamples clips, because the windows of one clip are not
     independent, and with the number of clips, windows or frames it is over. Clips are matched by name without folder
-    and suffix; missing, extra and repeated ones are errors.
+    and suffix; missing (but for --missing), extra and repeated ones are errors. 'racctl compare' puts the predictions
+    of several counters beside each other.
 
     Example: racctl score --truth test.csv counts.parquet
     """
@@ -127,13 +139,14 @@ def score(
         refuse_options(
             "counts", {"--no-null": no_null, "--null": null != "background", "--split": split, "--confusion": confusion}
         )
-        settings = CountScoreOptions(per_class, rounding is not False, exclude_known_bad, resamples, seed)
+        settings = CountScoreOptions(per_class, rounding is not False, exclude_known_bad, resamples, seed, missing)
         scores = score_counts(truth, predictions, second, settings)
     else:
         from racctl.scoring.confusion import confusion_kind, plot_confusion
         from racctl.scoring.labels import LabelScoreOptions, score_labels
 
-        refuse_options("labels", {"--round": rounding is not None, "--exclude-known-bad": exclude_known_bad})
+        of_counts = {"--round": rounding is not None, "--exclude-known-bad": exclude_known_bad}
+        refuse_options("labels", {**of_counts, "--missing": missing != "error"})
         if confusion:
             confusion_kind(confusion)
         scores = score_labels(

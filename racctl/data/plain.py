@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from racctl.contracts import Meta
@@ -85,7 +86,11 @@ def clips_of_table(meta: Meta, table: pa.Table, where: str) -> list[ClipTruth]:
     schema = meta["schema"]
     if schema not in ("racctl.counts/1", "racctl.manifest/1", "racctl.reps/1"):
         raise DataError(f"'{where}' holds {schema}, expected counts or repetitions; run 'racctl count' first")
-    columns = [name for name in ("clip", "person", "count", "label", "start", "stop") if name in table.column_names]
+    columns = [
+        name
+        for name in ("clip", "person", "count", "label", "start", "stop", "start_s", "stop_s")
+        if name in table.column_names
+    ]
     rows = table.select(columns).to_pylist()
     for i, row in enumerate(rows):
         row["name"] = row["clip"] or ""
@@ -123,9 +128,18 @@ def _from_repetitions(rows: list[dict[str, Any]], clip: str) -> list[ClipTruth]:
                 name=name,
                 count=count,
                 cycles=cycles,
+                fps=_frame_rate(reps),
                 variant=schema,
                 label=labels.pop() if len(labels) == 1 else "",
                 problems=tuple(cycle_problems(count, cycles, None)),
             )
         )
     return clips
+
+
+def _frame_rate(reps: list[dict[str, Any]]) -> float | None:
+    """Return frames/s of the clip that repetitions are of, by how long they last; None where that is not told."""
+    edges = [[r[name] for name in ("start", "stop", "start_s", "stop_s")] for r in reps]
+    told = np.array([row for row in edges if None not in row], np.float64).reshape(-1, 4)
+    frames, seconds = (told[:, 1] - told[:, 0]).sum(), (told[:, 3] - told[:, 2]).sum()
+    return float(frames / seconds) if frames > 0 and seconds > 0 else None

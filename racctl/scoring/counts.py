@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from racctl import __version__
 from racctl.contracts import Meta, step
-from racctl.data.clips import ClipTruth, quoted
+from racctl.data.clips import ClipTruth, as_cycles, quoted
 from racctl.data.known_bad import KNOWN_BAD
 from racctl.data.predictions import Predictions, read_predictions
 from racctl.data.truth import read_truth
@@ -31,10 +31,12 @@ from racctl.scoring.count_metrics import (
     round_half_up,
     value,
 )
+from racctl.scoring.repetitions import agreement, repetition_scores
 
 ScoreRow = dict[str, str | int | float | None]
 
 ROUNDED = "predictions rounded half up to whole repetitions, once, before every metric"
+MISSING = ("error", "skip", "zero")  # what to do about clips without a prediction
 RAW = "none; OBO is |p - g| <= 1 and OBZ is p = g of the unrounded prediction"
 
 
@@ -44,6 +46,7 @@ class CountScoreOptions:
 
     per_class: rows per exercise label too.
     rounding: round predictions before every metric. exclude_known_bad: leave out the clips of `racctl.data.known_bad`.
+    missing: of a clip without a prediction: "error", "skip" it, or take it as "zero".
     resamples, seed: of the bootstrap; 0 resamples, no intervals.
     """
 
@@ -52,6 +55,11 @@ class CountScoreOptions:
     exclude_known_bad: bool = False
     resamples: int = 2000
     seed: int = 0
+    missing: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.missing not in MISSING:
+            raise UsageError(f"invalid value '{self.missing}' for '--missing'; expected one of {', '.join(MISSING)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +69,23 @@ class CountPairs:
     clip: n names.
     label: n labels, "" where unknown.
     predicted, true: (n,) float64 repetitions.
+    missing: clips without a prediction, which were skipped or are taken as 0.
+    cycles: of each clip the true and the predicted repetitions, (R, 2) frames each, and frames/s; () where not all
+        clips have them on both sides.
     """
 
     clip: list[str]
     label: list[str]
     predicted: np.ndarray
     true: np.ndarray
+    missing: tuple[str, ...] = ()
+    cycles: tuple[tuple[np.ndarray, np.ndarray, float | None], ...] = ()
 
     def where(self, chosen: list[int]) -> CountPairs:
         """Return the pairs of these clips only."""
         names, labels = [self.clip[i] for i in chosen], [self.label[i] for i in chosen]
-        return CountPairs(names, labels, self.predicted[chosen], self.true[chosen])
+        cycles = tuple(self.cycles[i] for i in chosen) if self.cycles else ()
+        return CountPairs(names, labels, self.predicted[chosen], self.true[chosen], cycles=cycles)
 
     def zero(self) -> list[str]:
         """Return the clips with a true count of 0, which MAE cannot use."""
@@ -135,7 +149,12 @@ def score_counts(
             raise DataError(f"{source_names(predicted.sources)} holds labels, expected counts; run 'racctl count'")
         counts = [clip for clip in predicted.counts if clip.clip not in excluded]
         return pair_counts(
-            scored, counts, options.rounding, f"'{display_name(truth)}'", source_names(predicted.sources)
+            scored,
+            counts,
+            options.rounding,
+            f"'{display_name(truth)}'",
+            source_names(predicted.sources),
+            options.missing,
         )
 
     pairs = paired(predictions)
@@ -155,14 +174,22 @@ def pair_counts(
     rounding: bool,
     truth_name: str = "the truth",
     name: str = "the predictions",
+    missing: str = "error",
 ) -> CountPairs:
     """Match predictions with the truth by clip, the predicted counts rounded half up if `rounding`.
+
+    missing: see `CountScoreOptions`.
 
     Raises DataError for clips on one side only, repeated or without a count; with rounding also for true counts that
     are not whole. `truth_name` and `name` are how messages call the two.
     """
     true = _by_clip(truth, truth_name, "keep one row for each")
     predicted = _by_clip(predictions, name, "keep one count (one person) for each")
+    lacking = tuple(sorted(true.keys() - predicted.keys())) if missing != "error" else ()
+    if missing == "zero":
+        predicted |= {clip: ClipTruth(clip, 0.0, cycles=as_cycles([])) for clip in lacking}
+    elif lacking:
+        true = {clip: row for clip, row in true.items() if clip in predicted}
     same_clips(true, predicted, truth_name, name)
     names = sorted(true)
     bad_truth = "take them out of the table; '--exclude-known-bad' does so with clips that are known for it"
@@ -185,7 +212,20 @@ def pair_counts(
         label=[true[clip].label for clip in names],
         predicted=round_half_up(counts) if rounding else counts,
         true=np.array([true[clip].count for clip in names], np.float64),
+        missing=lacking,
+        cycles=_cycles_of([(true[clip], predicted[clip]) for clip in names]),
     )
+
+
+def _cycles_of(rows: list[tuple[ClipTruth, ClipTruth]]) -> tuple[tuple[np.ndarray, np.ndarray, float | None], ...]:
+    """Return the repetitions on both sides, () unless both mark those of every clip."""
+    cycles = []
+    for true, predicted in rows:
+        marked = [as_cycles([]) if row.cycles is None and row.count == 0 else row.cycles for row in (true, predicted)]
+        if marked[0] is None or marked[1] is None:
+            return ()
+        cycles.append((marked[0], marked[1], predicted.fps or true.fps))
+    return tuple(cycles)
 
 
 def _by_clip(clips: list[ClipTruth], where: str, way_out: str) -> dict[str, ClipTruth]:
@@ -248,7 +288,17 @@ def _group(pairs: CountPairs, group: str, options: CountScoreOptions) -> list[Sc
         terms = per_clip(pairs.predicted, pairs.true)
         low, high = bootstrap_interval(metric, terms, resamples=options.resamples, seed=options.seed)
         rows.append(metric_row(metric, value(metric, terms), low, high, int((~np.isnan(terms)).sum()), group))
-    return [*rows, metric_row("n_zero_truth", len(pairs.zero()), np.nan, np.nan, len(pairs.clip), group)]
+    rows.append(metric_row("n_zero_truth", len(pairs.zero()), np.nan, np.nan, len(pairs.clip), group))
+    return rows + _of_repetitions(pairs, group, options)
+
+
+def _of_repetitions(pairs: CountPairs, group: str, options: CountScoreOptions) -> list[ScoreRow]:
+    """Return the rows of where the repetitions are, [] where that is not known."""
+    if not pairs.cycles:
+        return []
+    true, predicted, fps = (list(column) for column in zip(*pairs.cycles, strict=True))
+    scores = repetition_scores(agreement(true, predicted, fps), options.resamples, options.seed)
+    return [metric_row(name, *cell, len(pairs.clip), group) for name, cell in scores.items()]
 
 
 def compare_counts(first: CountPairs, second: CountPairs, options: CountScoreOptions) -> list[ScoreRow]:
@@ -289,6 +339,9 @@ def _notes(
         f"clips scored: {len(pairs.clip)}; left out of MAE alone for a true count of 0: {zero}",
         f"rounding: {ROUNDED if options.rounding else RAW}",
     ]
+    if pairs.missing:
+        treated = "skipped" if options.missing == "skip" else "taken as 0"
+        notes.append(f"without a prediction, {treated}: {clips_named(list(pairs.missing))}")
     if options.resamples:
         how = f"percentile bootstrap over clips, {options.resamples} resamples, seed {options.seed}"
         notes.append(f"intervals: 95 %, {how}")
@@ -320,6 +373,7 @@ def _meta(
         per_class=options.per_class,
         rounding=options.rounding,
         exclude_known_bad=options.exclude_known_bad,
+        missing=options.missing,
         resamples=options.resamples,
         seed=options.seed,
     )
@@ -328,6 +382,7 @@ def _meta(
         "rounding": ROUNDED if options.rounding else RAW,
         "n": len(pairs.clip),
         "n_zero_truth": len(pairs.zero()),
+        "missing": list(pairs.missing),
         "excluded": excluded,
         "steps": [*steps, entry],
     }
