@@ -86,4 +86,5 @@ def compare(
         plot_comparison(plot, comparison.pairs)
     for line in comparison.notes:
         console.note(line)
-    emit_table(comparison.table(), output, form)
+    for_a_person = table_format(output, form) == "table"
+    emit_table(comparison.shown() if for_a_person else comparison.table(), output, form)

@@ -44,6 +44,30 @@ class CounterComparison:
         """Return the rows as a racctl.comparison/1 table."""
         return table_from_rows("racctl.comparison/1", self.rows, self.meta)
 
+    def shown(self) -> pa.Table:
+        """Return the rows for a person to read: a cell holds a metric with its interval."""
+        rows = [_shown(row) for row in self.rows]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        return pa.table({name: [row.get(name, "") for row in rows] for name in columns})
+
+
+def _shown(row: ComparisonRow) -> dict[str, str]:
+    def with_interval(metric: str) -> str:
+        low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+        interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+        return "" if row[metric] is None else f"{row[metric]:.3f}{interval}"
+
+    cells = {"predictions": str(row["predictions"]), "n": str(row["n"])}
+    cells |= {"missing": str(row["n_missing"])} if row["n_missing"] else {}
+    cells |= {metric: with_interval(metric) for metric in WITH_INTERVALS}
+    cells |= {"rep F1": f"{row['rep_F1@0.5']:.3f}"} if row.get("rep_F1@0.5") is not None else {}
+    if row.get("OBO_p") is not None:
+        cells["against the first"] = (
+            f"MAE {row['MAE_change']:+.3f} (p {row['MAE_p']:.2g}), OBO +{row['OBO_gained']} -{row['OBO_lost']} "
+            f"(p {row['OBO_p']:.2g})"
+        )
+    return cells
+
 
 def compare_files(truth: str, sources: list[str], options: CountScoreOptions | None = None) -> CounterComparison:
     """Score prediction files, each a counter of its own, against a truth, and each against the first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from racctl.io.figures import figure_bytes, plain_style
 from racctl.io.output import write_bytes
@@ -75,6 +76,9 @@ def _curve(axes: Axes, place: np.ndarray, error: np.ndarray, colour: str, name: 
 
 def _label(axes: Axes, name: str) -> None:
     axes.set(xlabel=name, ylabel="error / true count", xscale="log", ylim=(0, None))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _exercises(axes: Axes, pairs: dict[str, CountPairs]) -> None:
