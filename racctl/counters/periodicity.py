@@ -73,13 +73,13 @@ class Periodicity:
         del trained
         import sys
 
-        from racctl.counters import appearance, cycles, doubt, paces, parts, recurrence, signals
+        from racctl.counters import appearance, cycles, doubt, loops, paces, parts, recurrence, signals
         from racctl.io.up_to_date import constants_digest
 
         return {
             "args": {"alternating": self.settings.alternating, "branches": self.settings.branches},
             "constants": constants_digest(
-                sys.modules[__name__], appearance, cycles, doubt, paces, parts, recurrence, signals
+                sys.modules[__name__], appearance, cycles, doubt, loops, paces, parts, recurrence, signals
             ),
         }
 
