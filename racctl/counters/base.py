@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from racctl.errors import UsageError
 from racctl.kinds import Kind
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ COUNTERS = Kind(
     },
     of_file="racctl.weights:kind_of_file",
 )
+
+
+BRANCHES_READ = ("both", "pose", "video")
+
+
+def check_branches(value: str) -> None:
+    """Raise UsageError for a value that '--branches' does not have."""
+    if value not in BRANCHES_READ:
+        raise UsageError(f"invalid value '{value}' for '--branches'; expected both, pose or video")
 
 
 class Counter(Protocol):

@@ -7,6 +7,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
+from racctl.counters.base import check_branches
 from racctl.errors import UsageError
 from racctl.kinds import setting
 
@@ -44,6 +45,8 @@ class D2STXSettings:
     """exemplars: (start, stop) in seconds of repetitions to count the likes of.
     self_exemplars: so many of the repetitions of a first pass are the exemplars of a second.
     explain: a folder for pictures of what the counter looks at.
+    branches: "pose" reads the joints, "video" the picture of the main person, "both" what the model is made for: the
+        embedded one the joints where they are seen well, and both elsewhere.
     """
 
     exemplars: tuple[tuple[float, float], ...] = setting(
@@ -69,7 +72,14 @@ class D2STXSettings:
         one_clip=True,
     )
 
+    branches: str = setting(
+        "both", "Read the joints, the picture of the main person, or whichever shows them better.", "both|pose|video"
+    )
+
     def __post_init__(self) -> None:
+        check_branches(self.branches)
+        if self.explain and self.branches != "both":
+            raise UsageError(f"'--explain' shows how both are fused; leave out '--branches {self.branches}'")
         if any(not 0 <= start < stop for start, stop in self.exemplars) or len(self.exemplars) > MAX_EXEMPLARS:
             raise UsageError(f"'--exemplar' takes START-STOP in seconds, at most {MAX_EXEMPLARS} times")
         if self.exemplars and self.self_exemplars:
@@ -109,13 +119,12 @@ class D2STXCounter:
         return self.trained.mask_size
 
     def looks_at_features(self, pose_model: str) -> bool:
-        del pose_model  # its encoder says which one it needs
-        return self.trained.looks_at_features
+        return self.settings.branches != "pose" and self.trained.looks_at_features(pose_model)
 
     def uses_video(self, kind: str) -> bool:
         if kind in ("features", "tokens"):
             return bool(self.settings.explain)
-        return self.trained.sees_video
+        return self.trained.sees_video and self.settings.branches != "pose"
 
     def check(self) -> None:
         """Raise DataError when only features can be counted."""
@@ -127,8 +136,5 @@ class D2STXCounter:
         return self.trained.record()
 
     def count(self, clip: Clip, people: list[int]) -> list[Count]:
-        """Count people; UsageError where the picture, which is of the main one, is looked at for others."""
-        shows_picture = clip.kind not in ("features", "tokens") and clip.shows_picture
-        if shows_picture and self.trained.sees_video and people != clip.pose.chosen("main"):
-            raise UsageError("the picture shows the main person; leave '--person' out, or count the pose alone")
+        """Count people; UsageError where the picture, which is of the main one, is to be looked at for others."""
         return [self.trained.count(clip, person) for person in people]

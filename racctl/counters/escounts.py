@@ -11,9 +11,10 @@ from racctl.kinds import fixed
 
 @dataclass(frozen=True)
 class ESCountsSettings(D2STXSettings):
-    """It is shown exemplars, and has no fusion that could be explained."""
+    """It is shown exemplars; it reads one branch, so that there is no fusion to choose or explain."""
 
     explain: str = fixed("")
+    branches: str = fixed("both")
 
 
 class ESCountsCounter(D2STXCounter):

@@ -30,8 +30,8 @@ BACK = 0.2  # ... and on the other side of its turning point: what does not come
 MOVED = 0.4  # share of a repetition's way that it must have gone
 THERE = 0.35  # ... and how near a turning posture it must be, as a share of the way there
 RIGID = 0.1  # share of a cycle's motion that is not the whole body's; below it the camera moves (people: 0.23 and more)
-GAP = 3.0  # repetitions that the shortest part without any takes which is read by itself
-SHOT = 5.0  # s; the shortest part from cut to cut
+FREE_PART = 3.0  # repetitions that the shortest part without any takes which is read by itself
+SHORTEST_SHOT = 5.0  # s; the shortest part from cut to cut
 PART_EXPLAINED = 0.2  # of the motion of a part between others: less is chance
 PART_RELATIVE = 0.6  # ... and as a share of what the others explain of theirs
 FEWEST = 3  # repetitions in a part between others, or at a pace beyond the usual: fewer are chance
@@ -109,13 +109,13 @@ def free_parts(stretches: list[Stretch], span: tuple[int, int], time: np.ndarray
     edges = [span[0], *(frame for pair in ends for frame in pair), span[1]]
     parts = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if last > first]
     usual = np.median([end - begin for stretch in stretches for begin, end in time[stretch.frames[:, [0, 2]]]])
-    return [(first, last) for first, last in parts if time[last - 1] - time[first] >= GAP * usual]
+    return [(first, last) for first, last in parts if time[last - 1] - time[first] >= FREE_PART * usual]
 
 
 def picture_cuts(xyz: np.ndarray, time: np.ndarray) -> list[int]:
     """Return the frames at which another picture begins: where most joints (T, V, 3) leap at once.
 
-    Those less than `SHOT` after the one before, or before the end, are left out.
+    Those less than `SHORTEST_SHOT` after the one before, or before the end, are left out.
     """
     xy = xyz[..., :2]
     seen = np.flatnonzero(np.isfinite(xy).all(2).any(1))
@@ -128,7 +128,7 @@ def picture_cuts(xyz: np.ndarray, time: np.ndarray) -> list[int]:
     cuts: list[int] = []
     for frame in candidates.tolist():
         before = time[cuts[-1]] if cuts else time[0]
-        if time[frame] - before >= SHOT and time[-1] - time[frame] >= SHOT:
+        if time[frame] - before >= SHORTEST_SHOT and time[-1] - time[frame] >= SHORTEST_SHOT:
             cuts.append(frame)
     return cuts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from racctl.counters.base import check_branches
 from racctl.errors import UsageError
 from racctl.kinds import setting
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from racctl.counters.result import Count
     from racctl.estimators.open_clip import Clip
 
-CHOICES = {"alternating": ("each", "pair"), "branches": ("both", "pose", "video")}
+ALTERNATING = ("each", "pair")
 # Of the frames; of a person who is visible in fewer, the picture is read, which shows them where the joints are lost.
 MIN_VISIBLE_SHARE = 0.7
 
@@ -34,11 +35,9 @@ class PeriodicitySettings:
     )
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
-                expected = f"{', '.join(known[:-1])} or {known[-1]}"
-                raise UsageError(f"invalid value '{value}' for '--{name}'; expected {expected}")
+        check_branches(self.branches)
+        if self.alternating not in ALTERNATING:
+            raise UsageError(f"invalid value '{self.alternating}' for '--alternating'; expected each or pair")
 
 
 class Periodicity:
@@ -73,13 +72,13 @@ class Periodicity:
         del trained
         import sys
 
-        from racctl.counters import appearance, cycles, doubt, paces, parts, recurrence, signals
+        from racctl.counters import appearance, cycles, doubt, loops, paces, parts, recurrence, signals
         from racctl.io.up_to_date import constants_digest
 
         return {
             "args": {"alternating": self.settings.alternating, "branches": self.settings.branches},
             "constants": constants_digest(
-                sys.modules[__name__], appearance, cycles, doubt, paces, parts, recurrence, signals
+                sys.modules[__name__], appearance, cycles, doubt, loops, paces, parts, recurrence, signals
             ),
         }
 

@@ -25,6 +25,7 @@ from racctl.weights.load import load_trained
 
 CHUNK_TOKENS, SHARED_TOKENS = 144, 72  # tokens of a long clip read together, and those that neighbours have in common
 BRANCHES = ("video", "pose")
+MOST_CORRECTED = 2.0  # times that an exemplar may make a count larger or smaller
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,10 @@ class TokenDensities:
 
     @property
     def interval(self) -> tuple[int, int]:
-        """The lowest and highest count that any part of the model would give, the whole among them."""
-        counts = round_half_up(np.array([curve.sum() for curve in (self.final, *self.alone.values())]))
+        """The lowest and highest count that a branch or the whole would give. The guides of a fusion learned together,
+        and count nothing each by itself."""
+        branches = [curve for name, curve in self.alone.items() if name in BRANCHES]
+        counts = round_half_up(np.array([curve.sum() for curve in (self.final, *branches)]))
         return max(int(counts.min()), 0), max(int(counts.max()), 0)
 
 
@@ -53,6 +56,8 @@ class DensityReader:
     fed: what its features must be made by, see `racctl.encoders.tokens.fed_by`.
     step: ticks for a token.
     stride: of the windows that it was trained on, ticks.
+    enough_seen: share of the frames that a person has to be visible in for the joints alone to be read; infinite for
+        models that read both wherever they can.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -63,6 +68,7 @@ class DensityReader:
         network, meta, self.record = load_trained(path, COUNTER_MODELS)
         self.network: Any = network
         try:
+            self.enough_seen = float(meta.get("enough_seen", np.inf))
             self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
             self.fed = fed_by(meta["input"], meta["config"]["branches"], str(path))
         except (KeyError, TypeError, ValueError):
@@ -79,8 +85,11 @@ class DensityReader:
         of_pose = float(share.detach())
         return {"pose": round(of_pose, 4), "video": round(1 - of_pose, 4)}
 
-    def tokens(self, features: Features, where: str) -> Tokens:
-        """The tokens of a clip's features; DataError when they are not what the model was trained on."""
+    def tokens(self, features: Features, where: str, read: str = "both") -> Tokens:
+        """The tokens of a clip's features; DataError when they are not what the model was trained on.
+
+        read: "video" or "pose" to have those alone.
+        """
         branches = self.network.config.branches
         available = [name for name in BRANCHES if name in features.meta and branches in (name, "both")]
         if not available:
@@ -93,8 +102,11 @@ class DensityReader:
                     f"'{where}' is made by another {name} than the counter was trained with: {_short(signature)} "
                     f"instead of {_short(self.fed.get(name))}"
                 )
-        video = tokens.video if "video" in available else None
-        pose = tokens.pose if "pose" in available else None
+        chosen = [name for name in available if read in (name, "both")]
+        if not chosen:
+            raise DataError(f"'{where}' lacks the {read} features that '--branches {read}' reads")
+        video = tokens.video if "video" in chosen else None
+        pose = tokens.pose if "pose" in chosen else None
         return Tokens(video, pose, tokens.frame, tokens.time)
 
     @torch.no_grad()
@@ -152,6 +164,15 @@ def exemplars(tokens: Tokens, spans: Sequence[tuple[float, float]]) -> list[np.n
             raise UsageError(f"'--exemplar {start:g}-{stop:g}' is not within the clip, {first:.2f} to {last:.2f} s")
         shots.append(shown(np.array([start, stop]), tokens.time))
     return shots
+
+
+def calibrated(densities: TokenDensities, tokens: Tokens, spans: Sequence[tuple[float, float]]) -> TokenDensities:
+    """Scale densities so that each span that shows one repetition, seconds, holds one on average, at most by 2."""
+    reached = np.concatenate([[0.0], np.cumsum(densities.final)])
+    begin, end = np.interp(np.array(spans).T, tokens.time, reached)
+    factor = 1 / np.clip((end - begin).mean(), 1 / MOST_CORRECTED, MOST_CORRECTED)
+    alone = {name: factor * curve for name, curve in densities.alone.items()}
+    return TokenDensities(factor * densities.final, alone)
 
 
 def clearest(densities: TokenDensities, tokens: Tokens, most: int) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ tempo.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from racctl.counters.appearance import appearance_motion
 from racctl.counters.cycles import ALIKE, likeness
-from racctl.counters.paces import Stretch, explained_by
+from racctl.counters.loops import pass_length, repeated
+from racctl.counters.paces import Stretch, cycles_of, explained_by
 from racctl.counters.parts import moves_as_one, picture_cuts, read_clip
 from racctl.counters.signals import Motion, Pairs, motion
 
@@ -78,10 +80,12 @@ def count_repetitions(
     def motion_in_itself(frames: slice, clock: np.ndarray) -> Motion:
         return motion(xyz[frames], score[frames], clock, left_right, in_itself=True)
 
-    whole = read_clip(xyz, time, motion_of, cuts)
-    if moves_as_one(whole):
-        whole = read_clip(xyz, time, motion_in_itself, cuts)
-    return assemble(whole, time, alternating)
+    def read(frames: slice) -> list[Stretch]:
+        inside = [cut for cut in cuts if cut < frames.stop]
+        stretches = read_clip(xyz[frames], time[frames], motion_of, inside)
+        return read_clip(xyz[frames], time[frames], motion_in_itself, inside) if moves_as_one(stretches) else stretches
+
+    return assemble(read_loop(xyz, time, read), time, alternating)
 
 
 def count_appearance(paths: np.ndarray, time: np.ndarray, *, alternating: str = "each") -> Repetitions:
@@ -90,8 +94,24 @@ def count_appearance(paths: np.ndarray, time: np.ndarray, *, alternating: str = 
     paths: (T, K, 1) of `racctl.counters.appearance.appearance`. time: (T,) s, ascending.
     """
     time = np.asarray(time, np.float64)
-    whole = read_clip(paths, time, lambda frames, clock: appearance_motion(paths[frames], clock), [])
-    return assemble(whole, time, alternating)
+
+    def read(frames: slice) -> list[Stretch]:
+        return read_clip(paths[frames], time[frames], lambda part, clock: appearance_motion(paths[part], clock), [])
+
+    return assemble(read_loop(paths, time, read), time, alternating)
+
+
+def read_loop(paths: np.ndarray, time: np.ndarray, read: Callable[[slice], list[Stretch]]) -> list[Stretch]:
+    """Return what is read of a clip's frames or, where it plays the same several times, of each pass.
+
+    paths: (T, V, C), NaN where not seen. A pass with one repetition is read with the others.
+    """
+    whole, length = read(slice(0, len(time))), pass_length(paths, time)
+    if not length:
+        return whole
+    once = read(slice(0, length))
+    in_passes = repeated(once, length, len(time))
+    return in_passes if cycles_of(once) > 1 and cycles_of(in_passes) != cycles_of(whole) else whole
 
 
 def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Repetitions:

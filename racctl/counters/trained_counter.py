@@ -14,8 +14,9 @@ from racctl import density as density_module
 from racctl.contracts import Features, Meta
 from racctl.counters import reader
 from racctl.counters.d2stx import D2STXSettings
-from racctl.counters.reader import DensityReader, TokenDensities, chunks, clearest, exemplars
+from racctl.counters.reader import DensityReader, TokenDensities, calibrated, chunks, clearest, exemplars
 from racctl.counters.result import DENSITY, Count, to_indices
+from racctl.counters.signals import visible_share
 from racctl.density import repetitions
 from racctl.encoders import tokens as tokens_module
 from racctl.encoders.base import NONE, EncodeOptions, FeatureVideoEncoder
@@ -23,8 +24,9 @@ from racctl.encoders.encode_clip import MASK_SIZE, cut_out, encode_clip, looks_a
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.reading import looks_at_inner_features
 from racctl.encoders.tokens import Tokens
-from racctl.errors import DataError, UsageError
+from racctl.errors import DataError, RacctlError, UsageError
 from racctl.estimators.open_clip import Clip, of_person
+from racctl.estimators.pose_features import feature_model
 from racctl.io.up_to_date import constants_digest
 from racctl.skeleton import normalise
 
@@ -65,13 +67,15 @@ class TrainedCounter:
         except DataError:
             return 0
 
-    @property
-    def looks_at_features(self) -> bool:
-        """Whether the video branch reads the pose network's inner features."""
+    def looks_at_features(self, pose_model: str) -> bool:
+        """Whether the video branch reads inner features, and those that this pose model gives."""
         try:
-            return looks_at_inner_features(self.encoders)
-        except DataError:
+            if not looks_at_inner_features(self.encoders):
+                return False
+            weights = feature_model(pose_model).record()
+        except RacctlError:
             return False
+        return weights["sha256"] == self.reader.fed["video"]["weights"]["sha256"]
 
     def record(self) -> Meta:
         """Return settings, constants, weights and the shares of the fusion, for provenance."""
@@ -79,6 +83,7 @@ class TrainedCounter:
         args = {
             "exemplars": [list(span) for span in self.settings.exemplars],
             "shots": self.settings.self_exemplars,
+            "branches": self.settings.branches,
         }
         return {"args": args, "constants": constants, "weights": self.records, "shares": self.reader.shares}
 
@@ -111,19 +116,45 @@ class TrainedCounter:
         if clip.kind in ("features", "tokens"):
             return self._count_features(clip.features, clip, clip.name, 0)
         encoders, track = self.encoders, int(clip.pose.track[person])
+        read = self._read(clip, person)
         clip = clip.with_pose(of_person(clip.pose, person))
-        if not (self.sees_video and clip.shows_picture):
+        if read == "video":
+            encoders = Encoders(encoders.video, None)
+        elif read == "pose":
             if encoders.pose is None:
                 raise DataError(f"this counter looks at the video alone, and '{clip.name}' is a pose")
             encoders, clip = Encoders(None, encoders.pose), clip.joints_only()
         return self._count_features(encode_clip(clip, encoders, self.options), clip, clip.name, track)
 
+    def _read(self, clip: Clip, person: int) -> str:
+        """Return whether "pose", "video" or "both" are read to count a person.
+
+        UsageError where the picture is to be read and does not show them.
+        """
+        chosen = self.settings.branches
+        is_shown = self.sees_video and clip.shows_picture and [person] == clip.pose.chosen("main")
+        if is_shown and looks_at_inner_features(self.encoders):
+            is_shown = clip.has_inner_features
+        if not is_shown:
+            if chosen == "video":
+                raise UsageError(
+                    "'--branches video' reads the picture, of the main person: it needs a model of it, the video, and "
+                    "no '--person'"
+                )
+            return "pose"
+        if chosen != "both" or self.settings.explain:
+            return chosen
+        return "pose" if visible_share(clip.pose, person) >= self.reader.enough_seen else "both"
+
     def _count_features(self, features: Features, clip: Clip, name: str, track: int) -> Count:
-        tokens = self.reader.tokens(features, name)
+        tokens = self.reader.tokens(features, name, self.settings.branches)
         shots = self._exemplars(tokens)
         if self.settings.explain:
             self._explain(tokens, shots, features, clip)
-        return as_count(self.reader.densities(tokens, shots), tokens, name, track)
+        densities = self.reader.densities(tokens, shots)
+        if self.settings.exemplars:
+            densities = calibrated(densities, tokens, self.settings.exemplars)
+        return as_count(densities, tokens, name, track)
 
     def _explain(self, tokens: Tokens, shots: list[np.ndarray], features: Features, clip: Clip) -> None:
         """Write pictures of what the network looks at; see `racctl.counters.attribution`."""

@@ -237,11 +237,11 @@ class CounterTask(Task):
         for earlier in weights:
             self._refuse_other_encoders(earlier)
             lent = decoder_lent(earlier.tensors, fresh)
-            taken = {key: value for key, value in earlier.tensors.items() if _part(key) in map(_part, fresh)}
-            fits = all(key in fresh and fresh[key].shape == value.shape for key, value in taken.items())
-            if not fits or not (taken or lent):
+            fitting = {key: value for key, value in earlier.tensors.items() if _part(key) in map(_part, fresh)}
+            fits = all(key in fresh and fresh[key].shape == value.shape for key, value in fitting.items())
+            if not fits or not (fitting or lent):
                 raise earlier.size_error()
-            tensors = lent | tensors | taken
+            tensors = lent | tensors | fitting
         self.objective.model.load_state_dict(tensors, strict=False)
         if {key.split(".")[0] for key in fresh.keys() - tensors.keys()} != {"fusion"}:
             return ""
@@ -275,9 +275,9 @@ def decoder_lent(tensors: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[s
     fresh: those of the model that is to be trained; nothing is lent where sizes differ.
     """
     lent = {}
-    for branch, other in (STREAMS, STREAMS[::-1]):
+    for branch, lender in (STREAMS, STREAMS[::-1]):
         for key in fresh:
-            value = tensors.get(key.replace(f"branches.{branch}", f"branches.{other}"))
+            value = tensors.get(key.replace(f"branches.{branch}", f"branches.{lender}"))
             if _part(key) == f"branches.{branch}" and value is not None and key.split(".")[2] not in OF_INPUT:
                 lent[key] = value
     lent = {key: value for key, value in lent.items() if _part(key) not in map(_part, tensors)}

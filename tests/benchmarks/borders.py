@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from outcomes import RESAMPLES, Result
-from scipy.optimize import linear_sum_assignment
 
 from racctl.scoring.count_metrics import percentiles, resampled_means
-
-MIN_OVERLAP = 0.5  # intersection over union from which a counted repetition is a true one
+from racctl.scoring.repetitions import matched
 
 
 def cycles_of(table: Path) -> dict[str, np.ndarray]:
@@ -24,21 +22,15 @@ def cycles_of(table: Path) -> dict[str, np.ndarray]:
     return {name: np.array(rows) for name, rows in spans.items()}
 
 
-def matches(true: np.ndarray, spans: np.ndarray) -> int:
-    """Return how many true repetitions (R, 2) have a counted one (Q, 2) of their own that overlaps them enough."""
-    if not len(true) or not len(spans):
-        return 0
-    both = np.minimum(true[:, None, 1], spans[:, 1]) - np.maximum(true[:, None, 0], spans[:, 0])
-    either = np.maximum(true[:, None, 1], spans[:, 1]) - np.minimum(true[:, None, 0], spans[:, 0])
-    overlaps = both >= MIN_OVERLAP * either  # where they overlap, both together have no gap
-    return int(overlaps[linear_sum_assignment(overlaps, maximize=True)].sum())
-
-
 def border_row(model: str, cycles: dict[str, np.ndarray], results: dict[str, Result]) -> dict[str, object]:
     """Return the row of a counter in the table of borders; intervals are bootstraps over the sequences."""
     sums = np.array(
         [
-            (matches(true, np.array(results[name]["spans"]).reshape(-1, 2)), len(true), len(results[name]["spans"]))
+            (
+                len(matched(true, np.array(results[name]["spans"]).reshape(-1, 2))[0]),
+                len(true),
+                len(results[name]["spans"]),
+            )
             for name, true in cycles.items()
         ],
         float,

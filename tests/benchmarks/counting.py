@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from borders import MIN_OVERLAP, border_row, cycles_of
+from borders import border_row, cycles_of
 from outcomes import Ledger, Result, code_digest, markdown, mean_cell, metric_cell, result_of, share
 
 from racctl.contracts import Pose
@@ -40,6 +40,7 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.poses.formats import load_pose
 from racctl.scoring.counts import CountScoreOptions as ScoreOptions
 from racctl.scoring.counts import score_files
+from racctl.scoring.repetitions import MIN_OVERLAP
 
 SETS = ("poses", "poses_repcount", "clips", "clips2")  # the first two of sequences (.npy), the others of clips (.mp4)
 

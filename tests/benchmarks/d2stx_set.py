@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,8 @@ def encode(clips: list[str], estimated: Path, inner: Path, target: Path) -> None
             with open(estimated / f"{clip}.pose.npz", "rb") as p, open(inner / f"{clip}.features.npz", "rb") as f:
                 read = read_pose(p, clip), read_features(f, clip)
             for name, its_pose, its_inner in versions(*read, clip):
-                write_file(poses / f"{name}.pose.npz", lambda out, one=its_pose: write_pose(out, one))
-                write_file(features / f"{name}.features.npz", lambda out, one=its_inner: write_features(out, one))
+                write_file(poses / f"{name}.pose.npz", partial(write_pose, pose=its_pose))
+                write_file(features / f"{name}.features.npz", partial(write_features, features=its_inner))
         racctl = str(Path(sys.executable).with_name("racctl"))
         options = ["--pose", str(poses), "--encoder", "blazepose", "--rate", str(RATE), "--stride", "32", "--quiet"]
         files = [str(file) for file in sorted(features.iterdir())]

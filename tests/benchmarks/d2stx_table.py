@@ -95,7 +95,7 @@ def version(out: Path, clip: str, ending: str, part: int) -> Pose | Features:
     drawn = clip.removesuffix(ending)
     pose = stored(out / f"estimated/{drawn}.pose.npz", read_pose)
     inner = stored(out / f"inner/{drawn}.features.npz", read_features)
-    return next(one for one in versions(pose, inner, drawn) if one[0] == clip)[part]
+    return next(row for row in versions(pose, inner, drawn) if row[0] == clip)[part]
 
 
 def real_trials(out: Path, data: Path) -> list[Trial]:
@@ -178,12 +178,12 @@ def counter_of(name: str, out: Path) -> tuple[DensityReader | None, bool]:
 
 
 def counts_of(name: str, counter: DensityReader | None, trial: Trial) -> np.ndarray:
-    def one(clip: str) -> float:
+    def count_of(clip: str) -> float:
         if counter is None:
             return weight_free(name, trial, clip)
         return float(counter.densities(counter.tokens(trial.tokens(clip), clip)).final.sum())
 
-    return np.maximum(round_half_up(np.array([one(clip) for clip in trial.true])), 0.0)
+    return np.maximum(round_half_up(np.array([count_of(clip) for clip in trial.true])), 0.0)
 
 
 def table(out: Path, data: Path | None) -> tuple[list[dict], list[str]]:
@@ -210,10 +210,10 @@ def table(out: Path, data: Path | None) -> tuple[list[dict], list[str]]:
 def compared(counts: dict[tuple[str, str], np.ndarray], trial: Trial, alone: str) -> str:
     """Return the paired tests of both branches against another counter on one set, in words."""
     true = np.array(list(trial.true.values()))
-    both, other = counts[BOTH, trial.name], counts[alone, trial.name]
-    hits = [TERMS["OBO"](some, true) for some in (both, other)]
+    pair = counts[BOTH, trial.name], counts[alone, trial.name]
+    hits = [TERMS["OBO"](some, true) for some in pair]
     ahead, behind, p = mcnemar_exact(*hits)
-    terms = [TERMS["MAE"](some, true) for some in (both, other)]
+    terms = [TERMS["MAE"](some, true) for some in pair]
     change = paired_bootstrap("MAE", *terms, resamples=RESAMPLES, seed=0)
     return (
         f"{trial.name} (n = {len(true)}): {NAMES[BOTH]} against {NAMES[alone]}: within one the first alone {ahead}, "
