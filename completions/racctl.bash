@@ -4,7 +4,7 @@ _racctl() {
     local tool="${COMP_WORDS[1]}"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="check-labels classify count encode info mask pose remap-joints score synth train --help --version"
+        words="check-labels classify compare count encode info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -23,7 +23,9 @@ _racctl() {
     "classify --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
-    "count --model") words="combined periodicity d2stx" ;;
+    "compare --missing") words="error skip zero" ;;
+    "compare --format") words="table parquet csv json" ;;
+    "count --model") words="combined periodicity d2stx escounts transrac skimfocus" ;;
     "count --person") words="main all" ;;
     "count --device") words="auto cpu cuda mps" ;;
     "count --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
@@ -44,6 +46,7 @@ _racctl() {
     "pose --model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "pose --backend") words="racctl mediapipe" ;;
     "remap-joints --from") words="poserac kinect d2stx openpose openpose25b coco mediapipe" ;;
+    "score --missing") words="error skip zero" ;;
     "score --format") words="table parquet csv json" ;;
     "synth --speed") words="slow fast mixed any wide" ;;
     "synth --errors") words="none blazepose varied" ;;
@@ -57,30 +60,34 @@ _racctl() {
     "train encoder --device") words="auto cpu cuda mps" ;;
     "train encoder --objective") words="label density both" ;;
     "train encoder --precision") words="auto 32 bf16" ;;
+    "train counter --model") words="d2stx escounts transrac skimfocus" ;;
     "train counter --device") words="auto cpu cuda mps" ;;
     "train counter --preset") words="small paper" ;;
     "train counter --branches") words="both video pose" ;;
     "train counter --guide") words="both video pose" ;;
     "train counter --fusion") words="decoupled coupled" ;;
     "train counter --decision") words="learned fixed" ;;
+    "train counter --similarity") words="self joint" ;;
+    "train counter --scale-fusion") words="concat gate" ;;
     "train counter --precision") words="auto 32 bf16" ;;
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "$tool" in
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
         "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
+        "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain -q --quiet --debug --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
         "info") words="-o --output --format -q --quiet --debug --help" ;;
         "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
         "pose") words="--model --backend --people --start --stop --stride --rate --features --jobs --download -o --output -q --quiet --debug --help" ;;
         "remap-joints") words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
-        "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
+        "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --missing --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
         "train") words="--help" ;;
         "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
         "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
-        "train counter") words="-o --output --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --guide --fusion --decision --shots --chain --joint --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
+        "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

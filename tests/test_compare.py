@@ -12,10 +12,10 @@ from commands import one_line, racctl
 from racctl.errors import UsageError
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
+from racctl.scoring.borders import agreement, matched, repetition_scores
 from racctl.scoring.compare import names_of
 from racctl.scoring.count_metrics import mcnemar_exact
 from racctl.scoring.counts import CountScoreOptions
-from racctl.scoring.repetitions import agreement, matched, repetition_scores
 
 CLIPS = [f"c{k}" for k in range(8)]
 TRUE = [4, 5, 0, 7, 3, 9, 2, 6]

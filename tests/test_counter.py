@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,12 +16,13 @@ from poses import swinging_pose
 
 from racctl.counters import reader
 from racctl.counters.base import open_counter
-from racctl.counters.d2stx import seconds_range
+from racctl.counters.d2stx import D2STXSettings, seconds_range
 from racctl.counters.reader import (
     CHUNK_TOKENS,
     SHARED_TOKENS,
     DensityReader,
     TokenDensities,
+    calibrated,
     chunks,
     clearest,
     exemplars,
@@ -28,7 +30,7 @@ from racctl.counters.reader import (
 from racctl.density import density, repetitions
 from racctl.encoders.base import EncodeOptions
 from racctl.encoders.encode_clip import encode_clip
-from racctl.encoders.pair import load_encoders
+from racctl.encoders.pair import Encoders, load_encoders
 from racctl.encoders.tokens import Tokens
 from racctl.errors import DataError, UsageError
 from racctl.estimators.open_clip import open_pose
@@ -98,9 +100,20 @@ def test_exemplars_are_the_tokens_of_their_seconds():
     assert clearest(TokenDensities(np.zeros(40), {}), tokens, 2) == []
 
 
-def test_the_interval_holds_what_each_part_says():
-    result = TokenDensities(np.full(10, 0.31), {"pose": np.full(10, 0.5), "video": np.full(10, -0.1)})
+def test_the_interval_holds_what_each_branch_says_and_no_guide():
+    alone = {"pose": np.full(10, 0.5), "video": np.full(10, -0.1), "fused by pose": np.full(10, 2.0)}
+    result = TokenDensities(np.full(10, 0.31), alone)
     assert result.count == 3 and result.interval == (0, 5)
+
+
+def test_what_is_shown_as_one_repetition_counts_one():
+    tokens = Tokens(None, None, np.arange(41.0) * 8, np.arange(41.0) / 4)
+    half = TokenDensities(0.6 * density(evenly(8, 40), np.arange(41.0), 1.0), {"pose": np.full(40, 0.1)})
+    assert half.count == 5
+    shown = calibrated(half, tokens, [(1.25, 2.5), (5.0, 6.25)])
+    assert shown.count == 8 and shown.alone["pose"].sum() == pytest.approx(4 * shown.final.sum() / half.final.sum())
+    nothing = calibrated(TokenDensities(np.full(40, 1e-9), {}), tokens, [(0.0, 1.0)])
+    assert nothing.final.sum() == pytest.approx(8e-8)  # at most twice as much
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +247,7 @@ def test_the_seams_of_a_long_clip_do_not_change_its_count(a_set, monkeypatch):
     trained = open_counter("d2stx", device="cpu").trained
     pose = load_pose(str(next((a_set / "many/pose").iterdir())))
     with open_pose(pose) as clip:
-        features = encode_clip(clip, trained.encoders, trained.options)
+        features = encode_clip(clip.joints_only(), Encoders(None, trained.encoders.pose), trained.options)
     tokens = trained.reader.tokens(features, "many")
     counts = []
     for shared in (SHARED_TOKENS, SHARED_TOKENS - 20, SHARED_TOKENS + 13, SHARED_TOKENS + 29):  # other seams
@@ -242,6 +255,25 @@ def test_the_seams_of_a_long_clip_do_not_change_its_count(a_set, monkeypatch):
         counts.append(trained.reader.densities(tokens).final.sum())
     assert len(tokens) > 2 * CHUNK_TOKENS
     assert np.ptp(counts) < 0.5 and abs(counts[0] - 60) < 6
+
+
+@pytest.mark.parametrize(
+    ("branches", "seen", "picture", "read"),
+    [("both", 1.0, True, "pose"), ("both", 0.5, True, "both"), ("both", 0.5, False, "pose"),
+     ("pose", 0.5, True, "pose"), ("video", 1.0, True, "video"), ("video", 1.0, False, "--branches video")],
+)  # fmt: skip
+def test_the_picture_is_read_where_the_joints_are_seen_little(branches, seen, picture, read):
+    pose = swinging_pose(60)
+    lost = slice(10, 10 + round((1 - seen) * 60))
+    pose.xyz[lost], pose.score[lost] = np.nan, 0
+    clip = SimpleNamespace(pose=pose, shows_picture=picture, has_inner_features=True)
+    counter = open_counter("d2stx", D2STXSettings(branches=branches), device="cpu").trained
+    if read in ("pose", "video", "both"):
+        assert counter._read(clip, 0) == read
+    else:
+        with pytest.raises(UsageError, match=read):
+            counter._read(clip, 0)
+    assert counter.reader.enough_seen == 0.7
 
 
 def test_the_embedded_counter_counts_what_it_was_trained_for(a_set, tmp_path):

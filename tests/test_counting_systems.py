@@ -125,7 +125,7 @@ def test_what_is_skimmed_and_what_is_chosen():
         important = model.important(tokens, scores, valid)
         assert torch.allclose(important, model.frames(tokens[:, [1, 4]]).amax(1))  # the last is past the clip's end
         video = torch.randn(1, 150, 8, 4, 4)  # of three blocks
-        said = model(video)
-        assert said.final.shape == (1, 150) and said.skimmed.shape == (1, 150) and (said.skimmed >= 0).all()
-        last, other = model.focus(video, important), model.focus(video, important + 5)
-    assert not torch.allclose(last[:, :64], other[:, :64])  # what matters in the whole clip changes every block
+        result = model(video)
+        assert result.final.shape == (1, 150) and result.skimmed.shape == (1, 150) and (result.skimmed >= 0).all()
+        usual, shifted = model.focus(video, important), model.focus(video, important + 5)
+    assert not torch.allclose(usual[:, :64], shifted[:, :64])  # what matters in the whole clip changes every block

@@ -17,7 +17,7 @@ from racctl.encoders.encode_clip import Part, encode_clip
 from racctl.encoders.pair import Encoders, load_encoders
 from racctl.errors import DataError, UsageError
 from racctl.estimators.open_clip import open_pose
-from racctl.io.escounts import read_tokens
+from racctl.io.escounts_layout import read_tokens
 from racctl.io.npz import read_features, write_features, write_mask, write_npz, write_pose
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.models.ctrgcn import CTRGCN, CTRGCNConfig

@@ -124,7 +124,7 @@ def desk(tmp_path, monkeypatch):
 IDLE = [
     ("count p.npz --pose-model lite", "--pose-model"),
     ("count a.mp4 --overlay o.mp4 --video b.mp4", "--video"),
-    ("count p.npz --model d2stx --video a.mp4", "--video"),
+    ("count p.npz --model d2stx --branches pose --video a.mp4", "--video"),
     ("classify p.npz --windows --smooth 2", "--smooth"),
     ("classify p.npz --whole --smooth 1", "--smooth"),
     ("classify p.npz --mask-model selfie", "--mask-model"),

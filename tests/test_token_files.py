@@ -10,7 +10,7 @@ import pytest
 from commands import one_line, racctl
 from poses import swinging_pose
 
-from racctl.io.escounts import holds_tokens
+from racctl.io.escounts_layout import holds_tokens
 from racctl.io.npz import pose_bytes, read_features
 
 VIDEO = np.random.default_rng(0).normal(size=(5, 6, 8, 2, 2)).astype(np.float32)

@@ -31,12 +31,12 @@ It knows no exercise and has no trained weights. It looks for a motion that goes
 whichever joints it shows, and keeps the cycles that look alike, with what rises as high between them. It reads a clip
 as if it was played at half, once and twice the pace, and takes what two of these agree on; a quarter and four times
 where they find nothing or are at their limits. So one repetition may take 0.25 s to 60 s; the picture must have at
-least 6 frames of it. Where it finds nothing for 5 s or more, between repetitions or beside them, it reads that part by
-itself, and so it does from cut to cut: three repetitions of another exercise are a part of their own.
-Where the whole body moves as one and nothing of it does otherwise, the camera moves, and what the body does in itself
-is counted.
-The main person of a video who is visible in fewer than 70 % of the frames is counted by what the pose network sees in
-the picture, its inner features, which tell how a body moves where the joints are lost; --branches video counts by these
+least 6 frames of it. Where it finds nothing for as long as three repetitions take, between them or beside them, it
+reads that part by itself, and so it does from cut to cut: three repetitions of another exercise are a part of their
+own. Where the whole body moves as one and nothing of it does otherwise, the camera moves, and what the body does in
+itself is counted. A clip that plays the same several times in a row, as looped videos do, is counted pass by pass. The
+main person of a video who is visible in fewer than 70 % of the frames is counted by what the pose network sees in the
+picture, its inner features, which tell how a body moves where the joints are lost; --branches video counts by these
 alone, --branches pose by the joints alone. Mirror images are not known in features: a movement that left and right do
 in turn may be counted in pairs. A pose needs its --video for that, which is estimated again then.
 Repetitions are reported with half-open frame intervals in the source video's numbering, and with times in seconds
@@ -45,14 +45,20 @@ from the video's own timestamps.
 THE TRAINED COUNTER, --model d2stx
 D2-STX reads tokens of the body's joints, and of the picture where it has a branch for that, and gives a density: how
 much of a repetition lies in each moment. Its sum, rounded, is the count; the table has it frame by frame in the column
-density. Low and high are the counts of the model's parts: either branch alone, either guide of the fusion. Repetitions
-are cut half way between the moments that the density puts their middles at, so their borders are less exact than the
-periodicity counter's. A pose without its video (--video names it) is counted by the joints alone.
+density. Low and high are the counts of the model's parts: either branch alone. Repetitions are cut half way between the
+moments that the density puts their middles at, so their borders are less exact than the periodicity counter's. The one
+that ships reads the joints where the person is visible in 70 % of the frames or more, and joints and picture together
+elsewhere and with --explain; --branches chooses one of the two. A pose without its video (--video names it) is counted
+by the joints alone.
 
-With --exemplar it counts what looks like the given seconds of the clip; with --shots N it reads the clip twice, and is
-shown the N most usual repetitions of the first reading in the second. What it was trained on is in its card in the
-package (racctl/weights/d2stx.md). --model FILE takes what 'racctl train counter' wrote; features that other
-encoders made come from 'racctl encode', as files or through a pipe.
+With --exemplar it counts what looks like the given seconds of the clip, which show one repetition, and its density is
+scaled so that they hold one; with --shots N it reads the clip twice, and is shown the N most usual repetitions of the
+first reading in the second. What it was trained on is in its card in the package (racctl/weights/d2stx.md).
+
+OTHER TRAINED COUNTERS
+transrac, skimfocus and escounts are the systems that D2-STX is compared with. No weights of them ship; 'racctl train
+counter --model transrac' makes a file for --model. --model FILE takes what 'racctl train counter' wrote; features that
+other encoders made come from 'racctl encode', as files or through a pipe.
 """
 
 from __future__ import annotations

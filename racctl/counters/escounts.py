@@ -10,7 +10,7 @@ from racctl.kinds import fixed
 
 
 @dataclass(frozen=True)
-class ESCountsSettings(D2STXSettings):
+class ExemplarSettings(D2STXSettings):
     """It is shown exemplars; it reads one branch, so that there is no fusion to choose or explain."""
 
     explain: str = fixed("")
@@ -20,4 +20,4 @@ class ESCountsSettings(D2STXSettings):
 class ESCountsCounter(D2STXCounter):
     """See `racctl.models.escounts`."""
 
-    Settings: ClassVar[type] = ESCountsSettings
+    Settings: ClassVar[type] = ExemplarSettings

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from racctl.counters.d2stx import D2STXCounter
-from racctl.counters.escounts import ESCountsSettings
+from racctl.counters.escounts import ExemplarSettings
 from racctl.kinds import fixed
 
 
 @dataclass(frozen=True)
-class TokenSettings(ESCountsSettings):
+class TokenSettings(ExemplarSettings):
     """There is nothing to choose: it takes no exemplars."""
 
     exemplars: tuple[tuple[float, float], ...] = fixed(())

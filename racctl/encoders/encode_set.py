@@ -23,7 +23,7 @@ from racctl.encoders.reading import Part, looks_at_inner_features, looks_at_mask
 from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimates, Estimators
 from racctl.estimators.open_clip import Clip, open_clip
-from racctl.io.escounts import encoder_names, import_tokens, token_file, write_tokens
+from racctl.io.escounts_layout import encoder_names, import_tokens, token_file, write_tokens
 from racctl.io.npz import write_features
 from racctl.io.output import make_folder, write_file
 from racctl.io.spool import clip_name, display_name, open_input

@@ -15,7 +15,7 @@ from racctl.errors import DataError, UsageError
 from racctl.estimators.mask import PackedMasks
 from racctl.estimators.on_demand import Estimates, Estimators, given_pose, refuse_other_clip, refuse_other_source
 from racctl.estimators.pose_features import refuse_no_inner_features
-from racctl.io.escounts import TOKEN_STRIDE, TOKEN_WINDOW, holds_tokens, import_tokens
+from racctl.io.escounts_layout import TOKEN_STRIDE, TOKEN_WINDOW, holds_tokens, import_tokens
 from racctl.io.npz import pose_bytes, read_features, read_mask, read_pose
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import clip_name, display_name, open_input, sha256

@@ -17,11 +17,11 @@ from racctl.models.transrac import (
     COMPAT,
     ONE_STREAM,
     Correlation,
-    DensityHead,
     Later,
     MomentFeatures,
+    MomentHead,
     TransRACConfig,
-    said,
+    as_branch,
     stream_of,
 )
 
@@ -103,7 +103,7 @@ class SkimFocus(nn.Module):
         self.gate = Gate(2 * c.width, c.width, c.dropout)
         self.mixing = LongShort(2 * c.width, c.width, c.layers, c.expansion)
         self.correlation = Correlation(c.of_focus)
-        self.head = DensityHead(c.width, c.dropout)
+        self.head = MomentHead(c.width, c.dropout)
 
     def forward(
         self,
@@ -125,7 +125,7 @@ class SkimFocus(nn.Module):
         important = self.important(tokens, scores, valid)
         density = self.focus(tokens, important)
         skimmed = nn.functional.pad(scores, (0, tokens.shape[1] - scores.shape[1]))
-        return replace(said(self.config.branches, density), skimmed=skimmed)
+        return replace(as_branch(self.config.branches, density), skimmed=skimmed)
 
     def important(self, tokens: Tensor, scores: Tensor, valid: Tensor) -> Tensor:
         """Return (b, width): the largest features of the moments with the best scores."""
@@ -164,7 +164,7 @@ class Skim(nn.Module):
         super().__init__()
         self.frames = MomentFeatures(channels, width)
         self.later = Later(width, width)
-        self.head = DensityHead(width, dropout, ends_in_relu=True)
+        self.head = MomentHead(width, dropout, ends_in_relu=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.later(self.frames(tokens)))

@@ -90,7 +90,7 @@ class TransRAC(nn.Module):
         self.config = c = config.check()
         self.frames = MomentFeatures(c.channels, c.width)
         self.correlation = Correlation(c)
-        self.head = DensityHead(c.width, c.dropout)
+        self.head = MomentHead(c.width, c.dropout)
 
     def forward(
         self, video: Tensor | None = None, pose: Tensor | None = None, valid: Tensor | None = None, **_unused: object
@@ -103,7 +103,7 @@ class TransRAC(nn.Module):
         spread = bins_of(tokens, valid, self.config.bins)
         binned = torch.einsum("bkt,btchw->bkchw", spread, tokens)
         density = self.density([windowed(binned, scale) for scale in self.config.scales])
-        return said(self.config.branches, torch.einsum("bkt,bk->bt", spread, density))
+        return as_branch(self.config.branches, torch.einsum("bkt,bk->bt", spread, density))
 
     def density(self, scales: list[Tensor]) -> Tensor:
         """Return (b, bins) of features at every scale, (b, bins, C, H, W) each."""
@@ -121,7 +121,7 @@ def stream_of(config: TransRACConfig | object, video: Tensor | None, pose: Tenso
     raise ValueError(f"this model looks at {branches}; it was not given it")
 
 
-def said(branch: str, density: Tensor) -> BranchDensities:
+def as_branch(branch: str, density: Tensor) -> BranchDensities:
     """Return what a model of one stream says."""
     return BranchDensities(video=density) if branch == "video" else BranchDensities(pose=density)
 
@@ -238,7 +238,7 @@ class Later(nn.Module):
         return self.layers(self.dropout(tokens + sinusoidal(tokens.shape[1], tokens.shape[2], tokens)))
 
 
-class DensityHead(nn.Sequential):
+class MomentHead(nn.Sequential):
     """(b, T, width) to (b, T): three layers; the density may be below zero."""
 
     def __init__(self, width: int, dropout: float, hidden: int = 0, ends_in_relu: bool = False) -> None:

@@ -16,6 +16,7 @@ from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
+from racctl.scoring.borders import agreement, repetition_scores
 from racctl.scoring.count_metrics import (
     TERMS,
     bootstrap_interval,
@@ -24,7 +25,6 @@ from racctl.scoring.count_metrics import (
     value,
 )
 from racctl.scoring.counts import CountPairs, CountScoreOptions, clips_named, pair_counts
-from racctl.scoring.repetitions import agreement, repetition_scores
 
 WITH_INTERVALS = ("MAE", "RMSE", "OBO", "OBZ")
 WITHOUT_INTERVALS = ("MAE@0.1",)

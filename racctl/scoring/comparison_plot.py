@@ -16,7 +16,7 @@ from racctl.scoring.counts import CountPairs
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")  # Okabe and Ito
 GROUPS = 5  # of as many clips each, that a curve is drawn through
 MOST_EXERCISES = 24  # in a picture, those with the most clips
-PANEL = (5.0, 3.2)  # inches
+PANEL_SIZE = (5.0, 3.2)  # inches
 
 
 def plot_comparison(target: str, pairs: dict[str, CountPairs]) -> None:
@@ -31,7 +31,7 @@ def plot_comparison(target: str, pairs: dict[str, CountPairs]) -> None:
     panels += ["tempo"] if any(np.isfinite(some).any() for some in seconds.values()) else []
     panels += ["exercise"] if any(first.label) else []
     with plain_style(boxed=False):
-        size = (PANEL[0] * len(panels), PANEL[1] + 0.3)
+        size = (PANEL_SIZE[0] * len(panels), PANEL_SIZE[1] + 0.3)
         figure = Figure(figsize=size, dpi=144, layout="constrained")
         axes = dict(zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True))
         for colour, (name, pair) in zip(_colours(len(pairs)), pairs.items(), strict=True):

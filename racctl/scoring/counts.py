@@ -22,6 +22,7 @@ from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
+from racctl.scoring.borders import agreement, repetition_scores
 from racctl.scoring.count_metrics import (
     MAX_COUNT,
     TERMS,
@@ -31,7 +32,6 @@ from racctl.scoring.count_metrics import (
     round_half_up,
     value,
 )
-from racctl.scoring.repetitions import agreement, repetition_scores
 
 ScoreRow = dict[str, str | int | float | None]
 

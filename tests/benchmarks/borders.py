@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from outcomes import RESAMPLES, Result
 
+from racctl.scoring.borders import matched
 from racctl.scoring.count_metrics import percentiles, resampled_means
-from racctl.scoring.repetitions import matched
 
 
 def cycles_of(table: Path) -> dict[str, np.ndarray]:

@@ -38,9 +38,9 @@ from racctl.estimators.open_clip import open_clip, open_pose
 from racctl.io.output import write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.poses.formats import load_pose
+from racctl.scoring.borders import MIN_OVERLAP
 from racctl.scoring.counts import CountScoreOptions as ScoreOptions
 from racctl.scoring.counts import score_files
-from racctl.scoring.repetitions import MIN_OVERLAP
 
 SETS = ("poses", "poses_repcount", "clips", "clips2")  # the first two of sequences (.npy), the others of clips (.mp4)
 

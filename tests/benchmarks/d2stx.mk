@@ -24,14 +24,15 @@ PRECISION ?= bf16
 
 ALONE  := pose video
 MODELS := $(ALONE) pose_guided video_guided fixed learned coupled joint
-begin                := $(foreach b,$(ALONE),--init $(OUT)/runs/$(b)/model.safetensors)
-options_pose         := --branches pose --joint
-options_video        := --branches video --joint --init $(OUT)/runs/pose/model.safetensors
+shots                := --shots 1
+begin                := $(shots) $(foreach b,$(ALONE),--init $(OUT)/runs/$(b)/model.safetensors)
+options_pose         := --branches pose --joint $(shots)
+options_video        := --branches video --joint $(shots) --init $(OUT)/runs/pose/model.safetensors
 options_pose_guided  := --guide pose $(begin)
 options_video_guided := --guide video $(begin)
 options_fixed        := --decision fixed $(begin)
 options_learned      := $(begin)
-options_joint        := --joint
+options_joint        := --joint $(shots)
 options_coupled      := --fusion coupled $(begin)
 
 SET    := $(OUT)/drawn
@@ -68,7 +69,7 @@ $(OUT)/runs/pose/trained:
 endif
 
 $(OUT)/runs/%/trained: $(OUT)/set.done
-	$(RACCTL) train counter $(OUT)/set -o $(@D) --features $(OUT)/set/features $(options_$*) --shots 1 --chain 2 \
-	    --epochs $(EPOCHS) --batch 8 --rate 1e-3 --weight-decay 1e-2 --seed $(SEED) --threads $(THREADS) \
+	$(RACCTL) train counter $(OUT)/set -o $(@D) --features $(OUT)/set/features $(options_$*) --chain 2 \
+	    --epochs $(EPOCHS) --batch 8 --rate $(or $(rate_$*),1e-3) --weight-decay 1e-2 --seed $(SEED) --threads $(THREADS) \
 	    --precision $(PRECISION)
 	touch $@

@@ -1,10 +1,11 @@
-"""The table of `d2stx.mk`: branches and fusions of D2-STX beside the counter without weights, one metric, one run.
+"""The tables of `d2stx.mk` and `systems.mk`: parts of D2-STX, or other systems, beside the counter without weights.
 
-python tests/benchmarks/d2stx_table.py OUT [--data DIR] [--csv FILE]
+python tests/benchmarks/d2stx_table.py OUT [--data DIR] [--rows parts|systems] [--csv FILE]
 
-Counts are rounded; intervals are 95 % bootstraps over the clips. M parameters are those of the counter, GFLOP those of
-its forward pass on a clip of `TOKENS` tokens (10 s), without the encoders; ms its median time on one thread of this
-machine. Below the table: both branches against each alone, by McNemar's test on OBO and a paired bootstrap of MAE.
+Counts are rounded; intervals are 95 % bootstraps over the clips. M parameters are those of the counter, GFLOP those
+of its forward pass on a clip of `TOKENS` tokens (10 s), without the encoders; ms its median time on one thread of
+this machine. "systems" are D2-STX and what it is compared with. Below the table: D2-STX against the others, by
+McNemar's test on OBO and a paired bootstrap of MAE.
 """
 
 from __future__ import annotations
@@ -48,15 +49,21 @@ from racctl.scoring.count_metrics import (
 )
 
 PICTURE, SWITCHED = "without weights: picture", "without weights: both"
-NAMES = {
+PARTS = {
     "joints": "without weights: joints", "picture": PICTURE, "switched": SWITCHED,
     "pose": "pose branch", "video": "video branch",
     "pose_guided": "pose-guided", "video_guided": "video-guided", "fixed": "bidirectional, fixed 0.5",
     "learned": "bidirectional, learned", "coupled": "coupled attention", "joint": "bidirectional, learned jointly",
 }  # fmt: skip
+SYSTEMS = {
+    "joints": "without weights: joints", "picture": PICTURE, "switched": SWITCHED,
+    "learned": "D2-STX", "pose": "D2-STX, pose branch", "escounts": "ESCounts", "transrac": "TransRAC",
+    "htrm": "TransRAC, after HTRM-Net", "skimfocus": "SkimFocusNet",
+}  # fmt: skip
+ROWS = {"parts": PARTS, "systems": SYSTEMS}
 WEIGHT_FREE = ("joints", "picture", "switched")
 BOTH = "learned"  # that is tested against the branches
-METRICS = ("OBO", "MAE", "OBZ")
+METRICS = {"parts": ("OBO", "MAE", "OBZ"), "systems": ("OBO", "MAE", "MAE@0.1", "RMSE", "OBZ")}
 TOKENS = 75
 RESAMPLES = 2000
 CPU = torch.device("cpu")
@@ -145,10 +152,10 @@ def weight_free(name: str, trial: Trial, clip: str) -> float:
     return float(count_pose(pose, "periodicity")[0].count) if people else 0.0
 
 
-def scored(counts: np.ndarray, true: np.ndarray) -> dict[str, tuple[float, float, float]]:
+def scored(counts: np.ndarray, true: np.ndarray, metrics: tuple[str, ...]) -> dict[str, tuple[float, float, float]]:
     """Metric -> value, low, high."""
     cells = {}
-    for metric in METRICS:
+    for metric in metrics:
         terms = TERMS[metric](counts, true)
         cells[metric] = (value(metric, terms), *bootstrap_interval(metric, terms, resamples=RESAMPLES, seed=0))
     return cells
@@ -186,37 +193,39 @@ def counts_of(name: str, counter: DensityReader | None, trial: Trial) -> np.ndar
     return np.maximum(round_half_up(np.array([count_of(clip) for clip in trial.true])), 0.0)
 
 
-def table(out: Path, data: Path | None) -> tuple[list[dict], list[str]]:
-    """Return the rows, and lines about both branches against each alone."""
+def table(out: Path, data: Path | None, kind: str) -> tuple[list[dict], list[str]]:
+    """Return the rows of "parts" or "systems", and lines about D2-STX against the others."""
     sets, rows = trials(out, data), []
     counts: dict[tuple[str, str], np.ndarray] = {}
-    for name in NAMES:
+    for name, shown_name in ROWS[kind].items():
         if name not in WEIGHT_FREE and not (out / f"runs/{name}/model.safetensors").is_file():
             continue
         counter, needs_picture = counter_of(name, out)
-        row: dict = {"model": NAMES[name]}
+        row: dict = {"model": shown_name}
         row |= dict(zip(("params M", "GFLOP", "ms"), cost(counter) if counter else (0.0, 0.0, None), strict=True))
         for trial in sets:
             if trial.inner is None and needs_picture:
                 continue  # sequences without a video
             counts[name, trial.name] = counts_of(name, counter, trial)
             true = np.array(list(trial.true.values()))
-            row |= {f"{trial.name} {metric}": c for metric, c in scored(counts[name, trial.name], true).items()}
+            cells = scored(counts[name, trial.name], true, METRICS[kind])
+            row |= {f"{trial.name} {metric}": cell for metric, cell in cells.items()}
         rows.append(row)
-    return rows, [compared(counts, trial, alone) for trial in sets for alone in ("pose", "video", "switched")
-                  if (alone, trial.name) in counts and (BOTH, trial.name) in counts]  # fmt: skip
+    rivals = ("pose", "video", "switched") if kind == "parts" else [name for name in SYSTEMS if name != BOTH]
+    return rows, [compared(counts, trial, ROWS[kind], rival) for trial in sets for rival in rivals
+                  if (rival, trial.name) in counts and (BOTH, trial.name) in counts]  # fmt: skip
 
 
-def compared(counts: dict[tuple[str, str], np.ndarray], trial: Trial, alone: str) -> str:
+def compared(counts: dict[tuple[str, str], np.ndarray], trial: Trial, names: dict[str, str], rival: str) -> str:
     """Return the paired tests of both branches against another counter on one set, in words."""
     true = np.array(list(trial.true.values()))
-    pair = counts[BOTH, trial.name], counts[alone, trial.name]
+    pair = counts[BOTH, trial.name], counts[rival, trial.name]
     hits = [TERMS["OBO"](some, true) for some in pair]
     ahead, behind, p = mcnemar_exact(*hits)
     terms = [TERMS["MAE"](some, true) for some in pair]
     change = paired_bootstrap("MAE", *terms, resamples=RESAMPLES, seed=0)
     return (
-        f"{trial.name} (n = {len(true)}): {NAMES[BOTH]} against {NAMES[alone]}: within one the first alone {ahead}, "
+        f"{trial.name} (n = {len(true)}): {names[BOTH]} against {names[rival]}: within one the first alone {ahead}, "
         f"the second alone {behind} (p = {p:.3f}); MAE {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
     )
 
@@ -234,9 +243,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--rows", choices=ROWS, default="parts")
     requested = parser.parse_args()
     torch.set_num_threads(1)
-    rows, lines = table(requested.out, requested.data)
+    rows, lines = table(requested.out, requested.data, requested.rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
