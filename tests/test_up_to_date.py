@@ -127,7 +127,7 @@ def test_changed_weights_are_seen(tmp_path, capsys):
     target = tmp_path / "out" / "p.counts.parquet"
     table = pq.read_table(target)
     meta = json.loads(table.schema.metadata[b"racctl"])
-    assert len(meta["steps"][-1]["weights"]) == 2
+    assert len(meta["steps"][-1]["weights"]) == 3  # of the network and of both encoders
     first = times(tmp_path / "out")
     assert in_process(capsys, *words)[0] == 0
     assert times(tmp_path / "out") == first

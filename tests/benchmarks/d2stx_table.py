@@ -1,6 +1,6 @@
 """The tables of `d2stx.mk` and `systems.mk`: parts of D2-STX, or other systems, beside the counter without weights.
 
-python tests/benchmarks/d2stx_table.py OUT [--data DIR] [--rows parts|systems] [--csv FILE]
+python tests/benchmarks/d2stx_table.py OUT [--data DIR] [--rows parts|systems] [--without ROW,...] [--csv FILE]
 
 Counts are rounded; intervals are 95 % bootstraps over the clips. M parameters are those of the counter, GFLOP those
 of its forward pass on a clip of `TOKENS` tokens (10 s), without the encoders; ms its median time on one thread of
@@ -193,12 +193,12 @@ def counts_of(name: str, counter: DensityReader | None, trial: Trial) -> np.ndar
     return np.maximum(round_half_up(np.array([count_of(clip) for clip in trial.true])), 0.0)
 
 
-def table(out: Path, data: Path | None, kind: str) -> tuple[list[dict], list[str]]:
+def table(out: Path, data: Path | None, kind: str, without: list[str]) -> tuple[list[dict], list[str]]:
     """Return the rows of "parts" or "systems", and lines about D2-STX against the others."""
     sets, rows = trials(out, data), []
     counts: dict[tuple[str, str], np.ndarray] = {}
     for name, shown_name in ROWS[kind].items():
-        if name not in WEIGHT_FREE and not (out / f"runs/{name}/model.safetensors").is_file():
+        if name in without or (name not in WEIGHT_FREE and not (out / f"runs/{name}/model.safetensors").is_file()):
             continue
         counter, needs_picture = counter_of(name, out)
         row: dict = {"model": shown_name}
@@ -243,10 +243,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--without", type=lambda text: text.split(","), default=[], help="rows, by their short names")
     parser.add_argument("--rows", choices=ROWS, default="parts")
     requested = parser.parse_args()
     torch.set_num_threads(1)
-    rows, lines = table(requested.out, requested.data, requested.rows)
+    rows, lines = table(requested.out, requested.data, requested.rows, requested.without)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
