@@ -169,7 +169,11 @@ def test_features_are_of_one_person_and_need_no_video(capsys):
 
 @pytest.mark.usefixtures("desk")
 def test_the_library_refuses_a_video_that_nothing_looks_at():
-    for model, settings in (("combined", {"branches": "pose"}), ("periodicity", {"branches": "pose"}), ("d2stx", {"branches": "pose"})):
+    for model, settings in (
+        ("combined", {"branches": "pose"}),
+        ("periodicity", {"branches": "pose"}),
+        ("d2stx", {"branches": "pose"}),
+    ):
         with pytest.raises(UsageError, match="looks at the pose alone"):
             count("p.npz", model, video="a.mp4", **settings)
 
