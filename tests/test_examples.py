@@ -138,11 +138,14 @@ def desk(tmp_path_factory):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(first, folder / name)
     shutil.copy(second, folder / "clips" / "b.mp4")
-    (folder / "test.csv").write_text("clip,count\na,2\nb,2\n")
+    for name in ("test.csv", "counts.csv", "theirs.csv"):
+        (folder / name).write_text("clip,count\na,2\nb,2\n")
     (folder / "videos" / "b.mp4").write_bytes(second.read_bytes())
     (folder / "test_with_fps.csv").write_text("clip,count\na,2\n")
     (folder / "segments.csv").write_text("clip,start,stop,label\na,0,1,squat\nb,0,1,squat\n")
-    _run("racctl count clips/*.mp4 -o counts.parquet; cp counts.parquet a.parquet; cp counts.parquet b.parquet", folder)
+    _run("racctl count clips/*.mp4 -o counts.parquet", folder)
+    for name in ("a", "b", "ours", "default", "d2stx"):
+        shutil.copy(folder / "counts.parquet", folder / f"{name}.parquet")
     _run("racctl count clip.mp4 --reps -o reps.parquet; racctl pose squats.mp4 -o squats.pose.npz", folder)
     _run("racctl classify clips/*.mp4 -o labels.parquet", folder)
     _other_peoples_poses(folder)

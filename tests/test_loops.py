@@ -62,6 +62,8 @@ def test_the_count_of_a_loop_is_that_of_its_pass_so_many_times():
     loop = count_repetitions(clip, np.ones(clip.shape[:2]), seconds(len(clip)), ())
     assert first.count == 7 and loop.count == 21
     assert np.abs(loop.start[7:14] - len(once) - loop.start[:7]).max() <= 2 and loop.stop[-1] <= len(clip)
+    cut = count_repetitions(clip[:-4], np.ones(clip[:-4].shape[:2]), seconds(len(clip) - 4), ())
+    assert cut.count == 21 and cut.stop[-1] <= len(clip) - 4 and len(cut.signal) == len(clip) - 4
     assert np.isfinite(loop.signal[len(once) + 40 : 2 * len(once) - 40]).all()
     assert loop.low <= 21 <= loop.high
 

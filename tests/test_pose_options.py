@@ -295,7 +295,7 @@ def test_models_on_pytorch_say_what_they_lack(tmp_path, both):
     pytest.importorskip("torch", reason="the trained counter and encoders need PyTorch")
     path = tmp_path / "leaves.features.npz"
     path.write_bytes(feature_bytes(both[1]))
-    assert "lacks the pose" in one_line(racctl("count", path, "--model", "d2stx"), 1)
+    assert "another window than the counter" in one_line(racctl("count", path, "--model", "d2stx"), 1)
     refused = one_line(racctl("encode", path, "-o", tmp_path / "e.npz"), 1)
     assert "holds racctl.features/1, expected racctl.pose/1 or a video" in refused
 

@@ -297,7 +297,9 @@ real = pytest.mark.skipif(
 def test_one_publication_of_repcount_scores_perfectly_against_another():
     truth, predicted = str(ROOT / "escounts/repcount/test_with_fps.csv"), str(ROOT / "detrc/test_new.csv")
     scores = score_files(truth, [predicted], options=CountScoreOptions(resamples=0, per_class=True))
-    assert values(scores) == {"MAE": 0, "MAE@0.1": 0, "RMSE": 0, "OBO": 1, "OBZ": 1, "n_zero_truth": 1}
+    result = values(scores)
+    assert {"MAE": 0, "MAE@0.1": 0, "RMSE": 0, "OBO": 1, "OBZ": 1, "n_zero_truth": 1}.items() <= result.items()
+    assert result["rep_F1@0.5"] > 0.95  # both mark the repetitions, but for few the same
     assert {row["group"] for row in scores.rows} == {
         "all", "bench_pressing", "front_raise", "jump_jack", "others", "pommel_horse", "pull_up", "push_up", "sit_up",
         "squat",
@@ -335,4 +337,4 @@ def test_parquet_of_real_scores_is_readable_by_anyone(tmp_path):
     write = score_files(truth, [truth], options=QUICK).table()
     with (tmp_path / "s.parquet").open("wb") as file:
         write_table(file, write)
-    assert pq.read_table(tmp_path / "s.parquet").column("n").to_pylist() == [105] * 6
+    assert pq.read_table(tmp_path / "s.parquet").column("n").to_pylist() == [105] * 10

@@ -11,7 +11,7 @@ from racctl.counters.paces import Stretch
 
 SAME = 0.01  # of the variance of the motion that two passes may differ by; sets by people: 0.04 and more
 SHORTEST_PASS = 1.0  # s of a pass
-REMAINDER = 0.1  # of a pass, that may be missing or too much at the clip's end
+REMAINDER = 0.02  # of a pass, that may be missing or too much at the clip's end
 
 
 def pass_length(paths: np.ndarray, time: np.ndarray) -> int:

@@ -125,7 +125,9 @@ def assemble(stretches: list[Stretch], time: np.ndarray, alternating: str) -> Re
         _draw(signal, stretch)
     rows = [_rows(*arguments) for arguments in zip(ordered, _parts(ordered), step, strict=True)]
     start, stop, part, confidence = np.concatenate([np.empty((0, 4)), *rows]).T
-    start, stop = _apart(start.astype(np.int64), stop.astype(np.int64))
+    start = np.minimum(start.astype(np.int64), len(time) - 1)  # the last pass of a loop may be cut
+    stop = np.minimum(stop.astype(np.int64), len(time))
+    start, stop = _apart(start, stop)
     low = sum(min(stretch.rivals) // every for stretch, every in zip(ordered, step, strict=True))
     high = sum(max(stretch.rivals) // every for stretch, every in zip(ordered, step, strict=True))
     low, high = likely_counts(len(start), low, high, explained_by(stretches))
@@ -195,7 +197,7 @@ def _draw(signal: np.ndarray, stretch: Stretch) -> None:
     shown = np.interp(pace.clock, pace.motion.time[samples], values, left=np.nan, right=np.nan)
     part = signal[pace.first : pace.first + len(shown)]
     free = np.isnan(part)
-    part[free] = shown[free]
+    part[free] = shown[: len(part)][free]
 
 
 def _apart(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

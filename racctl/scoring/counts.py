@@ -218,7 +218,9 @@ def pair_counts(
 
 
 def _cycles_of(rows: list[tuple[ClipTruth, ClipTruth]]) -> tuple[tuple[np.ndarray, np.ndarray, float | None], ...]:
-    """Return the repetitions on both sides, () unless both mark those of every clip."""
+    """Return the repetitions on both sides, () unless both mark those of every clip, but for clips with none."""
+    if any(all(row[side].cycles is None for row in rows) for side in (0, 1)):
+        return ()
     cycles = []
     for true, predicted in rows:
         marked = [as_cycles([]) if row.cycles is None and row.count == 0 else row.cycles for row in (true, predicted)]
