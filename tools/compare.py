@@ -9,7 +9,7 @@ import typer
 from racctl.cli import console, options
 
 Predictions = Annotated[
-    list[str], typer.Argument(metavar="FILE", show_default=False, help="Compare these: the counts of one counter each, two or more.")
+    list[str], typer.Argument(metavar="FILE", show_default=False, help="Compare these, each of one counter.")
 ]
 Truth = Annotated[
     str,
