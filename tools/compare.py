@@ -35,9 +35,6 @@ Plot = Annotated[
         "and for each exercise where the truth names them.",
     ),
 ]
-Resamples = Annotated[
-    int, typer.Option("--resamples", metavar="N", min=0, help="Draw N bootstrap resamples; 0: no intervals.")
-]
 
 
 def compare(
@@ -45,7 +42,7 @@ def compare(
     truth: Truth,
     missing: Missing = "error",
     plot: Plot = "",
-    resamples: Resamples = 2000,
+    resamples: options.Resamples = 2000,
     seed: options.Seed = 0,
     output: options.Output = "-",
     form: options.Format = "",

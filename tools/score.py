@@ -83,9 +83,6 @@ Confusion = Annotated[
         "coloured by its shares, with the counts in its cells.",
     ),
 ]
-Resamples = Annotated[
-    int, typer.Option("--resamples", metavar="N", min=0, help="Draw N bootstrap resamples; 0: no intervals.")
-]
 
 
 def score(
@@ -100,7 +97,7 @@ def score(
     null: Null = "background",
     split: Split = "",
     confusion: Confusion = "",
-    resamples: Resamples = 2000,
+    resamples: options.Resamples = 2000,
     seed: options.Seed = 0,
     output: options.Output = "-",
     form: options.Format = "",

@@ -104,3 +104,7 @@ def pose_model_option(option: str, models: Kind) -> Any:
 Download = Annotated[
     bool, typer.Option("--download", help="Allow fetching a model that is not here; its sha256 is checked.")
 ]
+
+Resamples = Annotated[
+    int, typer.Option("--resamples", metavar="N", min=0, help="Draw N bootstrap resamples; 0: no intervals.")
+]

@@ -27,6 +27,7 @@ COUNTERS = Kind(
 )
 
 
+BRANCHES_HELP = "Read the joints, the picture of the main person, or whichever shows them better."
 BRANCHES_READ = ("both", "pose", "video")
 
 

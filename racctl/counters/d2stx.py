@@ -7,7 +7,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
-from racctl.counters.base import check_branches
+from racctl.counters.base import BRANCHES_HELP, check_branches
 from racctl.errors import UsageError
 from racctl.kinds import setting
 
@@ -72,9 +72,7 @@ class D2STXSettings:
         one_clip=True,
     )
 
-    branches: str = setting(
-        "both", "Read the joints, the picture of the main person, or whichever shows them better.", "both|pose|video"
-    )
+    branches: str = setting("both", BRANCHES_HELP, "both|pose|video")
 
     def __post_init__(self) -> None:
         check_branches(self.branches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from racctl.counters.base import check_branches
+from racctl.counters.base import BRANCHES_HELP, check_branches
 from racctl.errors import UsageError
 from racctl.kinds import setting
 
@@ -30,9 +30,7 @@ class PeriodicitySettings:
     alternating: str = setting(
         "each", "Count each side of a movement that left and right do in turn, or pairs.", "each|pair"
     )
-    branches: str = setting(
-        "both", "Read the joints, the picture of the main person, or whichever shows them better.", "both|pose|video"
-    )
+    branches: str = setting("both", BRANCHES_HELP, "both|pose|video")
 
     def __post_init__(self) -> None:
         check_branches(self.branches)

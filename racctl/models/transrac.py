@@ -9,6 +9,7 @@ this is not HTRM-Net. Letters: T bins in time, S scales, C channels, h heads.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from einops import rearrange, reduce
@@ -111,14 +112,16 @@ class TransRAC(nn.Module):
         return self.head(self.correlation(features))
 
 
-def stream_of(config: TransRACConfig | object, video: Tensor | None, pose: Tensor | None) -> Tensor:
-    """Return the tokens that a model of one stream looks at, (b, T, C, H, W); ValueError without them."""
-    branches, parts, grid = (getattr(config, name) for name in ("branches", "parts", "grid"))
-    if branches == "video" and video is not None:
-        return pooled(video, grid)
-    if branches == "pose" and pose is not None:
-        return rearrange(grouped(pose, parts), "b t c j -> b t c j 1")
-    raise ValueError(f"this model looks at {branches}; it was not given it")
+def stream_of(config: Any, video: Tensor | None, pose: Tensor | None) -> Tensor:
+    """Return the tokens that a model of one stream looks at, (b, T, C, H, W); ValueError without them.
+
+    config: with `branches`, `grid` and `parts`.
+    """
+    if config.branches == "video" and video is not None:
+        return pooled(video, config.grid)
+    if config.branches == "pose" and pose is not None:
+        return rearrange(grouped(pose, config.parts), "b t c j -> b t c j 1")
+    raise ValueError(f"this model looks at {config.branches}; it was not given it")
 
 
 def as_branch(branch: str, density: Tensor) -> BranchDensities:
@@ -241,17 +244,16 @@ class Later(nn.Module):
 class MomentHead(nn.Sequential):
     """(b, T, width) to (b, T): three layers; the density may be below zero."""
 
-    def __init__(self, width: int, dropout: float, hidden: int = 0, ends_in_relu: bool = False) -> None:
-        hidden = hidden or width // 2
+    def __init__(self, width: int, dropout: float, ends_in_relu: bool = False) -> None:
         super().__init__(
             nn.Linear(width, width),
             nn.LayerNorm(width),
             nn.Dropout(dropout),
             nn.ReLU(),
-            nn.Linear(width, hidden),
+            nn.Linear(width, width // 2),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, 1),
+            nn.Linear(width // 2, 1),
             *([nn.ReLU()] if ends_in_relu else []),
         )
 

@@ -14,7 +14,6 @@ from scipy.optimize import linear_sum_assignment
 from racctl.scoring.count_metrics import percentiles, resampled_means
 
 MIN_OVERLAP = 0.5  # intersection over union
-REPETITION_METRICS = ("rep_precision@0.5", "rep_recall@0.5", "rep_F1@0.5", "border_error_s")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,15 +17,9 @@ from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
-from racctl.scoring.borders import agreement, repetition_scores
-from racctl.scoring.count_metrics import (
-    TERMS,
-    bootstrap_interval,
-    mcnemar_exact,
-    paired_bootstrap,
-    value,
-)
-from racctl.scoring.counts import CountPairs, CountScoreOptions, clips_named, pair_counts
+from racctl.scoring.borders import repetition_scores
+from racctl.scoring.count_metrics import TERMS, bootstrap_interval, value
+from racctl.scoring.counts import CountPairs, CountScoreOptions, clips_named, compare_counts, pair_counts
 
 WITH_INTERVALS = ("MAE", "RMSE", "OBO", "OBZ")
 WITHOUT_INTERVALS = ("MAE@0.1",)
@@ -124,8 +119,7 @@ def comparison_row(name: str, pairs: CountPairs, first: CountPairs | None, optio
             interval = bootstrap_interval(metric, terms, resamples=options.resamples, seed=options.seed)
             row[f"{metric}_low"], row[f"{metric}_high"] = interval
     if pairs.cycles:
-        true, predicted, fps = (list(column) for column in zip(*pairs.cycles, strict=True))
-        scores = repetition_scores(agreement(true, predicted, fps), 0, options.seed)
+        scores = repetition_scores(pairs.agreement(), 0, options.seed)
         row["rep_F1@0.5"], row["border_error_s"] = scores["rep_F1@0.5"][0], scores["border_error_s"][0]
     if first is not None:
         row |= _tests(first, pairs, options)
@@ -138,16 +132,13 @@ def _tests(first: CountPairs, pairs: CountPairs, options: CountScoreOptions) -> 
     if not common:
         return {}
     before, after = (one_side.where([one_side.clip.index(clip) for clip in common]) for one_side in (first, pairs))
-    mae = [TERMS["MAE"](counts.predicted, counts.true) for counts in (after, before)]
-    difference = paired_bootstrap("MAE", *mae, resamples=options.resamples, seed=options.seed)
-    obo = [TERMS["OBO"](counts.predicted, counts.true) for counts in (after, before)]
-    gained, lost, p = mcnemar_exact(*obo)
+    values: dict[str, Any] = {str(row["metric"]): row["value"] for row in compare_counts(after, before, options)}
     return {
-        "MAE_change": difference.value,
-        "MAE_p": difference.p,
-        "OBO_gained": gained,
-        "OBO_lost": lost,
-        "OBO_p": p,
+        "MAE_change": values["MAE"],
+        "MAE_p": values["MAE_p_bootstrap"],
+        "OBO_gained": int(values["OBO_only_first"]),
+        "OBO_lost": int(values["OBO_only_second"]),
+        "OBO_p": values["OBO_p_mcnemar"],
     }
 
 

@@ -22,7 +22,7 @@ from racctl.data.truth import read_truth
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import table_from_rows
 from racctl.io.spool import display_name
-from racctl.scoring.borders import agreement, repetition_scores
+from racctl.scoring.borders import Agreement, agreement, repetition_scores
 from racctl.scoring.count_metrics import (
     MAX_COUNT,
     TERMS,
@@ -86,6 +86,11 @@ class CountPairs:
         names, labels = [self.clip[i] for i in chosen], [self.label[i] for i in chosen]
         cycles = tuple(self.cycles[i] for i in chosen) if self.cycles else ()
         return CountPairs(names, labels, self.predicted[chosen], self.true[chosen], cycles=cycles)
+
+    def agreement(self) -> Agreement:
+        """Return how the repetitions agree in time, of pairs with `cycles`."""
+        true, predicted, fps = (list(column) for column in zip(*self.cycles, strict=True))
+        return agreement(true, predicted, fps)
 
     def zero(self) -> list[str]:
         """Return the clips with a true count of 0, which MAE cannot use."""
@@ -298,8 +303,7 @@ def _of_repetitions(pairs: CountPairs, group: str, options: CountScoreOptions) -
     """Return the rows of where the repetitions are, [] where that is not known."""
     if not pairs.cycles:
         return []
-    true, predicted, fps = (list(column) for column in zip(*pairs.cycles, strict=True))
-    scores = repetition_scores(agreement(true, predicted, fps), options.resamples, options.seed)
+    scores = repetition_scores(pairs.agreement(), options.resamples, options.seed)
     return [metric_row(name, *cell, len(pairs.clip), group) for name, cell in scores.items()]
 
 

@@ -26,6 +26,7 @@ from racctl.models.skimfocus import SMALL_SKIMFOCUS, SkimFocusConfig
 from racctl.models.transrac import SMALL_TRANSRAC, TransRACConfig
 from racctl.progress import Report
 from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
+from racctl.training.lent_weights import decoder_lent, model_part
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task, shares_of
 from racctl.training.token_batches import STREAMS, TokenClip, batch_of, jittered, joined
 from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
@@ -40,7 +41,6 @@ PRESETS: dict[str, dict[str, CounterConfig]] = {
 BY_EXEMPLARS = ("d2stx", "escounts")  # the others have targets and losses of TransRAC's
 SKIM_SHARE = 0.1  # of the loss of what is skimmed (SkimFocusNet)
 TICKS_OF_TOKEN = {"small": 4, "paper": 8}
-OF_INPUT = ("embed", "place")  # of a branch's weights, those that belong to what it is fed with
 REPEATS = 1e-3  # repetitions in a token where something is repeated
 COUNTED_SHARE = 0.8  # of the tokens have a part in the loss, drawn anew each time (ESCounts)
 
@@ -198,11 +198,11 @@ class CounterTask(Task):
         clips = [joined(chain, only_first=count > 0) for chain in chains]
         if self.teaching.jitter:
             clips = [jittered(clip, draw, self.teaching.jitter) for clip, draw in zip(clips, draws[:, 3], strict=True)]
-        parts = [self._part(clip, draw) for clip, draw in zip(clips, draws[:, 0], strict=True)]
+        parts = [self.model_part(clip, draw) for clip, draw in zip(clips, draws[:, 0], strict=True)]
         exemplars = [clip.exemplars(count, draw) for clip, draw in zip(firsts, draws[:, 1], strict=True)]
         return batch_of(clips, parts, self.teaching.sigma, exemplars)
 
-    def _part(self, clip: TokenClip, draw: float) -> slice:
+    def model_part(self, clip: TokenClip, draw: float) -> slice:
         spare = max(len(clip) - self.teaching.longest, 0)
         start = int(draw * (spare + 1))
         return slice(start, start + min(len(clip), self.teaching.longest))
@@ -237,7 +237,9 @@ class CounterTask(Task):
         for earlier in weights:
             self._refuse_other_encoders(earlier)
             lent = decoder_lent(earlier.tensors, fresh)
-            fitting = {key: value for key, value in earlier.tensors.items() if _part(key) in map(_part, fresh)}
+            fitting = {
+                key: value for key, value in earlier.tensors.items() if model_part(key) in map(model_part, fresh)
+            }
             fits = all(key in fresh and fresh[key].shape == value.shape for key, value in fitting.items())
             if not fits or not (fitting or lent):
                 raise earlier.size_error()
@@ -266,27 +268,6 @@ class CounterTask(Task):
 
     def training_record(self) -> Meta:
         return {"teaching": asdict(self.teaching)}
-
-
-def decoder_lent(tensors: dict[str, Tensor], fresh: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what a branch without weights begins with: the other's blocks, and what follows them.
-
-    tensors: the weights of a model with one branch.
-    fresh: those of the model that is to be trained; nothing is lent where sizes differ.
-    """
-    lent = {}
-    for branch, lender in (STREAMS, STREAMS[::-1]):
-        for key in fresh:
-            value = tensors.get(key.replace(f"branches.{branch}", f"branches.{lender}"))
-            if _part(key) == f"branches.{branch}" and value is not None and key.split(".")[2] not in OF_INPUT:
-                lent[key] = value
-    lent = {key: value for key, value in lent.items() if _part(key) not in map(_part, tensors)}
-    return lent if all(fresh[key].shape == value.shape for key, value in lent.items()) else {}
-
-
-def _part(key: str) -> str:
-    """Return the part of the model that a weight is of: a branch, or the fusion."""
-    return ".".join(key.split(".")[: 2 if key.startswith("branches.") else 1])
 
 
 @torch.no_grad()
