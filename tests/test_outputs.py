@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from commands import RACCTL, in_process, one_line, racctl
 from poses import swinging_pose
 
 from racctl.io.npz import pose_bytes
-from racctl.io.output import write_file
+from racctl.io.output import remove_unfinished, write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.weights import embedded
 
@@ -197,3 +198,26 @@ def test_the_reader_of_a_help_text_may_go_away():
 
 def test_a_terminal_is_told_before_the_input_is_read(tmp_path):
     assert "does not exist" in one_line(racctl("pose", tmp_path / "missing.mp4"), 1)
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(tmp_path):
+    program = (
+        "import sys, time\n"
+        "from racctl.io.output import write_file\n"
+        "def build(file):\n"
+        "    file.write(b'half')\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(60)\n"
+        "write_file(sys.argv[1], build)\n"
+    )
+    target = tmp_path / "deep" / "clip.npz"
+    target.parent.mkdir()
+    (tmp_path / ".notes.tmp").write_text("a person's own")
+    with subprocess.Popen([sys.executable, "-c", program, target], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout and writer.stdout.readline() == b"begun\n"
+        writer.kill()
+    assert len(list(target.parent.iterdir())) == 1
+    remove_unfinished(tmp_path, [writer.pid + 1])
+    assert len(list(target.parent.iterdir())) == 1
+    remove_unfinished(tmp_path, [writer.pid])
+    assert contents(tmp_path) == {".notes.tmp": b"a person's own"}

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -61,6 +61,13 @@ def _cannot(what: str, error: OSError) -> DataError:
     return kind(f"cannot {what}: {reason(error)}")
 
 
+def remove_unfinished(folder: Path, processes: Iterable[int]) -> None:
+    """Remove what processes that were killed, by their ids, left half written in the directory and below."""
+    for process in processes:
+        for path in folder.rglob(f".*.{process}-*.tmp"):
+            path.unlink(missing_ok=True)
+
+
 def copy_whole(build: Callable[[IO[bytes]], object], target: IO[bytes]) -> None:
     """Build the payload in a seekable temporary file (memory, then disk), then copy it to `target` in one go."""
     with tempfile.SpooledTemporaryFile(64 << 20) as payload:
@@ -71,10 +78,9 @@ def copy_whole(build: Callable[[IO[bytes]], object], target: IO[bytes]) -> None:
 
 
 def _replace(path: Path, build: Callable[[IO[bytes]], object]) -> None:
-    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
-    handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    beside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
-        with os.fdopen(handle, "w+b") as file:
+        with open(beside, "x+b") as file:
             build(file)
             file.flush()
             os.fsync(file.fileno())

@@ -26,7 +26,7 @@ from racctl import __version__
 from racctl.contracts import BACKGROUND, Mask, dump_meta, step
 from racctl.errors import DataError
 from racctl.io.npz import write_mask, write_pose
-from racctl.io.output import make_folder, write_bytes, write_file
+from racctl.io.output import make_folder, remove_unfinished, write_bytes, write_file
 from racctl.io.parquet import table_from_rows, write_table
 from racctl.progress import Report, silent
 from racctl.skeleton.remap import remap
@@ -137,10 +137,12 @@ def _run(jobs: list[ClipJob], folder: Path, workers: int, report: Callable[[int]
         return
     context = multiprocessing.get_context("spawn")  # torch and BLAS do not survive a fork
     others = set(multiprocessing.active_children())
+    children: list[multiprocessing.process.BaseProcess] = []
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_alone) as pool:
         try:
             with _deaf_to_interrupts():
-                waiting = {pool.submit(make, job, folder) for job in jobs}
+                waiting = {pool.submit(_make_in_worker, job, folder) for job in jobs}
+                children = [child for child in multiprocessing.active_children() if child not in others]
             done = 0
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -150,7 +152,8 @@ def _run(jobs: list[ClipJob], folder: Path, workers: int, report: Callable[[int]
                     report(done)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            _stop([child for child in multiprocessing.active_children() if child not in others])
+            _stop(children)
+            remove_unfinished(folder, [child.pid for child in children if child.pid])
             if isinstance(error, BrokenProcessPool):
                 raise DataError("a worker process was killed, for want of memory perhaps; try fewer '--jobs'") from None
             raise
@@ -181,6 +184,7 @@ def _stop(workers: list) -> None:
         worker.join(max(0.0, end - time.monotonic()))
         if worker.is_alive():
             worker.kill()
+            worker.join()
 
 
 def _alone() -> None:
@@ -195,6 +199,14 @@ def _alone() -> None:
 def _watch_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
+        os._exit(143)
+
+
+def _make_in_worker(job: ClipJob, folder: Path) -> dict:
+    """Make one clip; a worker that is told to end does so, where its pool would have it go on with the next clip."""
+    try:
+        return make(job, folder)
+    except SystemExit:
         os._exit(143)
 
 
