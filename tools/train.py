@@ -4,7 +4,8 @@ DATA
 A folder that 'racctl synth' wrote, MM-Fit's folder with your own videos (--videos), or a CSV of segments with columns
 clip, start, stop, label and perhaps split, beside its videos. Masks and poses come with synth's sets; for others make
 them first and name their folders: 'racctl mask -o masks/ *.mp4', 'racctl pose -o poses/ *.mp4'. Without a split, 15 %
-of the clips are kept apart for validation. A counter learns from features instead; see racctl-train-counter(1).
+of the clips are kept apart for validation. A counter learns from features instead; see racctl-train-counter(1). Where a
+table has counts alone, its repetitions are taken to fill the clip evenly, as Countix' published ones do.
 
 WHAT IS WRITTEN
 DIR/model.safetensors, the weights of the epoch with the best score on the validation clips (of the last epoch where

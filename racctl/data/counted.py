@@ -71,3 +71,22 @@ def _of_folder(folder: Path) -> list[tuple[ClipTruth, str]]:
         (ClipTruth(clip_stem(row["clip"]), row["count"], cycles=cycles.get(clip_stem(row["clip"]))), row["split"] or "")
         for row in table.select(["clip", "count", "split"]).to_pylist()
     ]
+
+def held_apart(rows: list[CountedClip], share: float, seed: int) -> tuple[list[CountedClip], list[CountedClip]]:
+    """Return the clips to train on, and this share of them, drawn by the seed, to validate on instead."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    count = min(max(1, round(share * len(rows))), len(rows) - 1) if share else 0
+    chosen = set(order[:count].tolist())
+    train = [row for k, row in enumerate(rows) if k not in chosen]
+    return train, [row for k, row in enumerate(rows) if k in chosen]
+
+
+def evenly_spread(count: float, edges: np.ndarray) -> np.ndarray:
+    """Return (R, 2) int64 frames of so many repetitions, rounded, that fill a clip evenly, one after the other.
+
+    So the published tables of Countix have them, whose annotators counted and marked no repetition.
+
+    edges: (N + 1,) frames, of which the first and the last are the clip's borders.
+    """
+    borders = np.rint(np.linspace(edges[0], edges[-1], max(1, int(count + 0.5)) + 1)).astype(int)
+    return np.stack([borders[:-1], borders[1:]], axis=1)

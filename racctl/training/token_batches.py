@@ -25,6 +25,7 @@ class TokenClip:
     cycles: (R, 2) source frames of the repetitions.
     count: repetitions.
     made_by: what made the tokens, as a checkpoint's header names it.
+    spread: whether its repetitions are spread evenly over it, since only their count is known.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TokenClip:
     cycles: np.ndarray
     count: float
     made_by: Meta = field(default_factory=dict)
+    spread: bool = False
 
     def __len__(self) -> int:
         return len(self.edges) - 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from racctl.contracts import Meta, clip_stem
-from racctl.data.counted import CountedClip, read_counted
+from racctl.data.counted import CountedClip, evenly_spread, held_apart, read_counted
 from racctl.encoders.tokens import Tokens, fed_by, sequence
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
@@ -29,7 +30,7 @@ from racctl.scoring.count_metrics import exact, mae, round_half_up, within_one
 from racctl.training.lent_weights import decoder_lent, model_part
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task, shares_of
 from racctl.training.token_batches import STREAMS, TokenClip, batch_of, jittered, joined
-from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
+from racctl.training.train_model import VAL_SHARE, Loaded, RunSettings, Training, split_by_name
 from racctl.training.train_settings import CounterSettings
 
 PRESETS: dict[str, dict[str, CounterConfig]] = {
@@ -306,12 +307,16 @@ class CounterTraining(Training[CountedClip, TokenClip]):
             raise UsageError(str(error)) from None
 
     def read_splits(self, seed: int) -> tuple[list[CountedClip], list[CountedClip]]:
-        del seed
         chosen = self.settings
         names = (chosen.train_split, chosen.val_split)
-        train, val = split_by_name(read_counted(self.data, chosen.features, names[0]), names, self.data)
+        rows = read_counted(self.data, chosen.features, names[0])
         if chosen.val_data:
             val = read_counted(chosen.val_data, chosen.val_features or chosen.features, names[1])
+            train, _ = split_by_name(rows, names, self.data)
+        elif Path(self.data).is_dir():
+            train, val = split_by_name(rows, names, self.data)
+        else:
+            train, val = held_apart(rows, 0.0 if names[1] == "none" else VAL_SHARE, seed)
         shared = {clip.clip for clip in train} & {clip.clip for clip in val}
         if shared:
             raise DataError(f"clip '{min(shared)}' is trained on and validated on")
@@ -352,7 +357,9 @@ class CounterTraining(Training[CountedClip, TokenClip]):
             video = pooled(torch.from_numpy(tokens.video).float()[None], config.grid)[0].half().numpy()
         if self.settings.branches != "video":
             pose = grouped(torch.from_numpy(tokens.pose).float()[None], config.parts)[0].half().numpy()
-        return TokenClip(row.clip, video, pose, tokens.frame, row.cycles, row.count, made_by)
+        spread = not len(row.cycles) and row.count > 0
+        cycles = evenly_spread(row.count, tokens.frame) if spread else row.cycles
+        return TokenClip(row.clip, video, pose, tokens.frame, cycles, row.count, made_by, spread)
 
     def _config_of_joints(self, made_by: Meta) -> CounterConfig:
         """Return the config with the joints that the features have."""
@@ -378,6 +385,13 @@ class CounterTraining(Training[CountedClip, TokenClip]):
 
     def data_record(self, train: list[TokenClip]) -> Meta:
         return {"repetitions": sum(len(clip.cycles) for clip in train)}
+
+    def warnings(self, task: Task) -> list[str]:
+        assert isinstance(task, CounterTask)
+        spread = sum(clip.spread for clip in task.train)
+        if not spread:
+            return []
+        return [f"{spread} clips have a count alone; their repetitions are taken to fill the clip evenly"]
 
     def task(self, train: list[TokenClip], val: list[TokenClip], origin: Origin, epochs: int) -> Task:
         chosen = self.settings

@@ -32,6 +32,8 @@ class SetClip(Protocol):
     def split(self) -> str: ...
 
 
+VAL_SHARE = 0.15  # of the clips are validated on where the data set has no splits
+
 RowT = TypeVar("RowT", bound=SetClip)
 ClipT = TypeVar("ClipT")
 

@@ -25,11 +25,10 @@ from racctl.skeleton.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
 from racctl.training.clip_windows import WindowSet, class_list, class_weights, draw_batches
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task
-from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
+from racctl.training.train_model import VAL_SHARE, Loaded, RunSettings, Training, split_by_name
 from racctl.training.train_settings import ClipSettings
 
 VALIDATED = 64  # windows at a time
-VAL_SHARE = 0.15  # of the clips are validated on where the data set has no splits
 
 
 class WindowObjective(Objective):

@@ -7,7 +7,7 @@
 # at once. Every clip is learnt from as it is, played faster, and with its person lost half of the time; see
 # d2stx_set.py. They are tested on other drawn clips, in the same three versions; and on DATA's real clips and pose
 # sequences (clips.tsv with clips/, clips2.tsv with clips2/, poses.tsv with poses/; without DATA these columns are
-# missing). POSE is a model with a pose branch, which is taken over instead of learnt; the embedded one is `d2stx`. What is
+# missing); and on PEOPLE drawn clips with a second person in the picture, see people.py. POSE is a model with a pose branch, which is taken over instead of learnt; the embedded one is `d2stx`. What is
 # there is not made again, and an interrupted run goes on. CLIPS clips of some 120 frames: drawing and estimating 100 takes
 # ten minutes of a core, learning half an hour a model.
 
@@ -15,6 +15,7 @@ OUT    ?= d2stx-tables
 DATA   ?= $(RACCTL_TEST_DATA)
 CLIPS  ?= 1500
 EPOCHS ?= 20
+PEOPLE ?= 60
 POSE   ?=
 SEED   ?= 0
 RACCTL ?= racctl
@@ -39,11 +40,15 @@ SET    := $(OUT)/drawn
 HERE   := $(dir $(lastword $(MAKEFILE_LIST)))
 ENCODE := $(RACCTL) encode --encoder blazepose --rate 15 --stride 32
 REAL   := clips clips2
+ROWS   ?= parts
+COMPARED ?= $(MODELS)
+REPORT ?= $(OUT)/$(ROWS).md
 
 .PHONY: table
 .SECONDARY:
-table: $(foreach m,$(MODELS),$(OUT)/runs/$(m)/trained) $(if $(DATA),$(REAL:%=$(OUT)/%.done))
-	$(PYTHON) $(HERE)d2stx_table.py $(OUT) $(if $(DATA),--data $(DATA))
+table: $(foreach m,$(COMPARED),$(OUT)/runs/$(m)/trained) $(OUT)/people.done $(if $(DATA),$(REAL:%=$(OUT)/%.done))
+	$(PYTHON) $(HERE)d2stx_table.py $(OUT) --rows $(ROWS) $(if $(DATA),--data $(DATA)) > $(REPORT)
+	cat $(REPORT)
 
 $(SET)/manifest.parquet:
 	$(RACCTL) synth --out $(SET) --clips $(CLIPS) --classes all,invented,background --fps 15 --size 192x192 --reps 2-7 \
@@ -52,6 +57,12 @@ $(SET)/manifest.parquet:
 $(OUT)/set.done: $(SET)/manifest.parquet
 	$(RACCTL) pose $(SET)/video/*.mp4 -o $(OUT)/estimated/ --features $(OUT)/inner/
 	$(PYTHON) $(HERE)d2stx_set.py $(SET) $(OUT)/estimated $(OUT)/inner $(OUT)/set
+	touch $@
+
+$(OUT)/people.done:
+	$(PYTHON) $(HERE)people.py --folder $(OUT)/people-drawn --clips $(PEOPLE) --draw-only
+	$(RACCTL) pose $(OUT)/people-drawn/*.both.mp4 -o $(OUT)/people-pose/ --features $(OUT)/people-inner/
+	$(ENCODE) $(OUT)/people-inner/*.features.npz --pose $(OUT)/people-pose/ -o $(OUT)/people/
 	touch $@
 
 $(REAL:%=$(OUT)/%.done): $(OUT)/%.done:

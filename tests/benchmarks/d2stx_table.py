@@ -4,27 +4,30 @@ python tests/benchmarks/d2stx_table.py OUT [--data DIR] [--rows parts|systems] [
 
 Counts are rounded; intervals are 95 % bootstraps over the clips. M parameters are those of the counter, GFLOP those
 of its forward pass on a clip of `TOKENS` tokens (10 s), without the encoders; ms its median time on one thread of
-this machine. "systems" are D2-STX and what it is compared with. Below the table: D2-STX against the others, by
-McNemar's test on OBO and a paired bootstrap of MAE.
+this machine, MiB what its first pass adds to the resident memory (Linux). "systems" are D2-STX and what it is compared
+with. Below the table: D2-STX against the others, by McNemar's test on OBO and a paired bootstrap of MAE.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from counting import truth_of, without_half
-from d2stx_cost import gigaflops
-from d2stx_set import RATE, VERSIONS, versions
+from d2stx_cost import gigaflops, resident
+from d2stx_set import RATE, TESTED_VERSIONS, versions
 
 from racctl.contracts import Features, Pose
 from racctl.counters.appearance import appearance
@@ -68,7 +71,13 @@ TOKENS = 75
 RESAMPLES = 2000
 CPU = torch.device("cpu")
 JOINTS = EncodeOptions("none", stride=32, rate=RATE)
-TITLES = {"": "drawn", "-fast": "drawn, faster", "-lost": "drawn, pose lost half the time"}
+TITLES = {
+    "": "drawn",
+    "-fast": "drawn, faster",
+    "-lost": "drawn, pose lost half the time",
+    "-slow": "drawn, half the speed",
+}
+COST = ("params M", "GFLOP", "ms", "MiB")
 
 
 @dataclass
@@ -88,13 +97,25 @@ def trials(out: Path, data: Path | None) -> list[Trial]:
     tested = [row["clip"] for row in rows if row["split"] == "test"]
     count = {row["clip"]: float(row["count"]) for row in rows}
     result = []
-    for ending in VERSIONS:
+    for ending in TESTED_VERSIONS:
         clips = [c for c in tested if (out / f"estimated/{c.removesuffix(ending)}.pose.npz").exists()]
-        clips = [c for c in clips if next((e for e in VERSIONS[1:] if c.endswith(e)), "") == ending]
+        clips = [c for c in clips if next((e for e in TESTED_VERSIONS[1:] if c.endswith(e)), "") == ending]
         tokens = lambda clip: stored(out / f"set/features/{clip}.features.npz", read_features)  # noqa: E731
         pose, inner = (partial(version, out, ending=ending, part=part) for part in (1, 2))
         result.append(Trial(TITLES[ending], {clip: count[clip] for clip in clips}, pose, tokens, inner))
-    return result + (real_trials(out, data) if data else [])
+    return [*result, *two_people(out), *(real_trials(out, data) if data else [])]
+
+
+def two_people(out: Path) -> list[Trial]:
+    """The drawn clips with a second person in the picture, whose exerciser is to be counted."""
+    true = {}
+    for record in sorted(out.glob("people-drawn/*.json")):
+        true[f"{record.stem}.both"] = float(json.loads(record.read_text())["counts"][0])
+    pose = lambda clip: stored(out / f"people-pose/{clip}.pose.npz", read_pose)  # noqa: E731
+    inner = lambda clip: stored(out / f"people-inner/{clip}.features.npz", read_features)  # noqa: E731
+    tokens = lambda clip: stored(out / f"people/{clip}.features.npz", read_features)  # noqa: E731
+    true = {clip: count for clip, count in true.items() if (out / f"people/{clip}.features.npz").exists()}
+    return [Trial("drawn, two people", true, pose, tokens, inner)] if true else []
 
 
 def version(out: Path, clip: str, ending: str, part: int) -> Pose | Features:
@@ -161,27 +182,42 @@ def scored(counts: np.ndarray, true: np.ndarray, metrics: tuple[str, ...]) -> di
     return cells
 
 
-def cost(counter: DensityReader) -> tuple[float, float, float]:
-    """M parameters, GFLOP and ms for a clip of `TOKENS` tokens."""
-    network, c = counter.network.eval(), counter.network.config
+def cost(model: Path) -> tuple[float, float, float, float]:
+    """M parameters, GFLOP, ms and MiB for a clip of `TOKENS` tokens; in a process of its own."""
+    torch.set_num_threads(1)
+    network = DensityReader(str(model), CPU).network.eval()
+    c = network.config
     video = torch.randn(1, TOKENS, c.video, 4, 4) if c.branches != "pose" else None
     pose = torch.randn(1, TOKENS, c.pose, c.joints) if c.branches != "video" else None
-    flop = gigaflops(lambda: network(video, pose))["Global"][0]
-    chosen = []
+    seconds = []
     with torch.no_grad():
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins again from now
+        before = resident("VmRSS")
+        network(video, pose)
+        peak = (resident("VmHWM") - before) / 1024
         for _ in range(7):
             begin = time.perf_counter()
             network(video, pose)
-            chosen.append(time.perf_counter() - begin)
-    return parameters(network) / 1e6, flop, 1e3 * statistics.median(chosen[1:])
+            seconds.append(time.perf_counter() - begin)
+    flop = gigaflops(lambda: network(video, pose))["Global"][0]
+    return parameters(network) / 1e6, flop, 1e3 * statistics.median(seconds[1:]), peak
+
+
+def cost_apart(model: Path) -> tuple[float, float, float, float]:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(cost, model).result()
 
 
 def counter_of(name: str, out: Path) -> tuple[DensityReader | None, bool]:
     """The trained counter of a row, None for those without weights, and whether it needs the picture."""
     if name in WEIGHT_FREE:
         return None, name == "picture"
-    counter = DensityReader(str(out / f"runs/{name}/model.safetensors"), CPU)
+    counter = DensityReader(str(model_of(name, out)), CPU)
     return counter, counter.network.config.branches != "pose"
+
+
+def model_of(name: str, out: Path) -> Path:
+    return out / f"runs/{name}/model.safetensors"
 
 
 def counts_of(name: str, counter: DensityReader | None, trial: Trial) -> np.ndarray:
@@ -198,11 +234,11 @@ def table(out: Path, data: Path | None, kind: str, without: list[str]) -> tuple[
     sets, rows = trials(out, data), []
     counts: dict[tuple[str, str], np.ndarray] = {}
     for name, shown_name in ROWS[kind].items():
-        if name in without or (name not in WEIGHT_FREE and not (out / f"runs/{name}/model.safetensors").is_file()):
+        if name in without or (name not in WEIGHT_FREE and not model_of(name, out).is_file()):
             continue
         counter, needs_picture = counter_of(name, out)
         row: dict = {"model": shown_name}
-        row |= dict(zip(("params M", "GFLOP", "ms"), cost(counter) if counter else (0.0, 0.0, None), strict=True))
+        row |= dict(zip(COST, cost_apart(model_of(name, out)) if counter else (0.0, 0.0, None, None), strict=True))
         for trial in sets:
             if trial.inner is None and needs_picture:
                 continue  # sequences without a video

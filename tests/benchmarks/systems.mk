@@ -1,6 +1,6 @@
 # D2-STX and the systems that it is compared with, on the same clips and the same tokens, in one table.
 #
-#   make -f tests/benchmarks/systems.mk systems OUT=DIR DATA=/data
+#   make -f tests/benchmarks/systems.mk table OUT=DIR DATA=/data
 #
 # Everything is as in d2stx.mk, which this includes: the drawn clips in three versions, the tests, DATA, POSE, EPOCHS. All
 # systems but D2-STX look at the tokens of the picture. Each learns from its own targets by its own loss, at the size that
@@ -14,10 +14,7 @@ options_skimfocus := --model skimfocus
 options_escounts  := --model escounts --shots 1
 $(foreach m,transrac htrm skimfocus,$(eval rate_$(m) := 5e-4))
 
-.PHONY: systems
-systems:
+ROWS     := systems
+COMPARED := learned $(SYSTEMS)
 
 include $(dir $(lastword $(MAKEFILE_LIST)))d2stx.mk
-
-systems: $(foreach m,learned $(SYSTEMS),$(OUT)/runs/$(m)/trained) $(if $(DATA),$(REAL:%=$(OUT)/%.done))
-	$(PYTHON) $(HERE)d2stx_table.py $(OUT) --rows systems $(if $(DATA),--data $(DATA))
