@@ -103,6 +103,7 @@ complete -c racctl -n '__fish_seen_subcommand_from encode' -l preset -r -d 'Choo
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l window -r -d 'Set the frames in a window.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l stride -r -d 'Set the frames from one window to the next.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l rate -r -d 'Take windows at this rate; 0: every frame. Default: the rate that the encoders were trained at.'
+complete -c racctl -n '__fish_seen_subcommand_from encode' -l moments -r -d 'Encode N moments of the whole clip at scales of 1, 4 and 8 of them, as TransRAC does; 0: windows.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l batch -r -d 'Encode N windows at a time; 0: what is fastest.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l compile -d 'Compile the video network first; for long clips and data sets.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l download -d 'Allow fetching a model that is not here; its sha256 is checked.'

@@ -11,6 +11,7 @@ from racctl.models.branch import Branch
 from racctl.models.catalog import COUNTER_MODELS, built, configured
 from racctl.models.d2stx import D2STX, parameters
 from racctl.models.escounts import SMALL_ESCOUNTS, ESCountsConfig
+from racctl.models.release import transrac_from_release
 from racctl.models.skimfocus import SMALL_SKIMFOCUS, SkimFocus, SkimFocusConfig
 from racctl.models.transrac import SMALL_TRANSRAC, Similarity, TransRAC, TransRACConfig, bins_of, windowed
 
@@ -34,6 +35,65 @@ def test_the_published_sizes():
     assert parameters(skimfocus) / 1e6 + SWIN_T == pytest.approx(61.50, abs=5e-3)
     skim, gate, mixing = (parameters(part) / 1e6 for part in (skimfocus.skim, skimfocus.gate, skimfocus.mixing))
     assert (skim, gate, mixing) == pytest.approx((0.789, 1.051, 17.379), abs=5e-4)
+
+
+def released_transrac() -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint as the authors' code names and shapes them; the encoder's are cut short."""
+    shapes = {
+        "backbone.patch_embed.proj.weight": (96, 3, 2, 4, 4),
+        "conv3D.weight": (512, 768, 3, 3, 3),
+        "conv3D.bias": (512,),
+        **{f"bn1.{name}": (512,) for name in ("weight", "bias", "running_mean", "running_var")},
+        "bn1.num_batches_tracked": (),
+        **{f"sims.linear_{part}.weight": (512, 512) for part in "qkv"},
+        **{f"sims.linear_{part}.bias": (512,) for part in "qkv"},
+        "conv3x3.weight": (32, 12, 3, 3),
+        "conv3x3.bias": (32,),
+        **{f"bn2.{name}": (32,) for name in ("weight", "bias", "running_mean", "running_var")},
+        "bn2.num_batches_tracked": (),
+        "input_projection.weight": (512, 2048),
+        "input_projection.bias": (512,),
+        "ln1.weight": (512,),
+        "ln1.bias": (512,),
+        "transEncoder.pos_encoder.pe": (64, 1, 512),
+        "FC.layers.0.weight": (512, 512),
+        "FC.layers.0.bias": (512,),
+        "FC.layers.1.weight": (512,),
+        "FC.layers.1.bias": (512,),
+        "FC.layers.4.weight": (256, 512),
+        "FC.layers.4.bias": (256,),
+        "FC.layers.7.weight": (1, 256),
+        "FC.layers.7.bias": (1,),
+    }
+    layer = torch.nn.TransformerEncoderLayer(512, 4, 512)
+    later = torch.nn.TransformerEncoder(layer, 1, torch.nn.LayerNorm(512), enable_nested_tensor=False)
+    tensors = {f"module.{name}": torch.rand(shape) for name, shape in shapes.items()}
+    return tensors | {f"module.transEncoder.trans_encoder.{name}": t for name, t in later.state_dict().items()}
+
+
+def test_a_checkpoint_of_transracs_authors_loads_strictly():
+    released = released_transrac()
+    model = TransRAC(TransRACConfig(compat="release", stacked=True, video=3 * 768))
+    model.load_state_dict(transrac_from_release(released))
+    assert torch.equal(model.head[4].weight, released["module.FC.layers.4.weight"])
+    assert torch.equal(model.correlation.similarities[0].key.bias, released["module.sims.linear_k.bias"])
+    with torch.no_grad():
+        assert model.eval()(video=torch.randn(1, 64, 3 * 768, 1, 1)).final.shape == (1, 64)
+    with pytest.raises(KeyError, match=r"head\.weight"):
+        transrac_from_release({**released, "head.weight": torch.zeros(1)})
+
+
+def test_stacked_scales_are_seen_one_by_one():
+    torch.manual_seed(0)
+    config = replace(SMALL_TRANSRAC, video=3 * 8, bins=16, stacked=True, grid=0)
+    model, tokens = TransRAC(config).eval(), torch.randn(2, 16, 24, 2, 2)
+    with torch.no_grad():
+        expected = model.density([tokens[:, :, :8], tokens[:, :, 8:16], tokens[:, :, 16:]])
+        assert torch.equal(model(video=tokens).final, expected)
+        with pytest.raises(ValueError, match="16 moments, not at 15"):
+            model(video=tokens[:, :15])
+    with pytest.raises(ValueError, match="multiple of them"):
+        replace(config, video=25).check()
 
 
 def test_escounts_is_one_branch_of_d2stx():

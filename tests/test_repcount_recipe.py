@@ -83,3 +83,27 @@ def test_a_test_clip_that_is_missing_stops_it_and_so_does_another_folder(tmp_pat
     assert not (out / "features" / "test.done").exists()
     done = make(tmp_path, out, "table")
     assert done.returncode == 2 and "has no train.csv; name RepCount-A's folder with ROOT=DIR" in done.stderr
+
+
+def another_set(root: Path) -> Path:
+    """UCFRep as ESCounts publishes it: one clip, whose repetitions begin ten frames after it does."""
+    (root / "UCF-101" / "Squats").mkdir(parents=True)
+    name = "UCF-101/Squats/v_Squats_g01_c01.avi"
+    write_clip(root / name.replace(".avi", ".mp4"), bouncing(REPETITIONS * 16 + 20, 16, 120))
+    marks = [frame for k in range(REPETITIONS) for frame in (10 + k * 16, 26 + k * 16)]
+    header = ",name,counts,num_frames,start_frame,end_frame," + ",".join(f"L{k + 1}" for k in range(len(marks)))
+    row = f"0,{name},{REPETITIONS},68,10,58,{','.join(map(str, marks))}"
+    (root / "new_test.csv").write_text(f"{header}\n{row}\n")
+    return root
+
+
+def test_another_system_and_another_data_set(tmp_path):
+    root, out, other = stand_in(tmp_path / "LLSP"), tmp_path / "made", another_set(tmp_path / "UCFRep")
+    more = ("MODEL=transrac", f"UCFREP={other}", f"UCFREP_TRUTH={other}/new_test.csv")
+    done = make(root, out, "table", *more)
+    assert sorted(commands(done)) == ["count", "count", *["encode"] * 4, "score", "score", "train"]
+    table = (out / "table.txt").read_text()
+    assert "ucfrep, by what was trained on RepCount-A" in table and table.count(" OBO ") >= 2
+    assert commands(make(root, out, "table", *more)) == []
+    done = make(root, out, "table", f"COUNTIX={other}")
+    assert done.returncode == 2 and "with its _TRUTH" in done.stderr

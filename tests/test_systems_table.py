@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from commands import racctl
 
-
 pytest.importorskip("anny", reason="the clips are drawn; needs racctl[synth]")
 
 GUIDE = Path(__file__).parent.parent / "docs" / "guide.md"
@@ -58,7 +57,9 @@ def test_five_commands_lead_to_a_table_of_six_counters(desk):
 
 
 def test_a_table_of_counts_is_learnt_from_and_the_run_says_how(desk, tmp_path):
-    encoded = racctl("encode", *sorted((desk / "train").iterdir()), "--encoder", "none", "-o", f"{tmp_path}/", timeout=300)
+    encoded = racctl(
+        "encode", *sorted((desk / "train").iterdir()), "--encoder", "none", "-o", f"{tmp_path}/", timeout=300
+    )
     assert encoded.returncode == 0, encoded.stderr.decode()
     learnt = ("train", "counter", desk / "train.csv", "--features", tmp_path, "--branches", "pose", "--epochs", 1)
     done = racctl(*learnt, "-o", tmp_path / "run")

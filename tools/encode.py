@@ -22,6 +22,10 @@ person stays as last seen. Files that 'racctl pose --features' wrote are an inpu
 ctrgcn is embedded too; --pose-weights takes what 'racctl train encoder' or the authors of CTR-GCN made (theirs
 are CC BY-NC 4.0). none leaves a branch out.
 
+--moments 64 encodes 64 frames that are spread over the whole clip, at scales of 1, 4 and 8 of them, for counters of the
+kind of TransRAC: 'racctl encode clip.mp4 --encoder swin3d_t --preset transrac --moments 64 --pose-encoder none
+--download'.
+
 Token files that ESCounts and D2-STX made are imported: 'racctl encode video.npz --pose pose.npz', see
 racctl-formats(5).
 
@@ -170,6 +174,8 @@ def _refuse_idle_options(
     encoder = options.encoder
     refuse_typed(context, reps, windows, "'--reps' says what is encoded")
     refuse_typed(context, published.exemplars, windows, "each repetition is one window")
+    of_windows = [*windows, "--reps", "--exemplars", "--layout"]
+    refuse_typed(context, options.moments, of_windows, "'--moments' are of a whole clip")
     refuse_typed(context, not options.random, ["--seed"], "only '--random-weights' are drawn")
     refuse_typed(context, encoder == NONE, ["--mask-model"], "there is no video encoder")
     sees_none = "--mask-model" in typed_options(context) and not options.looks_at_masks

@@ -55,7 +55,7 @@ class DensityReader:
     record: of its weights, for provenance.
     fed: what its features must be made by, see `racctl.encoders.tokens.fed_by`.
     step: ticks for a token.
-    stride: of the windows that it was trained on, ticks.
+    stride: of the windows that it was trained on, ticks; 0 where it was trained on moments of whole clips.
     enough_seen: share of the frames that a person has to be visible in for the joints alone to be read; infinite for
         models that read both wherever they can.
     """
@@ -69,7 +69,8 @@ class DensityReader:
         self.network: Any = network
         try:
             self.enough_seen = float(meta.get("enough_seen", np.inf))
-            self.step, self.stride = int(meta["input"]["step"]), int(meta["input"]["stride"])
+            self.step = int(meta["input"]["step"])
+            self.stride = int(meta["input"]["stride"] or 0)
             self.fed = fed_by(meta["input"], meta["config"]["branches"], str(path))
         except (KeyError, TypeError, ValueError):
             raise DataError(f"'{path}' has a damaged header: it does not say what it is fed with") from None

@@ -40,9 +40,12 @@ class TrainedCounter:
         self.settings = settings
         fed = self.reader.fed
         names = {branch: fed[branch]["encoder"] if branch in fed else NONE for branch in ("video", "pose")}
-        self.options = EncodeOptions(
-            names["video"], names["pose"], window=fed["window"], stride=self.reader.stride, rate=fed["rate"]
-        )
+        self.options = EncodeOptions(names["video"], names["pose"])
+        if "moments" in fed:
+            self.options = replace(self.options, moments=fed["moments"])
+        else:
+            windows = {"window": fed["window"], "stride": self.reader.stride, "rate": fed["rate"]}
+            self.options = replace(self.options, **windows)
         if settings.explain:
             from racctl.counters.attribution import check_explain_count
 

@@ -72,6 +72,7 @@ def _of_folder(folder: Path) -> list[tuple[ClipTruth, str]]:
         for row in table.select(["clip", "count", "split"]).to_pylist()
     ]
 
+
 def held_apart(rows: list[CountedClip], share: float, seed: int) -> tuple[list[CountedClip], list[CountedClip]]:
     """Return the clips to train on, and this share of them, drawn by the seed, to validate on instead."""
     order = np.random.default_rng(seed).permutation(len(rows))

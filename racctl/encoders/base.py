@@ -29,7 +29,7 @@ VIDEO_ENCODERS = Kind(
         "silhouette": "racctl.encoders.silhouette:SilhouetteMember",
         "blazepose": "racctl.encoders.blazepose:BlazePoseEncoderMember",
         "r2plus1d_18": "racctl.encoders.kinetics:KineticsMember",
-        "swin3d_t": "racctl.encoders.kinetics:KineticsMember",
+        "swin3d_t": "racctl.encoders.kinetics:SwinMember",
         "resnext3d_101": "racctl.encoders.kinetics:KineticsMember",
         "videomae_vit_b": "racctl.encoders.kinetics:KineticsMember",
     },
@@ -125,8 +125,8 @@ class VideoEncoderMember(Protocol):
     """How a video encoder is opened, and what is known before.
 
     looks_at_masks: as its look does.
-    takes: of "preset", "compiled" and "pose_model", which options mean something to it; with the last of them its look
-        is a `FeatureLook`.
+    takes: of "preset", "compiled", "moments" and "pose_model", which options mean something to it; with the last of
+        them its look is a `FeatureLook`.
     """
 
     looks_at_masks: ClassVar[bool]
@@ -180,6 +180,7 @@ class EncodeOptions:
     preset: of the video encoder.  random, seed: untrained weights.  compiled: see `VideoEncoder`.
     window, stride: ticks.  rate: ticks per second; 0: every frame; None: what the encoders were trained at.
     batch: windows at a time, 0 for what is fastest.
+    moments: spread over the whole clip, to be encoded instead of windows, see `racctl.encoders.moments`; 0: windows.
     zeros: fill windows beyond the end with nothing, as ESCounts does, instead of with the last frame.
     pose_model: of `racctl pose`, for a video encoder that looks at its inner features.
     """
@@ -206,6 +207,10 @@ class EncodeOptions:
     stride: int = setting(16, "Set the frames from one window to the next.", "N")
     rate: float | None = setting(
         None, "Take windows at this rate; 0: every frame. Default: the rate that the encoders were trained at.", "FPS"
+    )
+    moments: int = setting(
+        0, "Encode N moments of the whole clip at scales of 1, 4 and 8 of them, as TransRAC does; 0: windows.", "N",
+        at_least=0, at_most=1024,
     )
     batch: int = setting(0, "Encode N windows at a time; 0: what is fastest.", "N", at_least=0)
     compiled: bool = setting(
@@ -245,7 +250,11 @@ class EncodeOptions:
         ):
             if on and any(without):
                 raise UsageError(f"{why}; leave out the options for it")
-        for name, option in (("preset", "--preset"), ("compiled", "--compile")):
+        if self.moments % 4:
+            raise UsageError(f"invalid value '{self.moments}' for '--moments'; expected a multiple of 4")
+        if self.moments and self.pose_encoder != NONE:
+            raise UsageError("'--moments' encodes the picture alone; add '--pose-encoder none'")
+        for name, option in (("preset", "--preset"), ("compiled", "--compile"), ("moments", "--moments")):
             if getattr(self, name) and name not in self.video_member().takes:
                 raise UsageError(f"'--encoder {self.encoder}' has no option '{option}'; leave it out")
 

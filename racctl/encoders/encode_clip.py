@@ -14,6 +14,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ import torch
 from racctl import __version__
 from racctl import windows as windows_module
 from racctl.contracts import Features, Meta, step
+from racctl.encoders import moments
 from racctl.encoders.base import EncodeOptions, PoseEncoder, VideoEncoder
+from racctl.encoders.kinetics import FrozenVideoEncoder
 from racctl.encoders.pair import Encoders
 from racctl.encoders.reading import ClipReading, Part, encoders_of, looks_at_inner_features
 from racctl.encoders.reading import looks_at_masks as looks_at_masks
@@ -49,8 +52,10 @@ def encode_step(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
     """Return the provenance entry of the features that these encoders, see `encoders_of`, make of a clip."""
     models = clip.estimators.estimates
     pose_digest = clip.digest if clip.kind == "pose" else file_digest(clip.pose_path)
-    if part.cycles is None:
-        shape: Meta = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
+    if options.moments:
+        shape: Meta = moments.shape_of(options.moments)
+    elif part.cycles is None:
+        shape = {"window": options.window, "stride": options.stride, "rate": encoders.rate(options)}
     else:
         shape = {"repetitions": short_digest(part.cycles.astype("<i8").tobytes())}
     entry = step(
@@ -104,6 +109,8 @@ def encode_clip(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
     """
     encoders = encoders_of(clip, encoders)
     reading = ClipReading(clip, encoders, options, part or Part()).check()
+    if options.moments:
+        return _encode_moments(reading)
     source = reading.frames()
     first = next(source, None)
     if first is None:
@@ -128,6 +135,21 @@ def encode_clip(clip: Clip, encoders: Encoders, options: EncodeOptions, part: Pa
     if encoders.pose:
         tokens["pose"] = _encode_pose(reading, encoders.pose, rate, spans, clock)
     return _features(reading, tokens, clock, spans, rate)
+
+
+def _encode_moments(reading: ClipReading) -> Features:
+    """Return the features of moments of a whole clip, at several scales."""
+    if not reading.decodes:
+        raise DataError(f"'{reading.where}' shows no picture, of which '--moments' encodes some; name a video")
+    encoder = cast(FrozenVideoEncoder, reading.encoders.video)
+    tokens, clock = moments.encode_moments(reading, encoder, reading.options.moments)
+    whole = np.repeat([[0, len(clock.frame)]], len(tokens), 0)
+    start, stop, start_s, stop_s = clock.spans(whole[:, 0], whole[:, 1])
+    video = _halved(torch.from_numpy(tokens), reading.name, "video")
+    entry = encode_step(reading.clip, reading.encoders, reading.options, reading.part)
+    about = {"span": "moments", **moments.shape_of(reading.options.moments), "video": _about_video(encoder)}
+    meta = {**reading.meta(entry), **about}
+    return Features(start, stop, meta, video, None, start_s, stop_s).check(reading.where)
 
 
 def _refuse_other_parts(reading: ClipReading, clock: TickClock) -> None:
@@ -260,12 +282,7 @@ def _about(encoders: Encoders, options: EncodeOptions, rate: float, exemplars: b
     if not exemplars:
         about |= {"window": options.window, "stride": options.stride}
     if (video := encoders.video) is not None:
-        about["video"] = {
-            "encoder": video.name,
-            "weights": video.record,
-            "look": video.look.header(),
-            "sampled": video.frames,
-        }
+        about["video"] = _about_video(video)
     if (pose := encoders.pose) is not None:
         about["pose"] = {
             "encoder": pose.name,
@@ -277,6 +294,10 @@ def _about(encoders: Encoders, options: EncodeOptions, rate: float, exemplars: b
         if name in about and not exemplars:
             about[name]["frames_per_token"] = options.window / steps
     return about
+
+
+def _about_video(video: VideoEncoder) -> Meta:
+    return {"encoder": video.name, "weights": video.record, "look": video.look.header(), "sampled": video.frames}
 
 
 def is_encoded(clip: Clip, target: Path, encoders: Encoders, options: EncodeOptions, part: Part) -> bool:

@@ -49,7 +49,7 @@ class KineticsLook:
     resize: pixels; one number is the short side, two are height and width whatever the picture's shape.  side: of the
     square in the middle that is kept.  mean, std: of R, G, B on the scale 0 to 1.  frames: into the network, for each
     window.  antialias: whether the picture is low-passed before it is made smaller.  rate: frames per second that
-    windows are taken at; 0 for the video's own.
+    windows are taken at; 0 for the video's own.  turned: whether the picture's rows and columns are changed over.
     """
 
     resize: tuple[int, ...]
@@ -60,16 +60,25 @@ class KineticsLook:
     antialias: bool = False
     rate: float = 0.0
     kind: str = RGB
+    turned: bool = False
     needs_mask: ClassVar[bool] = False
     windows_at_once: ClassVar[int] = 1  # with more, the large networks fall out of a CPU's caches
 
     def header(self) -> Meta:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if not self.turned:
+            del values["turned"]  # which features that are older lack
+        return values
 
     def pictures(self, video: Video, masks: object) -> Callable[[Frame], np.ndarray]:
         """Return what turns a clip's decoded frames into what the network sees."""
         del masks
-        return lambda frame: self.prepare(upright(frame.image.to_ndarray(format="rgb24"), video.rotation))
+
+        def seen(frame: Frame) -> np.ndarray:
+            picture = self.prepare(upright(frame.image.to_ndarray(format="rgb24"), video.rotation))
+            return np.ascontiguousarray(picture.swapaxes(0, 1)) if self.turned else picture
+
+        return seen
 
     def prepare(self, image: np.ndarray) -> np.ndarray:
         """image: (H, W, 3) uint8, upright. Returns (side, side, 3) uint8, resized bilinearly, the middle cut out. Apart
@@ -230,6 +239,7 @@ def _torchvision() -> Any:
 _KINETICS = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _PYSLOWFAST = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+_TRANSRAC = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 _HARA = (114.7748 / 255, 107.7354 / 255, 99.4750 / 255), (1 / 255, 1 / 255, 1 / 255)  # on 0 to 255, no deviation
 
 
@@ -257,7 +267,8 @@ NETWORKS = {
     ),
     "swin3d_t": Facts(
         _swin3d_t,
-        _presets("torchvision", KineticsLook((256,), 224, *_IMAGENET)),
+        _presets("torchvision", KineticsLook((256,), 224, *_IMAGENET))
+        | {"transrac": KineticsLook((224, 224), 224, *_TRANSRAC, turned=True)},
         channels=768,
         step=2,
         cell=32,
@@ -290,12 +301,18 @@ class KineticsMember:
     """An encoder of whole frames, trained on Kinetics: which, `options.encoder` says."""
 
     looks_at_masks = False
-    takes = ("preset", "compiled")
+    takes: ClassVar[tuple[str, ...]] = ("preset", "compiled")
 
     @staticmethod
     def open(options: EncodeOptions, device: torch.device) -> FrozenVideoEncoder:
         """Return the encoder with the weights that the options name."""
         return _opened(options, device)
+
+
+class SwinMember(KineticsMember):
+    """Video Swin-T, which takes windows of any length."""
+
+    takes: ClassVar[tuple[str, ...]] = (*KineticsMember.takes, "moments")
 
 
 def _opened(options: EncodeOptions, device: torch.device) -> FrozenVideoEncoder:

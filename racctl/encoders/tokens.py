@@ -34,6 +34,7 @@ def fed_by(meta: Meta, branches: str, where: str) -> Meta:
 
     branches: "both", "video" or "pose". DataError when a branch is not there."""
     signature = {key: meta.get(key) for key in ("window", "rate")}
+    signature |= {key: meta[key] for key in ("moments", "scales") if key in meta}
     for name in ("video", "pose"):
         if branches in (name, "both"):
             if name not in meta:
@@ -54,6 +55,8 @@ def sequence(features: Features, step: int, where: str = "the features") -> Toke
 
     Raises DataError for features of repetitions, and where the windows' stride, the tokens and `step` do not fit."""
     meta = features.meta
+    if meta.get("span") == "moments":
+        return _of_moments(features)
     if meta.get("span") != "windows" or not all(isinstance(meta.get(k), int) for k in ("window", "stride", "ticks")):
         raise DataError(f"'{where}' does not hold a clip's windows; 'racctl encode' without '--reps' makes them")
     window, stride, ticks = meta["window"], meta["stride"], meta["ticks"]
@@ -73,6 +76,19 @@ def sequence(features: Features, step: int, where: str = "the features") -> Toke
         time = np.interp(edges, known, np.append(features.start_s, features.stop_s.max()))
     pose = branches.get("pose")
     return Tokens(branches.get("video"), None if pose is None else pose[..., 0], frame, time)
+
+
+def _of_moments(features: Features) -> Tokens:
+    """The tokens of moments that are spread over a clip: one for each, the scales one after the other in C."""
+    video = features.video
+    assert video is not None, "moments are of the picture"
+    shares = np.linspace(0, 1, video.shape[2] + 1)
+    frame = features.start[0] + shares * (features.stop[0] - features.start[0])
+    time = frame
+    if features.start_s is not None and features.stop_s is not None:
+        time = features.start_s[0] + shares * (features.stop_s[0] - features.start_s[0])
+    tokens = np.asarray(video).transpose(2, 0, 1, 3, 4)
+    return Tokens(tokens.reshape(len(tokens), -1, *tokens.shape[3:]), None, frame, time)
 
 
 def _branch(tokens: np.ndarray, window: int, stride: int, ticks: int, step: int, where: str) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Checkpoints of the D2-STX authors' code, by its names, as weights of `racctl.models.d2stx`.
+"""Checkpoints of the authors' code of D2-STX and of TransRAC, by its names, as weights of ours.
 
-Their three parts are saved apart: `model_state_dict` (video), `model_p_state_dict` (pose) and
+The three parts of D2-STX are saved apart: `model_state_dict` (video), `model_p_state_dict` (pose) and
 `fusion_layer_state_dict`. Nothing of theirs ships with racctl. What their forward passes never use is left out, and so
 is what can be computed: the patch embedding and positions of a ViT, two norms of each block, the unused projection of
 the joints, the index of relative positions.
@@ -112,3 +112,38 @@ def _split(weight: Tensor, start: str, parts: tuple[str, ...], bias: Tensor | No
     bias = torch.zeros(len(weight)) if bias is None else bias
     pairs = zip(parts, weight.chunk(len(parts)), bias.chunk(len(parts)), strict=True)
     return {f"{start}{part}.{kind}": value for part, w, b in pairs for kind, value in (("weight", w), ("bias", b))}
+
+
+TRANSRAC_NAMES = {  # ours: theirs
+    "frames.convolution": "conv3D",
+    "frames.norm": "bn1",
+    "correlation.similarities.0.query": "sims.linear_q",
+    "correlation.similarities.0.key": "sims.linear_k",
+    "correlation.similarities.0.value": "sims.linear_v",
+    "correlation.convolution": "conv3x3",
+    "correlation.norm": "bn2",
+    "correlation.rows.0": "input_projection",
+    "correlation.rows.2": "ln1",
+    "correlation.later.layers": "transEncoder.trans_encoder",
+    "head": "FC.layers",
+}
+TRANSRAC_LEFT_OUT = ("backbone.", "transEncoder.pos_encoder.")  # the encoder, and what can be computed
+
+
+def transrac_from_release(theirs: Weights) -> Weights:
+    """Return the state of a `TransRAC` with `compat="release"` from the `state_dict` of the authors' checkpoint.
+
+    Its encoder, Video-Swin-T as mmaction names it, is left out: `racctl encode` has that of torchvision.
+
+    Raises KeyError for a tensor that TransRAC does not have.
+    """
+    weights = {}
+    for name, tensor in theirs.items():
+        name = name.removeprefix("module.")  # of torch's DataParallel, which they trained with
+        if name.startswith(TRANSRAC_LEFT_OUT):
+            continue
+        ours = next((ours for ours, part in TRANSRAC_NAMES.items() if name.startswith(f"{part}.")), None)
+        if ours is None:
+            raise KeyError(name)
+        weights[ours + name.removeprefix(TRANSRAC_NAMES[ours])] = tensor
+    return weights

@@ -32,6 +32,8 @@ class TransRACConfig:
     video, pose: channels of the tokens.  joints: of the pose.  parts, grid: see `racctl.models.d2stx.D2STXConfig`.
     bins: moments that a clip is seen in.
     scales: bins that a window spans; the windows' features are tokens averaged over them.
+    stacked: whether there is a token for each bin that holds the scales already, one after the other in its channels,
+        of which `video` counts all: the features of `racctl encode --moments`.
     similarity: "self", attention weights; or "joint", the dual-softmax weights of further queries and keys beside them.
     matrix_drop: share of the similarity matrices that are dropped in training, whole.
     neighbours: moments of the features that are added to the rows of the matrices, 0 for none.
@@ -48,6 +50,7 @@ class TransRACConfig:
     grid: int = 0
     bins: int = 64
     scales: tuple[int, ...] = (1, 4, 8)
+    stacked: bool = False
     width: int = 512
     heads: int = 4
     matrices: int = 32
@@ -70,13 +73,18 @@ class TransRACConfig:
                 raise ValueError(f"{name} is one of {', '.join(known)}")
         if self.width % 2 or self.width % self.heads or not self.scales or min(self.scales) < 1 or self.bins < 4:
             raise ValueError("width is a multiple of 2 and of heads, and there are scales and bins")
+        if self.stacked and (self.branches == "pose" or self.video % len(self.scales)):
+            raise ValueError("stacked scales are of the video, whose channels are a multiple of them")
         if not 0 <= self.matrix_drop < 1 or self.neighbours < 0 or (self.neighbours and not self.neighbours % 2):
             raise ValueError("matrix_drop is a share, and neighbours an odd number or 0")
         return self
 
     @property
     def channels(self) -> int:
-        return self.video if self.branches == "video" else self.pose
+        """Of what a convolution sees at one scale."""
+        if self.branches == "pose":
+            return self.pose
+        return self.video // len(self.scales) if self.stacked else self.video
 
 
 # The size that is trained on the tokens of racctl's own encoders.
@@ -101,10 +109,18 @@ class TransRAC(nn.Module):
         video: (b, T, C, H, W).  pose: (b, T, C, J).  valid: (b, T), False after a clip's end. Exemplars have no say.
         """
         tokens = stream_of(self.config, video, pose)
+        if self.config.stacked:
+            return BranchDensities(video=self.density(self.unstacked(tokens)))
         spread = bins_of(tokens, valid, self.config.bins)
         binned = torch.einsum("bkt,btchw->bkchw", spread, tokens)
         density = self.density([windowed(binned, scale) for scale in self.config.scales])
         return as_branch(self.config.branches, torch.einsum("bkt,bk->bt", spread, density))
+
+    def unstacked(self, tokens: Tensor) -> list[Tensor]:
+        """Return the tokens (b, bins, C, H, W) of each scale; ValueError for others than one for each bin."""
+        if tokens.shape[1] != self.config.bins:
+            raise ValueError(f"this model looks at {self.config.bins} moments, not at {tokens.shape[1]}")
+        return list(tokens.chunk(len(self.config.scales), 2))
 
     def density(self, scales: list[Tensor]) -> Tensor:
         """Return (b, bins) of features at every scale, (b, bins, C, H, W) each."""

@@ -378,6 +378,10 @@ class CounterTraining(Training[CountedClip, TokenClip]):
         if first.pose is not None:
             sizes["pose"] = first.pose.shape[1]
             sizes["joints"] = first.pose.shape[2]
+        if "moments" in first.made_by:
+            if self.model != "transrac" or self.settings.chain > 1:
+                raise UsageError("features of '--moments' are for '--model transrac', without '--chain'")
+            sizes |= {"stacked": True, "bins": first.made_by["moments"], "scales": tuple(first.made_by["scales"])}
         return replace(self._config_of_joints(first.made_by), **sizes).check()
 
     def digest_text(self, clip: TokenClip) -> str:

@@ -114,8 +114,12 @@ def main() -> None:
             waiting[clip] = missing
     names = list(waiting)
     for begin in range(0, len(names), TOGETHER):
-        encode({clip: waiting[clip] for clip in names[begin : begin + TOGETHER]}, requested.estimated, requested.inner,
-               target)
+        encode(
+            {clip: waiting[clip] for clip in names[begin : begin + TOGETHER]},
+            requested.estimated,
+            requested.inner,
+            target,
+        )
     for name in ("manifest", "reps"):
         table = pq.read_table(requested.set / f"{name}.parquet")
         pq.write_table(repeated(table, tested), requested.out / f"{name}.parquet")
