@@ -90,8 +90,8 @@ def test_a_counter_learns_from_moments_and_counts_them(tmp_path, capsys):
     for k in range(4):
         write_clip(tmp_path / f"c{k}.mp4", bouncing(40, 10 + 2 * k, 64))
     (tmp_path / "counts.csv").write_text("clip,count\n" + "".join(f"c{k},{4 - k % 2}\n" for k in range(4)))
-    code, said = in_process(capsys, *WORDS, *sorted(tmp_path.glob("*.mp4")), "-o", f"{tmp_path}/f/")
-    assert code == 0, said
+    code, message = in_process(capsys, *WORDS, *sorted(tmp_path.glob("*.mp4")), "-o", f"{tmp_path}/f/")
+    assert code == 0, message
     run = ("train", "counter", tmp_path / "counts.csv", "--features", tmp_path / "f", "--epochs", 1, "-o")
     assert racctl(*run, tmp_path / "run", "--model", "transrac").returncode == 0
     model = tmp_path / "run/model.safetensors"

@@ -98,12 +98,12 @@ def another_set(root: Path) -> Path:
 
 
 def test_another_system_and_another_data_set(tmp_path):
-    root, out, other = stand_in(tmp_path / "LLSP"), tmp_path / "made", another_set(tmp_path / "UCFRep")
-    more = ("MODEL=transrac", f"UCFREP={other}", f"UCFREP_TRUTH={other}/new_test.csv")
+    root, out, ucfrep = stand_in(tmp_path / "LLSP"), tmp_path / "made", another_set(tmp_path / "UCFRep")
+    more = ("MODEL=transrac", f"UCFREP={ucfrep}", f"UCFREP_TRUTH={ucfrep}/new_test.csv")
     done = make(root, out, "table", *more)
     assert sorted(commands(done)) == ["count", "count", *["encode"] * 4, "score", "score", "train"]
     table = (out / "table.txt").read_text()
     assert "ucfrep, by what was trained on RepCount-A" in table and table.count(" OBO ") >= 2
     assert commands(make(root, out, "table", *more)) == []
-    done = make(root, out, "table", f"COUNTIX={other}")
+    done = make(root, out, "table", f"COUNTIX={ucfrep}")
     assert done.returncode == 2 and "with its _TRUTH" in done.stderr
