@@ -73,21 +73,21 @@ _racctl() {
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "$tool" in
-        "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
-        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
-        "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug --help" ;;
-        "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain -q --quiet --debug --help" ;;
-        "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --moments --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
-        "info") words="-o --output --format -q --quiet --debug --help" ;;
-        "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output -q --quiet --debug --help" ;;
-        "pose") words="--model --backend --people --start --stop --stride --rate --features --jobs --download -o --output -q --quiet --debug --help" ;;
-        "remap-joints") words="--to --from --fps --size --minmax -o --output -q --quiet --debug --help" ;;
-        "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --missing --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
-        "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
-        "train") words="--help" ;;
-        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
-        "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
-        "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
+        "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug -h --help" ;;
+        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache --files-from -q --quiet --debug -h --help" ;;
+        "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
+        "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain --files-from -q --quiet --debug -h --help" ;;
+        "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --moments --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad --files-from -q --quiet --debug -h --help" ;;
+        "info") words="-o --output --format -q --quiet --debug -h --help" ;;
+        "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;
+        "pose") words="--model --backend --people --start --stop --stride --rate --features --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;
+        "remap-joints") words="--to --from --fps --size --minmax -o --output --files-from -q --quiet --debug -h --help" ;;
+        "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --missing --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
+        "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug -h --help" ;;
+        "train") words="-h --help" ;;
+        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
+        "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
+        "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

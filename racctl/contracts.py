@@ -463,8 +463,8 @@ class Features:
     pose: (S, C'', T'', V, 1) float16, or None.
     start, stop: (S,) int64, the source frames that each window covers.
     start_s, stop_s: (S,) float64 the same in seconds, or None.
-    meta: clip, source, steps, span ("windows", "repetitions" or "moments"), window, stride, rate, and for each of video and pose
-        encoder, digest, sampled (frames that it is shown) and frames_per_token.
+    meta: clip, source, steps, span ("windows", "repetitions" or "moments"), window, stride, rate, and for each of video
+        and pose encoder, digest, sampled (frames that it is shown) and frames_per_token.
     """
 
     start: np.ndarray

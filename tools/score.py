@@ -87,7 +87,7 @@ Confusion = Annotated[
 
 def score(
     truth: Truth,
-    sources: options.Sources = ["-"],  # noqa: B006 (typer copies it)
+    sources: options.Tables = ["-"],  # noqa: B006 (typer copies it)
     against: Against = "",
     per_class: PerClass = False,
     rounding: Round = None,

@@ -17,7 +17,8 @@ import typer
 
 from racctl import __version__
 from racctl.cli import console
-from racctl.cli.help import Command, Group
+from racctl.cli.help import HELP_NAMES, Command, Group
+from racctl.cli.options import FilesFrom, Sources
 from racctl.errors import RacctlError, UsageError
 from racctl.kinds import entry_points, load_target
 
@@ -65,7 +66,7 @@ class ToolGroup:
 
     def check(self, name: str, words: list[str]) -> None:
         """Raise UsageError when the words after the tool's name do not begin with one of its commands."""
-        if words and words[0] not in (*self.commands, "--help"):
+        if words and words[0] not in (*self.commands, *HELP_NAMES):
             *others, last = self.commands
             raise UsageError(
                 f"no such command '{words[0]}' of 'racctl {name}'; expected {', '.join(others)} or {last}, "
@@ -102,7 +103,14 @@ def build(tools: Mapping[str, Tool]) -> typer.Typer:
 
 
 def _group(text: str) -> typer.Typer:
-    return typer.Typer(cls=Group, rich_markup_mode=None, add_completion=False, no_args_is_help=True, help=text)
+    return typer.Typer(
+        cls=Group,
+        rich_markup_mode=None,
+        add_completion=False,
+        no_args_is_help=True,
+        help=text,
+        context_settings={"help_option_names": list(HELP_NAMES)},
+    )
 
 
 def _add_commands(app: typer.Typer, functions: Mapping[str, Callable[..., None]]) -> None:
@@ -111,19 +119,28 @@ def _add_commands(app: typer.Typer, functions: Mapping[str, Callable[..., None]]
 
 
 def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
+    """Return a tool with -q and --debug and, where it takes clips, with folders and --files-from."""
+    signature = inspect.signature(tool, eval_str=True)
+    sources = next((name for name, p in signature.parameters.items() if p.annotation == Sources), "")
+
     @functools.wraps(tool)
-    def run(*args: Any, quiet: bool = False, debug: bool = False, **kwargs: Any) -> None:
+    def run(*args: Any, quiet: bool = False, debug: bool = False, files_from: str = "", **kwargs: Any) -> None:
         console.QUIET = quiet
         del debug  # `_explain` reads it from the command line: an error may come before options are parsed
         console.print_notes()
+        if sources:
+            from racctl.cli.inputs import expanded
+
+            kwargs[sources] = expanded(kwargs[sources], files_from)
         try:
             tool(*args, **kwargs)
             sys.stdout.flush()
         except BrokenPipeError:
             raise ReaderGone from None
 
-    signature = inspect.signature(tool, eval_str=True)
+    listed = [("files_from", "", FilesFrom)] if sources else []
     extra = [
+        *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=d, annotation=a) for name, d, a in listed),
         inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet),
         inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug),
     ]

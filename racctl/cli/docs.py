@@ -27,6 +27,7 @@ EXIT_STATUS = (
 )
 ENVIRONMENT = (
     ("RACCTL_CACHE", "Where downloaded models are kept; default $XDG_CACHE_HOME/racctl or ~/.cache/racctl."),
+    ("RACCTL_FORMAT", "The format of tables on stdout where no --format says: table, parquet, csv or json."),
     ("NO_COLOR", "Plain tables and progress bars."),
 )
 

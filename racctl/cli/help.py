@@ -61,7 +61,8 @@ def _default(parameter: Any, argument: bool, flag: bool) -> str:
     return str(parameter.default)
 
 
-HELP_OPTION = Option(("--help",), "", "Show the help and exit.", "")
+HELP_NAMES = ("-h", "--help")
+HELP_OPTION = Option(HELP_NAMES, "", "Show the help and exit.", "")
 
 
 class Command(TyperCommand):

@@ -12,9 +12,28 @@ Source = Annotated[
     str, typer.Argument(metavar="FILE", show_default=False, help="Read this file; '-', the default, is stdin.")
 ]
 
-Sources = Annotated[
+Sources = Annotated[  # a tool that has it gets FilesFrom too
+    list[str],
+    typer.Argument(
+        metavar="FILE|DIR",
+        show_default=False,
+        help="Read these files, or all clips of a folder; '-' or none is stdin.",
+    ),
+]
+
+Tables = Annotated[
     list[str],
     typer.Argument(metavar="FILE", show_default=False, help="Read these files; '-' or none is stdin."),
+]
+
+FilesFrom = Annotated[
+    str,
+    typer.Option(
+        "--files-from",
+        metavar="FILE",
+        show_default=False,
+        help="Read the names of more inputs from this file, one in each line; '-' is stdin.",
+    ),
 ]
 
 Output = Annotated[

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 import unicodedata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from racctl.cli.console import plain
 from racctl.cli.targets import check_output, refuse_terminal
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = ("table", "parquet", "csv", "json")
+FORMAT_VARIABLE = "RACCTL_FORMAT"  # of tables on stdout, unless an option says
+DECIMALS = 3  # of numbers that people read
 
 
 def emit(output: str, build: Callable[[IO[bytes]], None]) -> None:
@@ -60,7 +64,8 @@ def outline(about: object, depth: int = 0) -> str:
 
 
 def table_format(output: str, chosen: str) -> str:
-    """Return the format of a table: the chosen one, else by the target: .csv or .json, a terminal, or anything else.
+    """Return the format of a table: the chosen one, else by the target: .csv or .json, RACCTL_FORMAT for stdout, a
+    terminal, or anything else.
 
     Raises as `racctl.cli.targets.check_output` does where the table cannot be written there."""
     check_output(output, "table", any_suffix=bool(chosen))
@@ -72,6 +77,11 @@ def table_format(output: str, chosen: str) -> str:
     suffix = Path(output).suffix.lower().lstrip(".")
     if suffix in ("csv", "json"):
         return suffix
+    usual = os.environ.get(FORMAT_VARIABLE, "")
+    if usual and output == "-":
+        if usual not in FORMATS:
+            raise UsageError(f"invalid value '{usual}' of {FORMAT_VARIABLE}; expected one of {', '.join(FORMATS)}")
+        return usual
     return "table" if output == "-" and sys.stdout.isatty() else "parquet"
 
 
@@ -138,8 +148,9 @@ def _pretty(table: pa.Table, title: str) -> str:
     for name in table.column_names:
         numeric = str(table.schema.field(name).type) in ("int64", "double")
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in table.to_pylist():
-        grid.add_row(*(Text(_short(value)) for value in row.values()))
+    columns = [_aligned(table.column(name).to_pylist()) for name in table.column_names]
+    for row in zip(*columns, strict=True):
+        grid.add_row(*map(Text, row))
     out = io.StringIO()
     terminal = sys.stdout.isatty()
     width = None if terminal else 120
@@ -147,9 +158,19 @@ def _pretty(table: pa.Table, title: str) -> str:
     return out.getvalue()
 
 
+def _aligned(values: list[Any]) -> list[str]:
+    """Return the cells of a column; its numbers have equally many decimals, no more than one of them needs."""
+    shown = [_short(value) for value in values]
+    numbers = [k for k, value in enumerate(values) if isinstance(value, float) and math.isfinite(value)]
+    decimals = max((len(shown[k].partition(".")[2]) for k in numbers), default=0)
+    for k in numbers:
+        shown[k] = f"{values[k]:.{decimals}f}"
+    return shown
+
+
 def _short(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".") if value == value else "-"
+        return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if value == value else "-"
     return f"[{len(value)} values]" if isinstance(value, list) else plain(str(value))
