@@ -4,7 +4,7 @@ _racctl() {
     local tool="${COMP_WORDS[1]}"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="check-labels classify compare count encode info mask pose remap-joints score synth train --help --version"
+        words="check-labels classify compare count demo encode info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -77,6 +77,7 @@ _racctl() {
         "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache --files-from -q --quiet --debug -h --help" ;;
         "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
         "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain --files-from -q --quiet --debug -h --help" ;;
+        "demo") words="-o --output -q --quiet --debug -h --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --moments --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad --files-from -q --quiet --debug -h --help" ;;
         "info") words="-o --output --format -q --quiet --debug -h --help" ;;
         "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import racctl
+from racctl.tools.demo import CHAIN
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("racctl", "tools", "tests", "man", "completions", "docs", ".ci")
@@ -122,11 +123,12 @@ def test_the_version_stands_in_one_place(metadata):
     assert f"## {racctl.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_pictures_of_the_readme_are_small_and_show_the_clip_that_it_draws():
+def test_the_pictures_of_the_readme_are_small_and_show_the_clip_of_the_demo():
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
     assert pictures == ["docs/overlay.png", "docs/plot.svg"]
     for name in pictures:
         assert (ROOT / name).stat().st_size < 150_000, name
     script = (ROOT / "docs" / "pictures.py").read_text()
     (drawing,) = re.findall(r'^DRAWING = "(.+)"$', script, re.MULTILINE)
-    assert f"racctl synth --out demo {drawing}\n" in (ROOT / "README.md").read_text()
+    assert f"racctl synth --out {{out}} {drawing} --quiet" == CHAIN[0]
+    assert "```sh\nracctl demo\n```" in (ROOT / "README.md").read_text()

@@ -129,7 +129,7 @@ def _with_common_options(tool: Callable[..., None]) -> Callable[..., None]:
         del debug  # `_explain` reads it from the command line: an error may come before options are parsed
         console.print_notes()
         if sources:
-            from racctl.cli.inputs import expanded
+            from racctl.cli.input_files import expanded
 
             kwargs[sources] = expanded(kwargs[sources], files_from)
         try:

@@ -10,7 +10,7 @@ import pytest
 from commands import afresh, one_line, racctl
 from poses import swinging_pose
 
-from racctl.cli.inputs import clips_in
+from racctl.cli.input_files import folder_clips
 from racctl.cli.streams import _aligned
 from racctl.io.npz import pose_bytes
 
@@ -41,11 +41,11 @@ def clips_of(done) -> list[str]:
 def test_a_folder_stands_for_the_clips_in_it(folder):
     assert clips_of(racctl("count", folder, "--format", "csv")) == ["a", "b"]
     (folder / "v.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
-    assert clips_in(str(folder)) == [str(folder / "v.mp4")]  # what is estimated from videos lies beside them
+    assert folder_clips(str(folder)) == [str(folder / "v.mp4")]  # what is estimated from videos lies beside them
 
 
 def test_a_folder_without_clips_is_itself_the_input(folder):
-    assert clips_in(str(folder / "deeper")) == [str(folder / "deeper")]
+    assert folder_clips(str(folder / "deeper")) == [str(folder / "deeper")]
     assert "is a directory" in one_line(racctl("count", folder / "deeper"), 2)
 
 

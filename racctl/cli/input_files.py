@@ -22,11 +22,11 @@ def expanded(files: list[str], files_from: str) -> list[str]:
     """
     if files_from and "-" in files:
         raise UsageError("'-' (stdin) carries one clip, it cannot be one of several inputs")
-    listed = names_of(files_from) if files_from else []
-    return [source for name in [*files, *listed] for source in clips_in(name)]
+    listed = listed_names(files_from) if files_from else []
+    return [source for name in [*files, *listed] for source in folder_clips(name)]
 
 
-def names_of(files_from: str) -> list[str]:
+def listed_names(files_from: str) -> list[str]:
     """Return the names in a list, without empty lines."""
     try:
         raw = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
@@ -44,7 +44,7 @@ def names_of(files_from: str) -> list[str]:
     return names
 
 
-def clips_in(name: str) -> list[str]:
+def folder_clips(name: str) -> list[str]:
     """Return the clips in a folder, by name: its videos, or where it has none its npz files; anything else as it is.
 
     Hidden files and folders within are passed over. A folder without clips is an input by itself: some formats of poses
