@@ -27,6 +27,11 @@ EXIT_STATUS = (
 )
 ENVIRONMENT = (
     ("RACCTL_CACHE", "Where downloaded models are kept; default $XDG_CACHE_HOME/racctl or ~/.cache/racctl."),
+    (
+        "RACCTL_POSE_CACHE",
+        "Keep estimated poses in this folder, so that several commands on a video estimate once; off by default.",
+    ),
+    ("RACCTL_POSE_CACHE_MIB", "What they may take; what was not used for longest goes first. Default: 2048."),
     ("RACCTL_FORMAT", "The format of tables on stdout where no --format says: table, parquet, csv or json."),
     ("NO_COLOR", "Plain tables and progress bars."),
 )

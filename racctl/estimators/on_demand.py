@@ -14,6 +14,7 @@ from racctl.estimators.base import ClipMasks
 from racctl.estimators.mask import MaskOptions as MaskOptions
 from racctl.estimators.mask import PackedMasks, mask_lanes, masks_of_video
 from racctl.estimators.pose import PoseWorkers, pose_lanes, pose_of_video, pose_step
+from racctl.estimators.pose_cache import cache_key, pose_cache
 from racctl.estimators.pose_features import FeatureWorkers, feature_lanes, feature_model, features_of_video
 from racctl.io.npz import read_pose
 from racctl.io.spool import clip_name, display_name, open_input
@@ -101,8 +102,22 @@ class Estimators:
     def pose(self, file: IO[bytes], name: str, span: Span, report: Report = silent) -> tuple[Pose, Features | None]:
         """Estimate the pose in an open video and, where `estimates` say so, the inner features, in one pass.
 
+        Those that an earlier command left in the pose cache are read from there.
+
         name: its path, or "-".
         """
+        cache = pose_cache()
+        if cache is None:
+            return self._estimate_pose(file, name, span, report)
+        side = self.estimates.feature_side if self.estimates.features else None
+        key = cache_key(file, name, self.pose_step(span))
+        pair = cache.read(key, side)
+        if pair is None:
+            pair = self._estimate_pose(file, name, span, report)
+            cache.write(key, side, *pair)
+        return pair
+
+    def _estimate_pose(self, file: IO[bytes], name: str, span: Span, report: Report) -> tuple[Pose, Features | None]:
         entry = self.pose_step(span)
         if self.estimates.features:
             return features_of_video(file, name, self._pose_and_features, entry, report)
