@@ -4,7 +4,7 @@ _racctl() {
     local tool="${COMP_WORDS[1]}"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="check-labels classify compare count demo encode info mask pose remap-joints score synth train --help --version"
+        words="check-labels classify compare convert count demo encode info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -25,6 +25,8 @@ _racctl() {
     "classify --format") words="table parquet csv json" ;;
     "compare --missing") words="error skip zero" ;;
     "compare --format") words="table parquet csv json" ;;
+    "convert --to") words="racctl vtt srt eaf activitynet via label-studio repcount countix" ;;
+    "convert --as") words="auto reps segments" ;;
     "count --model") words="combined periodicity d2stx escounts transrac skimfocus" ;;
     "count --person") words="main all" ;;
     "count --device") words="auto cpu cuda mps" ;;
@@ -76,6 +78,7 @@ _racctl() {
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug -h --help" ;;
         "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache --files-from -q --quiet --debug -h --help" ;;
         "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
+        "convert") words="--to --fps --as -o --output -q --quiet --debug -h --help" ;;
         "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain --files-from -q --quiet --debug -h --help" ;;
         "demo") words="-o --output -q --quiet --debug -h --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --moments --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad --files-from -q --quiet --debug -h --help" ;;

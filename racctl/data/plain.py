@@ -128,7 +128,7 @@ def _from_repetitions(rows: list[dict[str, Any]], clip: str) -> list[ClipTruth]:
                 name=name,
                 count=count,
                 cycles=cycles,
-                fps=_frame_rate(reps),
+                fps=frame_rate_of_rows(reps),
                 variant=schema,
                 label=labels.pop() if len(labels) == 1 else "",
                 problems=tuple(cycle_problems(count, cycles, None)),
@@ -137,7 +137,7 @@ def _from_repetitions(rows: list[dict[str, Any]], clip: str) -> list[ClipTruth]:
     return clips
 
 
-def _frame_rate(reps: list[dict[str, Any]]) -> float | None:
+def frame_rate_of_rows(reps: list[dict[str, Any]]) -> float | None:
     """Return frames/s of the clip that repetitions are of, by how long they last; None where that is not told."""
     edges = [[r[name] for name in ("start", "stop", "start_s", "stop_s")] for r in reps]
     told = np.array([row for row in edges if None not in row], np.float64).reshape(-1, 4)

@@ -1,0 +1,1 @@
+"""Annotations in the formats of the tools that people draw them with."""
