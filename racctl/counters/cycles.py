@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.signal import find_peaks
 
+from racctl.counters.peaks import prominent_peaks
 from racctl.counters.signals import SAMPLE_RATE, View
 
 PROMINENCES = (0.6, 0.4, 0.25, 0.15)  # shares of the signal's range; small ones serve clips with one far bigger move
@@ -75,9 +75,9 @@ def cuttings(signal: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
     """(N,) -> cycles (n, 3), n > 0, in every way that `PROMINENCES` allows; big bumps only first."""
     low, high = np.percentile(signal[known], [2, 98])
     least = np.array(PROMINENCES) * (high - low) + 1e-12
-    tops, peaks = find_peaks(signal, prominence=least.min())
-    counts = {int(n): p for p in least[::-1] if (n := (peaks["prominences"] >= p).sum())}  # equal n, equal tops
-    return [bumps(signal, tops[peaks["prominences"] >= p]) for _, p in sorted(counts.items())]
+    tops, prominences = prominent_peaks(signal, least.min())
+    counts = {int(n): p for p in least[::-1] if (n := (prominences >= p).sum())}  # equal n, equal tops
+    return [bumps(signal, tops[prominences >= p]) for _, p in sorted(counts.items())]
 
 
 def shapes(paths: tuple[np.ndarray, ...], way: np.ndarray, cycles: np.ndarray) -> list[np.ndarray]:
@@ -233,7 +233,7 @@ def filled(reading: Reading) -> Reading:
         part = signal[stop : start + 1]
         if len(part) < SHORTEST_FILLED * usual:
             continue
-        tops = find_peaks(part, prominence=FILLED * height)[0]
+        tops = prominent_peaks(part, FILLED * height)[0]
         if len(tops):
             bump = bumps(part, tops)
             spans = bump[:, 2] - bump[:, 0]
