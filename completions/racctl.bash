@@ -25,7 +25,7 @@ _racctl() {
     "classify --format") words="table parquet csv json" ;;
     "compare --missing") words="error skip zero" ;;
     "compare --format") words="table parquet csv json" ;;
-    "convert --to") words="racctl vtt srt eaf activitynet via label-studio repcount countix" ;;
+    "convert --to") words="racctl vtt srt eaf activitynet via label-studio repcount countix csv openpose coco mmpose trc c3d" ;;
     "convert --as") words="auto reps segments" ;;
     "count --model") words="combined periodicity d2stx escounts transrac skimfocus" ;;
     "count --person") words="main all" ;;

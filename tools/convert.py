@@ -1,10 +1,16 @@
-"""racctl convert: annotations in the formats of other tools.
+"""racctl convert: annotations and poses in the formats of other tools.
 
-FORMATS
+FORMATS OF ANNOTATIONS
 vtt (WebVTT) and srt (SubRip) captions, which players show over a video of the same name; eaf, ELAN's documents;
 activitynet, ActivityNet's JSON; via, a project of the VGG Image Annotator 3; label-studio, tasks of Label Studio with
 TimelineLabels; repcount and countix, these data sets' tables; racctl, its own Parquet. vtt, srt and eaf hold a clip
 each, so several clips want a directory.
+
+FORMATS OF POSES
+csv, a row for each frame and person; openpose, a folder with a JSON file for each frame; coco and mmpose, JSON of 17
+joints; trc of OpenSim and c3d (needs racctl[c3d]), the first person's markers in millimetres, y up, about the middle of
+the hips. The input is any pose that 'racctl remap-joints' reads, which imports the other way too.
+'racctl convert clip.pose.npz -o clip.trc'
 
 REPETITIONS OR SEGMENTS
 'racctl count --reps' and 'racctl classify' give the two kinds. As text a repetition is its exercise and its number,
@@ -24,12 +30,13 @@ import typer
 
 from racctl.cli.options import Output, Tables
 from racctl.data.exchange.base import ANNOTATION_FORMATS
+from racctl.io.poses.writers import POSE_WRITERS
 
 To = Annotated[
     str,
     typer.Option(
         "--to",
-        metavar="|".join(["racctl", *ANNOTATION_FORMATS.names()]),
+        metavar="|".join(["racctl", *ANNOTATION_FORMATS.names(), *POSE_WRITERS.names()]),
         show_default=False,
         help="Write this format. Default: that of the suffix of the output.",
     ),
@@ -50,10 +57,10 @@ def convert(
     kind: Kind = "auto",
     output: Output = "-",
 ) -> None:
-    """Turn annotations into other formats.
+    """Turn annotations and poses into other formats.
 
     Repetitions and segments: captions, ELAN, ActivityNet, VIA, Label Studio, RepCount and Countix; from and to racctl's
-    tables.
+    tables. Poses: CSV, OpenPose, COCO, MMPose, TRC and C3D.
 
     Example: racctl convert reps.parquet -o clip.vtt
     """
@@ -61,12 +68,17 @@ def convert(
     from racctl.cli.streams import emit
     from racctl.cli.targets import check_writable, folder_target, refuse_overwriting
     from racctl.data.exchange.convert import as_kind, format_for, read_annotations, written
+    from racctl.data.exchange.poses import pose_files
+    from racctl.io.poses.writers import PoseWriter
 
     sources = check_sources(files)
     folder = folder_target(output, sources)
     chosen = format_for(to, output if folder is None else "")
-    clips = [as_kind(clip, kind) for source in sources for clip in read_annotations(source, fps)]
-    payloads = written(clips, chosen, folder, output)
+    if isinstance(chosen, PoseWriter):
+        payloads = pose_files(sources, chosen, folder, output, fps or None)
+    else:
+        clips = [as_kind(clip, kind) for source in sources for clip in read_annotations(source, fps)]
+        payloads = written(clips, chosen, folder, output)
     refuse_overwriting(sources, *payloads)
     for target in payloads:
         check_writable(target)

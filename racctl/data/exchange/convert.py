@@ -19,6 +19,7 @@ from racctl.data.exchange.marks import UNNUMBERED, AnnotationFormat, Mark, Marke
 from racctl.data.plain import frame_rate_of_rows
 from racctl.errors import DataError, UsageError
 from racctl.io.parquet import read_table, table_from_rows, write_table
+from racctl.io.poses.writers import POSE_WRITERS, PoseWriter
 from racctl.io.sniff import kind_phrase, sniff
 from racctl.io.spool import display_name, open_input
 from racctl.io.text import checked_encoding
@@ -28,22 +29,23 @@ MARK_TABLES = ("racctl.reps/1", "racctl.labels/1")
 MAX_BYTES = 256 << 20  # of a text, which is parsed whole
 
 
-def format_for(name: str, output: str) -> AnnotationFormat | None:
+def format_for(name: str, output: str) -> AnnotationFormat | PoseWriter | None:
     """Return the format to write: the one that is named, or else that of the output's suffix; None for racctl's own.
 
     Raises UsageError where neither tells.
     """
+    kinds = {n: kind for kind in (ANNOTATION_FORMATS, POSE_WRITERS) for n in kind.names()}
     if name == OWN_TABLES:
         return None
     if name:
-        return ANNOTATION_FORMATS.load(name)
+        return kinds.get(name, ANNOTATION_FORMATS).load(name)
     suffix = PurePath(output).suffix.lower()
     if suffix == ".parquet":
         return None
-    fitting = [n for n in ANNOTATION_FORMATS.names() if ANNOTATION_FORMATS.load(n).suffix == suffix]
+    fitting = [n for n, kind in kinds.items() if suffix and kind.load(n).suffix == suffix]
     if len(fitting) == 1:
-        return ANNOTATION_FORMATS.load(fitting[0])
-    hint = f"one of {', '.join(fitting or [OWN_TABLES, *ANNOTATION_FORMATS.names()])}"
+        return kinds[fitting[0]].load(fitting[0])
+    hint = f"one of {', '.join(fitting or [OWN_TABLES, *kinds])}"
     raise UsageError(f"'{output}' does not tell its format; choose {hint} with '--to'")
 
 
@@ -155,19 +157,20 @@ def written(
             raise UsageError(f"this format holds one clip, and there are {len(clips)}; name a directory with '-o DIR/'")
         return {output: _writer(clips, chosen)}
     suffix = chosen.suffix if chosen else ".parquet"
-    return {str(folder / f"{_file_name(clip.clip)}{suffix}"): _writer([clip], chosen) for clip in clips}
+    return {str(folder / f"{file_name(clip.clip)}{suffix}"): _writer([clip], chosen) for clip in clips}
 
 
 def _writer(clips: Sequence[MarkedClip], chosen: AnnotationFormat | None) -> Callable[[IO[bytes]], None]:
     if chosen is None:
         return partial(write_table, table=own_table(clips))
-    return partial(_write_text, chosen.write(clips).encode())
+    return partial(write_bytes_to, chosen.write(clips).encode())
 
 
-def _write_text(payload: bytes, file: IO[bytes]) -> None:
+def write_bytes_to(payload: bytes, file: IO[bytes]) -> None:
+    """Write a payload into an open file."""
     file.write(payload)
 
 
-def _file_name(clip: str) -> str:
+def file_name(clip: str) -> str:
     """Return the name of a clip as a file's, which has no folder."""
     return PurePath(clip.replace("\0", "")).name or "clip"

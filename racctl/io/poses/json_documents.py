@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -237,7 +238,19 @@ def read_coco(document: Any, source: str, note: Note, layout_name: str | None = 
         frames[frame].append(_known(person))
         ids[frame].append(_person_id({"person_id": entry.get("track_id")}))
     named = all(name >= 0 for names in ids.values() for name in names)
-    return _landmarks(("coco", COCO_LAYOUT), frames, ids if named else None, source, note, _coco_size(images))
+    landmarks = _landmarks(("coco", COCO_LAYOUT), frames, ids if named else None, source, note, _coco_size(images))
+    return replace(landmarks, time=_coco_times(images, number, source))
+
+
+def _coco_times(images: list[dict[str, Any]], number: dict[int | str, int], where: str) -> np.ndarray | None:
+    """Return the seconds (T,) of the pictures, in the order of their frames, where all tell them."""
+    seconds = {number[image["id"]]: image.get("time") for image in images}
+    if not seconds or not all(type(value) in (int, float) for value in seconds.values()):
+        return None
+    times = np.array([seconds[frame] for frame in sorted(seconds)], np.float64)
+    if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise DataError(f"'{where}' has pictures whose 'time' does not ascend")
+    return times
 
 
 def _objects(document: Any, key: str, where: str) -> list[dict[str, Any]]:
