@@ -4,7 +4,7 @@ _racctl() {
     local tool="${COMP_WORDS[1]}"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="check-labels classify compare convert count demo encode info mask pose remap-joints score synth train --help --version"
+        words="check-labels classify compare convert count demo encode export info mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -41,6 +41,7 @@ _racctl() {
     "encode --encoder") words="silhouette blazepose r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none" ;;
     "encode --pose-encoder") words="ctrgcn none" ;;
     "encode --dataset") words="repcount countix ucfrep" ;;
+    "export --precision") words="float32 float16 int8" ;;
     "info --format") words="text json" ;;
     "mask --model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "mask --size") words="full" ;;
@@ -82,6 +83,7 @@ _racctl() {
         "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain --files-from -q --quiet --debug -h --help" ;;
         "demo") words="-o --output -q --quiet --debug -h --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --moments --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad --files-from -q --quiet --debug -h --help" ;;
+        "export") words="--precision --calibrate -o --output -q --quiet --debug -h --help" ;;
         "info") words="-o --output --format -q --quiet --debug -h --help" ;;
         "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;
         "pose") words="--model --backend --people --start --stop --stride --rate --features --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;
