@@ -14,11 +14,14 @@ import pytest
 from commands import one_line, racctl
 from test_angles import bent_body, pose_of
 
+import racctl as racctl_package
 from racctl.contracts import Pose
+from racctl.errors import UsageError
 from racctl.io.npz import pose_bytes, read_pose
 from racctl.workouts.activity import TRACE_RATE, activity, pieces, repeating
 from racctl.workouts.changes import change_points
-from racctl.workouts.log_clip import clock_time, is_in_turn
+from racctl.workouts.log_clip import is_in_turn
+from racctl.workouts.log_words import clock_time
 from racctl.workouts.phases import KNOWN_PHASES, PLAIN_PHASES, phases
 from racctl.workouts.sets import SetReader, active_spans
 
@@ -254,6 +257,17 @@ def test_the_table_keeps_its_provenance_and_a_folder_is_filled_once(logged, tmp_
     before = target.stat().st_mtime_ns
     assert racctl(*words).returncode == 0 and target.stat().st_mtime_ns == before
     assert racctl(*words, "--space", "2d").returncode == 0 and target.stat().st_mtime_ns > before
+
+
+def test_the_library_gives_what_the_commands_give(logged):
+    rows = racctl_package.log(logged)
+    table = pq.read_table(io.BytesIO(racctl("log", logged).stdout))
+    assert rows == table.to_pylist()
+    curves = racctl_package.angles(logged, filter="butterworth", cutoff=5.0)
+    done = racctl("angles", logged, "--filter", "butterworth", "--cutoff", "5")
+    assert curves.equals(pq.read_table(io.BytesIO(done.stdout)))
+    with pytest.raises(UsageError, match="no such setting"):
+        racctl_package.angles(logged, filter="butterworth", window=1)
 
 
 def test_a_person_reads_a_table_that_fits_on_a_screen(logged):

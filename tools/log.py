@@ -17,7 +17,7 @@ COLUMNS
 start, stop: frames of the video, half-open, and seconds. seconds: between them. reps, low, high: the count and its
 interval. rep_s: seconds from one repetition to the next, the median. tempo: seconds of the four phases of a repetition,
 in the order that phases names: down-hold-up-hold for exercises of which it is known which way is down, else
-out-hold-back-hold from where the repetition begins. A joint rests while it moves at less than 15 % of its greatest
+out-hold-back-hold from where the repetition begins. A joint rests while it moves at less than 10 % of its greatest
 speed. angle: the one that goes furthest; range_deg: its range of motion, the median over the repetitions;
 difference_deg, difference_percent: how much further left goes than right, where both are seen (see 'racctl angles' for
 definitions and errors). rest_s: since the set before. confidence: how likely a repetition is one, the median. prob:
@@ -109,7 +109,8 @@ def log(
     from racctl.recognisers.recogniser import Recogniser
     from racctl.video.span import Span
     from racctl.workouts.clip_tables import PoseReading, save_table, table_of_source
-    from racctl.workouts.log_clip import LogOptions, LogTable, for_a_terminal, totals
+    from racctl.workouts.log_clip import LogOptions, LogTable
+    from racctl.workouts.log_words import for_a_terminal, totals
 
     reading = PoseReading(person, Span(start, stop, 1, rate), pose_model, download)
     options = LogOptions("rep" if reps else "set", space, reading).check()

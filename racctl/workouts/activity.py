@@ -92,8 +92,11 @@ class MovedBody:
     known: np.ndarray
 
 
-def moved_body(pose: Pose) -> MovedBody | None:
-    """Return the motion of the only person of a pose; None where there is nobody to see."""
+def moved_body(pose: Pose, in_itself: bool = False) -> MovedBody | None:
+    """Return the motion of the only person of a pose; None where there is nobody to see.
+
+    in_itself: without what the whole body does, which the camera may do as well.
+    """
     topology = topology_of(pose)
     xyz = pose.xyz[:, 0].copy()
     is_flat = np.isfinite(xyz[..., :2]).all(-1) & np.isnan(xyz[..., 2])
@@ -101,7 +104,7 @@ def moved_body(pose: Pose) -> MovedBody | None:
     if np.isfinite(xyz).all(2).any(1).sum() < 2:
         return None
     sides = tuple((topology.index(left), topology.index(right)) for left, right in topology.symmetries)
-    moved = motion(xyz, pose.score[:, 0], pose.time, sides)
+    moved = motion(xyz, pose.score[:, 0], pose.time, sides, in_itself=in_itself)
     return MovedBody(moved.twins[0].reshape(len(moved.time), -1), moved.time, moved.known)
 
 
@@ -116,7 +119,11 @@ def _piece_activity(
     stride = round(SAMPLE_RATE / TRACE_RATE)
     time, path = body.time[::stride], body.path[::stride]
     likeness, period = repeating(path, TRACE_RATE)
-    likeness = np.where(body.known[::stride], np.maximum(likeness, 0), 0)
+    in_itself = moved_body(part, in_itself=True)
+    assert in_itself is not None, "it is seen as much as the body is"
+    steady, _ = repeating(in_itself.path[::stride], TRACE_RATE)
+    likeness = (np.maximum(likeness, 0) + np.maximum(steady, 0)) / 2  # the camera may move, and bodies that go about
+    likeness = np.where(body.known[::stride], likeness, 0)
     likeness = uniform_filter1d(likeness, round(LIKENESS_SECONDS * TRACE_RATE))
     idle = idling(part, recogniser, time)
     width = round(MOTION_SECONDS * TRACE_RATE)

@@ -15,12 +15,14 @@ from racctl.contracts import Meta, Pose, step
 from racctl.counters.base import open_counter
 from racctl.counters.count_clip import CountOptions, count_clip
 from racctl.errors import DataError, UsageError
+from racctl.estimators.on_demand import Estimators
 from racctl.estimators.open_clip import Clip, open_pose
 from racctl.io.parquet import read_table, table_from_columns, table_from_rows
 from racctl.skeleton.angles import SPACES, JointCurves, angles_of_places, coordinates
 from racctl.skeleton.filters import FILTERS, filtered
 from racctl.skeleton.remap import topology_of
-from racctl.workouts.clip_tables import PoseReading, table_meta
+from racctl.video.span import Span
+from racctl.workouts.clip_tables import PoseReading, table_meta, table_of_source
 from racctl.workouts.ranges import difference, ranges_of, widened
 
 COUNT_HERE = "count"  # instead of a file of repetitions
@@ -53,6 +55,39 @@ class AngleOptions:
         FILTERS.load(self.filter)
         self.reading.check()
         return self
+
+
+def angles(
+    source: str | Path,
+    *,
+    space: str = "auto",
+    filter: str = "none",
+    min_score: float = SURE_SCORE_OF_ANGLES,
+    reps: str | Path = "",
+    person: str = "main",
+    start: float | None = None,
+    stop: float | None = None,
+    stride: int = 1,
+    rate: float | None = None,
+    pose_model: str = "full",
+    download: bool = False,
+    jobs: int = 1,
+    **settings: Any,
+) -> pa.Table:
+    """Tell the angles of the joints, exactly as `racctl angles` does: its table, unrounded.
+
+    source: a video or a pose by path.  settings: the filter's own, such as cutoff=4.0; the other arguments are the
+    command's options.
+    Raises `racctl.errors.RacctlError` with one line that says what is wrong.
+    """
+    reading = PoseReading(person, Span(start, stop, stride, rate), pose_model, download)
+    try:
+        chosen = FILTERS.load(filter).Settings(**settings)
+    except TypeError as error:
+        raise UsageError(f"the filter '{filter}' has no such setting: {error}") from None
+    options = AngleOptions(space, filter, chosen, min_score, str(reps), reading).check()
+    with Estimators(reading.estimates, jobs) as estimators:
+        return table_of_source(str(source), estimators, task=AngleTable(options))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ SHORTEST_SIDE, LONGEST_SIDE = 5.0, 14.0  # s looked at on either side of a chang
 PERIODS_OF_A_SIDE = 1.5  # ... so that it holds a whole repetition
 AXES_OF_CHANGE = 3  # principal axes that postures are compared along: in all of them noise keeps any two apart
 FAR_PERCENTILE = 75  # of the postures of a side: two movements may share the posture that they rest in
-CHANGED = 1.1  # distance to the nearest posture of the other side, as a share of the spread of the postures of both
+CHANGED = 1.05  # distance to the nearest posture of the other side, as a share of the spread of the postures of both
 STEP_SECONDS = 0.5  # s between moments that are looked at
 
 

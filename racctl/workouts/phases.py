@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-HELD_SPEED = 0.15  # share of a repetition's greatest speed below which the posture is held
+HELD_SPEED = 0.1  # share of a repetition's greatest speed below which the posture is held
 SMOOTH_SECONDS = 0.1  # s, standard deviation of the smoothing before speeds are told
 KNOWN_PHASES = "down-hold-up-hold"
 PLAIN_PHASES = "out-hold-back-hold"

@@ -20,10 +20,11 @@ from racctl.workouts.changes import change_points
 from racctl.workouts.holds import Hold, holds_of, is_held
 
 UNKNOWN_EXERCISE = "unknown"  # the label of an exercise that the recogniser does not know
-ACTIVE = -0.05  # evidence above which somebody exercises; a noisy pose repeats little, and is no idling either
+ACTIVE = -0.02  # evidence above which somebody exercises; a noisy pose repeats little, and is no idling either
+SURELY_REPEATING = 0.7  # likeness that goes on with a set, however much it looks like idling
+EDGE_SECONDS = 2.5  # s that a set may begin before, and end after, the evidence for it
+EDGE_SHARE, LEAST_EDGE_LIKENESS = 0.5, 0.1  # likeness there, as a share of the set's, and at least
 BRIEF_PAUSE = 2.0  # s without evidence that do not end a set
-GROWTH_PERIODS = 2.5  # repetitions that a span grows by on either side, to see whether more of them are there
-MOST_GROWTH = 3  # times that it does
 SHORTEST_SET = 3.0  # s of evidence
 MARGIN_SECONDS = 0.7  # s on either side of the evidence that are counted too
 CHANGE_RATE = 5.0  # Hz at which changes of the movement are looked for
@@ -80,10 +81,8 @@ class SetReader:
         spans = [piece for pieces in cuts for piece in pieces]
         changes = [piece[0] for pieces in cuts for piece in pieces[1:]]
         counted: list[WorkoutSet] = []
-        edges = [-np.inf, *(edge for span in spans for edge in span), np.inf]
-        for k, span in enumerate(spans):
-            begin = float(self.pose.time[counted[-1].stop - 1]) if counted else -np.inf
-            for entry in self.read(span, trace, (max(begin, edges[2 * k]), edges[2 * k + 3])):
+        for span in spans:
+            for entry in self.read(span, trace):
                 joined = self._joined(counted[-1], entry, trace, changes) if counted else None
                 counted[-1:] = [joined] if joined else [*counted[-1:], entry]
         holds = [self._as_set(hold) for hold in holds_of(self.pose, trace)]
@@ -92,7 +91,7 @@ class SetReader:
     def pieces(self, span: tuple[float, float], trace: Activity) -> list[tuple[float, float]]:
         """Return a span, s, cut where the movement changes."""
         frames = self._frames(*span)
-        body = moved_body(frames_of(self.pose, frames))
+        body = moved_body(frames_of(self.pose, frames), in_itself=True)
         if body is None:
             return []
         stride = round(SAMPLE_RATE / CHANGE_RATE)
@@ -102,21 +101,11 @@ class SetReader:
         at = [float(body.time[::stride][sample]) for sample in change_points(path, CHANGE_RATE, period)]
         return list(pairwise([span[0], *at, span[1]]))
 
-    def read(
-        self, span: tuple[float, float], trace: Activity, limits: tuple[float, float] = (-np.inf, np.inf)
-    ) -> list[WorkoutSet]:
-        """Return the sets of a span, s, in which one thing is done: one where it is done without a rest.
-
-        limits: s that the span may grow to.
-        """
+    def read(self, span: tuple[float, float], trace: Activity) -> list[WorkoutSet]:
+        """Return the sets of a span, s, in which one thing is done: one where it is done without a rest."""
         frames, count = self._counted(span[0] - MARGIN_SECONDS, span[1] + MARGIN_SECONDS)
         if count is None:
             return []
-        for _ in range(MOST_GROWTH):
-            wider = self._wider(count, limits)
-            if wider is None:
-                break
-            frames, count = wider
         inside = (trace.time >= span[0]) & (trace.time < span[1])
         idle = float(trace.idle[inside].mean()) if inside.any() else 0.0
         sets = []
@@ -138,24 +127,6 @@ class SetReader:
             return frames, None
         with open_pose(part) as clip:
             return frames, self.counter.count_person(clip, 0)
-
-    def _wider(self, count: Count, limits: tuple[float, float]) -> tuple[slice, Count] | None:
-        """Return the frames and the count of a span that is wider by `GROWTH_PERIODS` on both sides.
-
-        None where that shows no more repetitions, or others.
-        """
-        if count.repetitions < FEWEST_SURE:
-            return None
-        starts, stops = count.seconds()
-        more = GROWTH_PERIODS * float(np.median(stops - starts))
-        begin = max(float(count.time[0]) - more, limits[0])
-        wider, recount = self._counted(begin, min(float(count.time[-1]) + more, limits[1]))
-        if recount is None or recount.repetitions <= count.repetitions:
-            return None
-        middles = np.add(*recount.seconds()) / 2
-        inside = int(((middles > count.time[0]) & (middles < count.time[-1])).sum())
-        is_one_bout = len(bouts(recount)) <= len(bouts(count))
-        return (wider, recount) if is_one_bout and abs(inside - count.repetitions) <= 1 else None
 
     def named(self, entry: WorkoutSet) -> WorkoutSet:
         """Return a set with the label of its span as a whole."""
@@ -210,8 +181,13 @@ class SetReader:
 
 def active_spans(trace: Activity) -> list[tuple[float, float]]:
     """Return when somebody exercises, s: where there is evidence for it, brief pauses included."""
+    active = trace.evidence > ACTIVE
+    for first, last in trace.runs(active | (trace.likeness > SURELY_REPEATING)):
+        active[first:last] |= active[first:last].any()
+    for first, last in trace.runs(active):
+        active[_to_the_edges(trace, first, last)] = True
     spans: list[list[float]] = []
-    for first, last in trace.runs(trace.evidence > ACTIVE):
+    for first, last in trace.runs(active):
         begin, end = float(trace.time[first]), float(trace.time[last - 1]) + 1 / TRACE_RATE
         if last - first < 0.4 * BRIEF_PAUSE * TRACE_RATE:
             continue
@@ -220,6 +196,21 @@ def active_spans(trace: Activity) -> list[tuple[float, float]]:
         else:
             spans.append([begin, end])
     return [(begin, end) for begin, end in spans if end - begin >= SHORTEST_SET]
+
+
+def _to_the_edges(trace: Activity, first: int, last: int) -> slice:
+    """Return the moments of a run, and those beside it in which the motion is still like that of the run.
+
+    The recogniser sees an exercise late, and its end early.
+    """
+    usual = max(EDGE_SHARE * float(np.median(trace.likeness[first:last])), LEAST_EDGE_LIKENESS)
+    reach = round(EDGE_SECONDS * TRACE_RATE)
+    begin, end = first, last
+    while begin > max(first - reach, 0) and trace.likeness[begin - 1] > usual:
+        begin -= 1
+    while end < min(last + reach, len(trace.time)) and trace.likeness[end] > usual:
+        end += 1
+    return slice(begin, end)
 
 
 def parts_of_count(count: Count | None) -> int:

@@ -43,9 +43,9 @@ def read(path: Path) -> Pose:
 
 def is_the_drawn_one(estimated: Pose, true: Pose, rows: tuple[np.ndarray, np.ndarray]) -> bool:
     shoulder, hip = BLAZEPOSE33.index("left_shoulder"), BLAZEPOSE33.index("left_hip")
-    there = true.xyz[rows[1], 0]
-    torso = np.linalg.norm((there[:, shoulder] - there[:, hip])[:, :2], axis=1)
-    apart = np.linalg.norm((estimated.xyz[rows[0], 0] - there)[..., :2], axis=2)
+    drawn = true.xyz[rows[1], 0]
+    torso = np.linalg.norm((drawn[:, shoulder] - drawn[:, hip])[:, :2], axis=1)
+    apart = np.linalg.norm((estimated.xyz[rows[0], 0] - drawn)[..., :2], axis=2)
     seen = np.isfinite(apart).any(1)
     if not seen.any():
         return False
