@@ -116,7 +116,7 @@ class SetReader:
             if is_held(entry.label) and np.median(trace.motion[inside]) < LEAST_MOVED:
                 sets.append(replace(entry, start=frames.start, stop=frames.stop, count=None, first=0, last=0))
             elif self._is_set(entry, idle):
-                sets.append(entry)
+                sets.append(replace(entry, label=UNKNOWN_EXERCISE) if is_held(entry.label) else entry)
         return sets
 
     def _counted(self, start: float, stop: float) -> tuple[slice, Count | None]:
@@ -172,7 +172,8 @@ class SetReader:
         return sets[0]
 
     def _as_set(self, hold: Hold) -> WorkoutSet:
-        return self.named(WorkoutSet(hold.start, hold.stop, None))
+        entry = self.named(WorkoutSet(hold.start, hold.stop, None))
+        return entry if is_held(entry.label) else replace(entry, label=UNKNOWN_EXERCISE)
 
     def _frames(self, start: float, stop: float) -> slice:
         first, last = np.searchsorted(self.pose.time, (start - 1e-6, stop + 1e-6))
