@@ -4,7 +4,7 @@ _racctl() {
     local tool="${COMP_WORDS[1]}"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="check-labels classify compare convert count demo encode export info mask pose remap-joints score synth train --help --version"
+        words="angles check-labels classify compare convert count demo encode export info log mask pose remap-joints score synth train --help --version"
         COMPREPLY=($(compgen -W "$words" -- "$word"))
         return
     fi
@@ -18,6 +18,12 @@ _racctl() {
         tool="$tool ${COMP_WORDS[2]}" ;;
     esac
     case "$tool $before" in
+    "angles --space") words="auto 3d 2d" ;;
+    "angles --filter") words="none butterworth savitzky-golay" ;;
+    "angles --reps") words="count" ;;
+    "angles --person") words="main all" ;;
+    "angles --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
+    "angles --format") words="table parquet csv json" ;;
     "check-labels --format") words="table parquet csv json" ;;
     "classify --model") words="joints" ;;
     "classify --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
@@ -43,6 +49,12 @@ _racctl() {
     "encode --dataset") words="repcount countix ucfrep" ;;
     "export --precision") words="float32 float16 int8" ;;
     "info --format") words="text json" ;;
+    "log --model") words="joints" ;;
+    "log --space") words="auto 3d 2d" ;;
+    "log --person") words="main all" ;;
+    "log --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
+    "log --device") words="auto cpu cuda mps" ;;
+    "log --format") words="table parquet csv json" ;;
     "mask --model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "mask --size") words="full" ;;
     "mask --person") words="tracked largest central" ;;
@@ -76,6 +88,7 @@ _racctl() {
     esac
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "$tool" in
+        "angles") words="--space --filter --min-score --reps --person --start --stop --stride --rate --pose-model --download --jobs -o --output --format --cutoff --order --window --polynomial --files-from -q --quiet --debug -h --help" ;;
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug -h --help" ;;
         "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache --files-from -q --quiet --debug -h --help" ;;
         "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
@@ -85,6 +98,7 @@ _racctl() {
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --moments --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad --files-from -q --quiet --debug -h --help" ;;
         "export") words="--precision --calibrate -o --output -q --quiet --debug -h --help" ;;
         "info") words="-o --output --format -q --quiet --debug -h --help" ;;
+        "log") words="--reps --model --space --person --start --stop --rate --pose-model --download --device --threads --jobs -o --output --format --files-from -q --quiet --debug -h --help" ;;
         "mask") words="--model --size --person --hold --threshold --start --stop --stride --overlay --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;
         "pose") words="--model --backend --people --start --stop --stride --rate --features --jobs --download -o --output --files-from -q --quiet --debug -h --help" ;;
         "remap-joints") words="--to --from --fps --size --minmax -o --output --files-from -q --quiet --debug -h --help" ;;

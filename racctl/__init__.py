@@ -21,24 +21,30 @@ if TYPE_CHECKING:
     from racctl.estimators.pose_features import estimate_pose_features
     from racctl.io.poses.formats import load_pose as read_pose
     from racctl.recognisers.classify_clip import classify
+    from racctl.workouts.angle_tables import angles
+    from racctl.workouts.log_clip import log
 
 _PUBLIC = {
+    "angles": "racctl.workouts.angle_tables:angles",
     "classify": "racctl.recognisers.classify_clip:classify",
     "count": "racctl.counters.count_clip:count",
     "encode": "racctl.encoders.encode_set:encode",
     "estimate_mask": "racctl.estimators.mask:estimate_mask",
     "estimate_pose": "racctl.estimators.pose:estimate_pose",
     "estimate_pose_features": "racctl.estimators.pose_features:estimate_pose_features",
+    "log": "racctl.workouts.log_clip:log",
     "read_pose": "racctl.io.poses.formats:load_pose",
 }
 __all__ = [
     "__version__",
+    "angles",
     "classify",
     "count",
     "encode",
     "estimate_mask",
     "estimate_pose",
     "estimate_pose_features",
+    "log",
     "read_pose",
 ]
 

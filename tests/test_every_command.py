@@ -19,7 +19,19 @@ from poses import swinging_pose
 from racctl.io.npz import pose_bytes, write_npz
 from racctl.io.parquet import table_from_rows, write_table
 
-TOOLS = ("pose", "mask", "remap-joints", "encode", "count", "classify", "score", "check-labels", "info")
+TOOLS = (
+    "pose",
+    "mask",
+    "remap-joints",
+    "encode",
+    "count",
+    "classify",
+    "log",
+    "angles",
+    "score",
+    "check-labels",
+    "info",
+)
 
 
 POSE = pose_bytes(swinging_pose())

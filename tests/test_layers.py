@@ -16,6 +16,7 @@ SOURCES = sorted([*(ROOT / "racctl").rglob("*.py"), *(ROOT / "tools").glob("*.py
 # A folder, or a module of the ground, imports only from the rows below its own.
 ROWS = """
 tools
+workouts
 training    counters
 encoders    recognisers  scoring
 estimators  data         info

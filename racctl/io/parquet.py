@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -37,6 +38,35 @@ def table_from_rows(schema: str, rows: list[dict[str, Any]], meta: Meta | None =
         fields.append(pa.field(name, TYPES[kind.rstrip("?")]))
     document = {b"racctl": dump_meta({**(meta or {}), "schema": schema})}
     return pa.Table.from_pylist(rows, schema=pa.schema(fields, metadata=document))
+
+
+def table_from_columns(schema: str, columns: dict[str, Any], meta: Meta | None = None) -> pa.Table:
+    """Make a table of `schema` from columns of equal length: arrays, or one value for all rows. Of floats, NaN is null.
+
+    Columns that are not there are left out, which only optional ones may be.
+    """
+    length = next(len(column) for column in columns.values() if isinstance(column, np.ndarray))
+    arrays = {}
+    for name, kind in TABLE_COLUMNS[schema].items():
+        if name in columns or not kind.endswith("?"):
+            column = columns[name]
+            values = column if isinstance(column, np.ndarray) else [column] * length
+            arrays[name] = pa.array(values, TYPES[kind.rstrip("?")], from_pandas=True)
+    fields = [pa.field(name, array.type) for name, array in arrays.items()]
+    document = {b"racctl": dump_meta({**(meta or {}), "schema": schema})}
+    return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, metadata=document))
+
+
+def joined_tables(tables: list[pa.Table]) -> pa.Table:
+    """Return the rows of tables of one schema, each of one clip; their provenance under the clips' names."""
+    if len(tables) == 1:
+        return tables[0]
+    metas = [load_meta(table.schema.metadata[b"racctl"], "table") for table in tables]
+    clips = {meta["clip"]: {key: meta[key] for key in ("source", "steps") if key in meta} for meta in metas}
+    if len(clips) < len(metas):
+        raise DataError("two inputs say that they are the same clip; use '-o DIR/' or one at a time")
+    document = {b"racctl": dump_meta({"schema": metas[0]["schema"], "clips": clips})}
+    return pa.concat_tables(tables, promote_options="default").replace_schema_metadata(document)
 
 
 def write_table(target: IO[bytes], table: pa.Table) -> None:
