@@ -55,6 +55,7 @@ def test_embedded_weights_give_the_same_without_torch(name):
     half = export_onnx(name, "float16")
     assert len(half) < 0.75 * len(payload)
     assert difference(half, exportable, exportable.examples) < 0.05
+    difference(export_onnx(name, "int8"), exportable, exportable.examples)  # runs
     about = json.loads(session(payload).get_modelmeta().custom_metadata_map["racctl"])
     assert about["model"] == header["model"] and about["licence"] == "MIT" and about["precision"] == "float32"
 

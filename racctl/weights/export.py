@@ -238,7 +238,7 @@ def _quantized(model: Any, calibration: Sequence[Arrays]) -> Any:
                 weight_type=QuantType.QInt8,
             )
         else:
-            quantize_dynamic(str(ready), str(small), per_channel=True, weight_type=QuantType.QInt8)
+            quantize_dynamic(str(ready), str(small), weight_type=QuantType.QInt8)
         return onnx.load_model(str(small))
 
 
