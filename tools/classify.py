@@ -48,6 +48,15 @@ Whole = Annotated[bool, typer.Option("--whole", help="Print one row per clip: it
 Smooth = Annotated[
     float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this long; 0: not at all.")
 ]
+Unknown = Annotated[
+    str,
+    typer.Option(
+        "--unknown",
+        metavar="auto|off|RATE",
+        help="Say 'unknown' where the model is not sure: as it was calibrated, never, or so that this share of the "
+        "exercises that it knows is lost.",
+    ),
+]
 Video = Annotated[
     str, typer.Option("--video", metavar="FILE", show_default=False, help="Use this video of the input, a mask.")
 ]
@@ -78,6 +87,7 @@ def classify(
     windows: Windows = False,
     whole: Whole = False,
     smooth: Smooth = 1.0,
+    unknown: Unknown = "auto",
     start: Start = None,
     stop: Stop = None,
     video: Video = "",
@@ -122,7 +132,7 @@ def classify(
     from racctl.recognisers.recogniser import Recogniser
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = classify_clip.ClassifyOptions(unit, smooth, span, video, pose, bool(explain)).check()
+    options = classify_clip.ClassifyOptions(unit, smooth, span, video, pose, bool(explain), unknown).check()
     set_threads(network_threads(threads))
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Segment:
-    """Ticks `start` to before `stop` with one label; probs: (K,) mean over its windows."""
+    """Ticks `start` to before `stop` with one label; probs: mean over its windows, of which it has `windows`."""
 
     start: int
     stop: int
     label: int
     probs: np.ndarray
+    windows: int = 1
 
 
 def smoothed(probs: np.ndarray, windows: int) -> np.ndarray:
@@ -41,8 +43,24 @@ def segments(probs: np.ndarray, smooth: np.ndarray, middle: np.ndarray, end: int
     for first, last in itertools.pairwise(edges):
         start = 0 if first == 0 else (middle[first - 1] + middle[first] + 1) // 2
         stop = end if last == len(label) else (middle[last - 1] + middle[last] + 1) // 2
-        spans.append(Segment(int(start), int(stop), int(label[first]), probs[first:last].mean(0)))
+        mean = probs[first:last].mean(0)
+        spans.append(Segment(int(start), int(stop), int(label[first]), mean, int(last - first)))
     return spans
+
+
+def relabelled(spans: list[Segment], decide: Callable[[Segment], int]) -> list[Segment]:
+    """Return segments with the labels that `decide` gives them; neighbours that get the same become one."""
+    joined: list[Segment] = []
+    for span in spans:
+        label = decide(span)
+        if joined and joined[-1].label == label:
+            before = joined.pop()
+            windows = before.windows + span.windows
+            mean = (before.probs * before.windows + span.probs * span.windows) / windows
+            joined.append(Segment(before.start, span.stop, label, mean, windows))
+        else:
+            joined.append(Segment(span.start, span.stop, label, span.probs, span.windows))
+    return joined
 
 
 def clip_label(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
@@ -12,6 +14,7 @@ from racctl.skeleton.remap import remap, unknown_joints
 from racctl.skeleton.topology import topology_named
 from racctl.windows import FRAME_RATE
 
+EDGE = 0.02  # of the picture's width or height, how far beyond its edge a joint may lie and still be seen
 GLITCH = 2.5  # standard deviations of the smoothing that the median before it spans
 
 
@@ -45,6 +48,25 @@ def joint_tokens(pose: Pose, smooth: float = 0.0) -> np.ndarray:
         tokens[..., :3] = np.where(known[..., None], smooth_joints(tokens[..., :3], known, pose.time, smooth), 0)
     tokens[..., 3] = np.where(known, score, 0)
     return tokens
+
+
+def within_picture(pose: Pose) -> Pose:
+    """Return the pose with joints beyond the edges of the picture unseen: an estimator can only guess at them.
+
+    A pose that does not tell the size of its picture in pixels stays as it is.
+    """
+    source = pose.meta.get("source", {})
+    size = [source.get("width"), source.get("height")]
+    if pose.meta.get("scale", "pixels") != "pixels" or not all(isinstance(side, int) and side > 1 for side in size):
+        return pose
+    edge = np.array(size, np.float64)
+    xy = pose.xyz[..., :2]
+    with np.errstate(invalid="ignore"):
+        beyond = ((xy < -EDGE * edge) | (xy > (1 + EDGE) * edge)).any(-1)
+    if not beyond.any():
+        return pose
+    xyz = np.where(beyond[..., None], np.nan, pose.xyz).astype(np.float32)
+    return replace(pose, xyz=xyz, score=np.where(beyond, 0, pose.score).astype(np.float32))
 
 
 def tell_missing_joints(pose: Pose, topology: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from racctl.contracts import BACKGROUND
+from racctl.contracts import BACKGROUND, UNKNOWN
 from racctl.recognisers.cache import Rows, StoredClip
 from racctl.recognisers.inputs import Look
 from racctl.training.task import Batch, shares_of
@@ -18,9 +18,16 @@ BETA = 0.999  # of the effective number of samples
 
 
 def class_list(clips: list[StoredClip]) -> list[str]:
-    """Return the labels of these clips, the background first, the others by name."""
+    """Return the labels of these clips, the background first, the others by name, what is unknown last."""
     labels = {str(label) for clip in clips for label in np.unique(clip.labels.astype(str))}
-    return [*([BACKGROUND] if BACKGROUND in labels else []), *sorted(labels - {BACKGROUND})]
+    first, last = ([name] if name in labels else [] for name in (BACKGROUND, UNKNOWN))
+    return [*first, *sorted(labels - {BACKGROUND, UNKNOWN}), *last]
+
+
+def with_outliers(clip: StoredClip, outliers: list[str]) -> StoredClip:
+    """Return the clip with these labels of it as `UNKNOWN`."""
+    labels = np.where(np.isin(clip.labels.astype(str), outliers), UNKNOWN, clip.labels).astype(object)
+    return replace(clip, labels=labels)
 
 
 def class_weights(counts: np.ndarray, beta: float = BETA) -> np.ndarray:

@@ -1,0 +1,174 @@
+"""How well a recogniser tells what it does not know, on drawn clips: exercises left out of training, and its own.
+
+    racctl synth --out set --pose-only --clips 6000 --classes all,background,invented --reps 1-3 --errors varied ...
+    racctl synth --out test --pose-only --clips 720 --classes all,background,invented --split test=1 --seed 77
+    python tests/benchmarks/unknown.py test run/model.safetensors
+    python tests/benchmarks/unknown.py test --train set --folds 3 --work DIR
+
+With a model: the share of windows and clips of known exercises that it answers with 'unknown', of invented movements
+and idle clips that it does not call an exercise, its accuracy where it answers, and its calibration. With --train
+models are trained, each without a third of the exercises by families, and the same is said of what they never saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from racctl.contracts import BACKGROUND, UNKNOWN
+from racctl.data.labelled import read_labelled
+from racctl.io.npz import read_pose
+from racctl.progress import Report
+from racctl.recognisers.cache import StoredClip
+from racctl.recognisers.inputs import gather_joints
+from racctl.recognisers.recogniser import Recogniser
+from racctl.recognisers.rejection import calibration_error, confidence
+from racctl.recognisers.timeline import clip_label
+from racctl.training.train_model import Loaded, RunSettings, train_model
+from racctl.training.train_recogniser import RecogniserTraining
+from racctl.training.train_settings import MCATSettings, Recipe
+
+# Exercises that are variants of each other are left out together: a wide push-up that is called a push-up is no error
+# of this kind.
+FAMILIES = (
+    ("push_up", "wide_push_up", "diamond_push_up", "knee_push_up", "pike_push_up"),
+    ("squat", "sumo_squat", "jump_squat"),
+    ("lunge", "reverse_lunge", "side_lunge"),
+    ("sit_up", "crunch"),
+    ("plank", "mountain_climber"),
+    ("bench_pressing", "chest_fly"),
+    ("lateral_shoulder_raise", "front_raise"),
+    ("deadlift", "dumbbell_row", "upright_row"),
+    ("pull_up", "hanging_leg_raise"),
+    ("torso_twist", "side_bend"),
+    ("leg_raise", "glute_bridge"),
+    ("dumbbell_shoulder_press", "tricep_extension"),
+    ("jump_jack", "burpee"),
+    ("high_knees",),
+    ("calf_raise",),
+    ("bicep_curl",),
+    ("pommel_horse",),
+)
+SETTINGS = {
+    "input": "pose", "window": 48, "stride": 8, "fps": 15.0, "patch": 2, "width": 128,
+    "tempo": (0.5, 3.0), "layouts": 0.5, "flat": 0.35, "minmax": 0.1,
+}  # fmt: skip
+
+
+@dataclass
+class WithoutTraining(RecogniserTraining):
+    """Training without some exercises: no clip of theirs is read."""
+
+    without: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def load(self, rows: list, run: RunSettings, report: Report) -> Loaded[StoredClip]:
+        kept = [row for row in rows if not {interval.label for interval in row.intervals} & set(self.without)]
+        return super().load(kept, run, report)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model says of drawn windows. joint: (S, K + 1).  label: (S,) names.  clip: (S,) numbers."""
+
+    joint: np.ndarray
+    label: np.ndarray
+    clip: np.ndarray
+
+
+def judge(recogniser: Recogniser, data: str) -> Judged:
+    """Return what the model says of every window of a data set's test clips."""
+    joint, label, number = [], [], []
+    for k, row in enumerate(read_labelled(data, need=["pose"], lenient=True)):
+        with open(row.pose, "rb") as file:
+            streams = gather_joints(read_pose(file, str(row.pose)), recogniser.look)
+        probs, ticks = recogniser.probabilities(streams)
+        middle = streams.frame[ticks[:, ticks.shape[1] // 2]]
+        names = [next((i.label for i in row.intervals if i.start <= frame < i.stop), BACKGROUND) for frame in middle]
+        joint.append(probs)
+        label += names
+        number += [k] * len(names)
+    return Judged(np.concatenate(joint), np.array(label, object), np.array(number))
+
+
+def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
+    """Print shares of windows and of clips, by what they are."""
+    rejection = recogniser.rejection
+    assert rejection is not None
+    classes = [*recogniser.classes, UNKNOWN]
+    null = recogniser.classes.index(BACKGROUND) if BACKGROUND in recogniser.classes else None
+    names = judged.label.astype(str)
+    kind = np.where(np.isin(names, classes), "known", np.where(names == "invented", "invented", "left out"))
+    kind = np.where(names == BACKGROUND, "idle", kind)
+    answers = np.array(
+        [classes[rejection.decide(row, int(row.argmax()), null, 1, None)] for row in judged.joint], object
+    ).astype(str)
+    silent = np.isin(answers, [UNKNOWN, BACKGROUND])
+    print(f"\n{title}: windows")
+    for name in ("known", "left out", "invented", "idle"):
+        if (kind == name).any():
+            print(f"  {name:10} {silent[kind == name].mean():.3f} called no exercise, n {(kind == name).sum()}")
+    answered = (kind == "known") & ~silent
+    print(f"  accuracy where it answers {(answers == names)[answered].mean():.3f}, n {answered.sum()}")
+    index = np.array([classes.index(name) if name in classes else len(classes) - 1 for name in names])
+    print(f"  calibration error, known and idle {calibration_error(judged.joint[np.isin(kind, ['known', 'idle'])], index[np.isin(kind, ['known', 'idle'])]):.3f}, all {calibration_error(judged.joint, index):.3f}")
+    _report_clips(recogniser, judged, kind, title)
+
+
+def _report_clips(recogniser: Recogniser, judged: Judged, kind: np.ndarray, title: str) -> None:
+    classes = [*recogniser.classes, UNKNOWN]
+    null = recogniser.classes.index(BACKGROUND) if BACKGROUND in recogniser.classes else None
+    rows: dict[str, list[tuple[bool, bool]]] = {}
+    by_name: dict[str, list[bool]] = {}
+    for k in np.unique(judged.clip):
+        mine = judged.clip == k
+        of_kind = next((name for name in ("known", "left out", "invented") if (kind[mine] == name).any()), "idle")
+        label, probs = clip_label(judged.joint[mine], null)
+        answer = classes[recogniser.rejection.decide(probs, label, null, int(mine.sum()), None)]
+        truth = next((str(n) for n, k in zip(judged.label[mine], kind[mine], strict=True) if k == of_kind), "")
+        rows.setdefault(of_kind, []).append((answer in (UNKNOWN, BACKGROUND), answer == truth))
+        if of_kind == "left out":
+            by_name.setdefault(truth, []).append(answer in (UNKNOWN, BACKGROUND))
+    print(f"{title}: clips")
+    for name, results in rows.items():
+        silent = np.array(results)[:, 0]
+        right = np.array(results)[~silent, 1].mean() if name == "known" and (~silent).any() else np.nan
+        print(f"  {name:10} {silent.mean():.3f} called no exercise, n {len(results)}; right where it answers {right:.3f}")
+    if by_name:
+        print("  left out, by name: " + ", ".join(f"{n} {sum(v)}/{len(v)}" for n, v in sorted(by_name.items())))
+
+
+def folds(arguments: argparse.Namespace) -> None:
+    """Train a model without each part of the families, and judge it on all test clips."""
+    parts = [[name for family in FAMILIES[k :: arguments.folds] for name in family] for k in range(arguments.folds)]
+    settings = MCATSettings(**SETTINGS, cache=str(arguments.work / "cache"))
+    for k, without in enumerate(parts):
+        run = RunSettings(arguments.work / f"fold{k}", threads=1)
+        training = WithoutTraining(arguments.train, "mcat", settings, without=tuple(without))
+        train_model(training, Recipe(epochs=arguments.epochs, batch=64, rate=1e-3, seed=k), run)
+        recogniser = Recogniser(str(run.out / "model.safetensors"), torch.device("cpu"))
+        report(recogniser, judge(recogniser, arguments.test), f"fold {k}, without {', '.join(without)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("test")
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--train")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("unknown"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.model:
+        recogniser = Recogniser(arguments.model, torch.device("cpu"))
+        report(recogniser, judge(recogniser, arguments.test), arguments.model)
+    if arguments.train:
+        folds(arguments)
+
+
+if __name__ == "__main__":
+    main()
