@@ -100,7 +100,7 @@ def test_the_command_gives_segments_windows_and_a_whole(model, clip):
     windows = rows(racctl("classify", clip, "--model", model, "--windows", "--format", "json"))
     assert [(row["start"], row["stop"]) for row in windows] == [(k, k + 16) for k in range(0, 45, 8)]
     for row in windows:
-        assert row["prob"] == max(row["probs"]) and sum(row["probs"]) == pytest.approx(1, abs=1e-4)
+        assert row["prob"] == pytest.approx(max(row["probs"])) and sum(row["probs"]) == pytest.approx(1, abs=1e-4)
     (item,) = rows(racctl("classify", clip, "--model", model, "--whole", "--format", "json"))
     assert (item["start"], item["stop"], item["clip"]) == (0, 60, "bounce")
 

@@ -25,8 +25,9 @@ from racctl.io.parquet import table_from_rows, write_table
 from racctl.io.spool import clip_name
 from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report, silent
-from racctl.recognisers import inputs, rejection, timeline
+from racctl.recognisers import inputs, timeline
 from racctl.recognisers import recogniser as recogniser_module
+from racctl.recognisers import rejection as rejection_module
 from racctl.recognisers.base import LabelledSet
 from racctl.recognisers.cache import store
 from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
@@ -174,7 +175,10 @@ def classify_clip(clip: Clip, recogniser: Recogniser, options: ClassifyOptions) 
 def _probabilities(
     streams: Streams, recogniser: Recogniser, options: ClassifyOptions
 ) -> tuple[np.ndarray, np.ndarray, Rejection | None]:
-    """Return (S, K + 1) probabilities, (S, T) ticks, and when the label is "unknown"; if never, nothing else is left."""
+    """Return (S, K + 1) probabilities, (S, T) ticks, and when the label is "unknown".
+
+    Where it never is, the last column is 0.
+    """
     probs, rows = recogniser.probabilities(streams)
     if recogniser.rejection is None or options.unknown == "off":
         known = np.maximum(probs[:, :-1], 1e-12)
@@ -195,7 +199,8 @@ def classify_step(recogniser: Recogniser, options: ClassifyOptions, split: str =
         stop=options.span.stop,
         split=split or None,
     )
-    constants = constants_digest(sys.modules[__name__], inputs, recogniser_module, normalise, crop, timeline, windows, rejection)
+    modules = (inputs, recogniser_module, normalise, crop, timeline, windows, rejection_module)
+    constants = constants_digest(sys.modules[__name__], *modules)
     return {**entry, "constants": constants, "weights": [recogniser.record]}
 
 
@@ -242,7 +247,10 @@ def _streams(clip: Clip, recogniser: Recogniser) -> tuple[Streams, list[Meta]]:
 
 
 def _check_pose(pose: Pose, recogniser: Recogniser) -> None:
-    tell_missing_joints(pose, recogniser.look.topology)
+    if recogniser.knows_lacking:
+        tell_missing_joints(pose, recogniser.look.topology, "the model says less where less is left to tell by")
+    else:
+        tell_missing_joints(pose, recogniser.look.topology)
     if not recogniser.knows_scaled:
         refuse_scaled(pose)
 

@@ -22,7 +22,8 @@ WINDOWS_AT_ONCE = 64  # windows in a batch
 
 class Recogniser:
     """A trained model, ready to be fed. classes: K names.  look: what it wants to see.  record: for provenance.
-    knows_scaled: it was trained on poses that are scaled in every frame too.  rejection: when it says "unknown", None
+    knows_scaled, knows_lacking: it was trained on poses that are scaled in every frame too, or that lack joints.
+    rejection: when it says "unknown", None
     where its file does not tell."""
 
     def __init__(self, name: str, device: torch.device) -> None:
@@ -41,6 +42,7 @@ class Recogniser:
         self.classes = [name for name in columns if name != UNKNOWN]
         augmentation = meta.get("training", {}).get("augmentation", {})
         self.knows_scaled = bool(augmentation.get("minmax"))
+        self.knows_lacking = bool(augmentation.get("layouts"))
         self.model.to(device)
 
     def probabilities(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:

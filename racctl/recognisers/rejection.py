@@ -84,7 +84,10 @@ class Rejection:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def joint(self, logits: np.ndarray) -> np.ndarray:
-        """Return (S, K + 1) float64 probabilities of logits, (S, K + 1) with an own logit of what is unknown or (S, K)."""
+        """Return (S, K + 1) float64 probabilities.
+
+        logits: (S, K + 1) of a model with a logit of what is unknown, else (S, K).
+        """
         scaled = logits.astype(np.float64) / self.temperature
         if self.constant is not None:
             scaled = np.concatenate([scaled, np.full((len(scaled), 1), self.constant)], axis=1)
@@ -192,7 +195,8 @@ def fit_rejection(windows: ScoredWindows) -> Rejection | None:
     outlier = windows.label == len(windows.classes) - 1 if windows.has_outliers else np.zeros(len(joint), bool)
     table = np.quantile(sure[known], LOST_RATES)
     if outlier.any():
-        rejected = {"outlier_windows_rejected": float((sure[outlier] < np.interp(USUAL_LOSS, LOST_RATES, table)).mean())}
+        least = np.quantile(sure[known], USUAL_LOSS)
+        rejected = {"outlier_windows_rejected": float((sure[outlier] < least).mean())}
     chosen = {
         "how": "the temperature by the likelihood of validation windows; thresholds are quantiles of the confidence in "
         "known exercises among them",

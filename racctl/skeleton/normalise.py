@@ -69,8 +69,13 @@ def within_picture(pose: Pose) -> Pose:
     return replace(pose, xyz=xyz, score=np.where(beyond, 0, pose.score).astype(np.float32))
 
 
-def tell_missing_joints(pose: Pose, topology: str) -> None:
-    """Tell in one line which joints of `topology`, that of a model, the pose cannot give, or that it has no depth."""
+def tell_missing_joints(
+    pose: Pose, topology: str, consequence: str = "what the model says of it is unreliable"
+) -> None:
+    """Tell in one line which joints of `topology`, that of a model, the pose cannot give, or that it has no depth.
+
+    consequence: of it, in words.
+    """
     missing = unknown_joints(remap(pose, topology))
     seen = np.isfinite(pose.xyz[..., :2]).all(-1)
     lacks = []
@@ -80,7 +85,7 @@ def tell_missing_joints(pose: Pose, topology: str) -> None:
     if seen.any() and not np.nan_to_num(pose.xyz[..., 2][seen]).any():
         lacks.append("depth")
     if lacks:
-        tell(f"clip '{pose.clip}' lacks {' and '.join(lacks)}; what the model says of it is unreliable")
+        tell(f"clip '{pose.clip}' lacks {' and '.join(lacks)}; {consequence}")
 
 
 def refuse_scaled(pose: Pose) -> None:

@@ -193,7 +193,8 @@ def report_skeletons(model: str, work: Path) -> None:
     print(f"\ndrawn clips, one of each of {len(DRAWN)} exercises, and five of each")
     for topology in ("blazepose33", "coco17", "openpose25", "coco17 without depth", "openpose25 without depth"):
         folder = work / topology.replace(" ", "-")
-        subprocess.run([command(), "remap-joints", "-q", *poses, "--to", topology.split()[0], "-o", f"{folder}/"], check=True)
+        to = ["--to", topology.split()[0], "-o", f"{folder}/"]
+        subprocess.run([command(), "remap-joints", "-q", *poses, *to], check=True)
         files = sorted(folder.glob("*.npz"))
         if "without" in topology:
             for file in files:
@@ -204,7 +205,8 @@ def report_skeletons(model: str, work: Path) -> None:
         every = list(verdict.values())
         shown = "; ".join(
             f"n {len(v)}: right {v.count('right')}, variant {v.count('variant')}, unknown {v.count('lost')}, "
-            f"wrong {v.count('WRONG')}" for v in (few, every)
+            f"wrong {v.count('WRONG')}"
+            for v in (few, every)
         )
         print(f"  {topology:26} {shown}")
 

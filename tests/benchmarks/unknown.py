@@ -26,7 +26,7 @@ from racctl.progress import Report
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import gather_joints
 from racctl.recognisers.recogniser import Recogniser
-from racctl.recognisers.rejection import calibration_error, confidence
+from racctl.recognisers.rejection import calibration_error
 from racctl.recognisers.timeline import clip_label
 from racctl.training.train_model import Loaded, RunSettings, train_model
 from racctl.training.train_recogniser import RecogniserTraining
@@ -114,7 +114,9 @@ def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
     answered = (kind == "known") & ~silent
     print(f"  accuracy where it answers {(answers == names)[answered].mean():.3f}, n {answered.sum()}")
     index = np.array([classes.index(name) if name in classes else len(classes) - 1 for name in names])
-    print(f"  calibration error, known and idle {calibration_error(judged.joint[np.isin(kind, ['known', 'idle'])], index[np.isin(kind, ['known', 'idle'])]):.3f}, all {calibration_error(judged.joint, index):.3f}")
+    sound = np.isin(kind, ["known", "idle"])
+    of_known = calibration_error(judged.joint[sound], index[sound])
+    print(f"  calibration error: known and idle {of_known:.3f}, all {calibration_error(judged.joint, index):.3f}")
     _report_clips(recogniser, judged, kind, title)
 
 
@@ -136,7 +138,8 @@ def _report_clips(recogniser: Recogniser, judged: Judged, kind: np.ndarray, titl
     for name, results in rows.items():
         silent = np.array(results)[:, 0]
         right = np.array(results)[~silent, 1].mean() if name == "known" and (~silent).any() else np.nan
-        print(f"  {name:10} {silent.mean():.3f} called no exercise, n {len(results)}; right where it answers {right:.3f}")
+        shown = f"  {name:10} {silent.mean():.3f} called no exercise, n {len(results)}"
+        print(shown + (f"; right where it answers {right:.3f}" if name == "known" else ""))
     if by_name:
         print("  left out, by name: " + ", ".join(f"{n} {sum(v)}/{len(v)}" for n, v in sorted(by_name.items())))
 
