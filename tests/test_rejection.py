@@ -17,10 +17,11 @@ from racctl.recognisers.rejection import (
     LOST_RATES,
     USUAL_LOSS,
     Rejection,
+    Said,
     ScoredWindows,
     best_temperature,
     calibration_error,
-    confidence,
+    exercise_energy,
     fit_rejection,
     read_unknown,
 )
@@ -56,27 +57,32 @@ def test_thresholds_lose_the_share_of_the_known_that_they_stand_for(outliers):
     assert (rejection.constant is None) == outliers
     joint = rejection.joint(windows.logits)
     assert joint.shape == (4000, 4) and joint.sum(1) == pytest.approx(1)
-    sure = confidence(joint, 0)[windows.known]
+    sure = exercise_energy(windows.logits, windows.classes)[windows.known]
     for rate in (0.02, USUAL_LOSS, 0.2):
         assert (sure < rejection.least("windows", rate)).mean() == pytest.approx(rate, abs=0.003)
     assert rejection.least("windows") == rejection.least("windows", USUAL_LOSS)
-    lost = [rejection.decide(row, int(row.argmax()), 0, 1, None) == 3 for row in joint[windows.known]]
+    rows = zip(joint[windows.known], sure, strict=True)
+    lost = [rejection.decide(Said(row, energy), int(row.argmax()), 0) == 3 for row, energy in rows]
     assert np.mean(lost) == pytest.approx(USUAL_LOSS, abs=0.03)
 
 
 def test_outliers_and_what_is_far_from_everything_are_rejected():
     windows = scored(True)
     rejection = fit_rejection(windows)
-    joint = rejection.joint(windows.logits[windows.label == 3])
-    assert np.mean([rejection.decide(row, int(row.argmax()), 0, 1, None) == 3 for row in joint]) > 0.7
-    without = fit_rejection(scored(False))  # a window about which all logits are low
-    (nothing,) = without.joint(np.full((1, 3), -6.0))
-    assert without.decide(nothing, int(nothing.argmax()), 0, 1, None) == 3
+    outliers = windows.logits[windows.label == 3]
+    rows = zip(rejection.joint(outliers), exercise_energy(outliers, windows.classes), strict=True)
+    assert np.mean([rejection.decide(Said(row, energy), 1, 0) == 3 for row, energy in rows]) > 0.3
+    without = fit_rejection(scored(False))
+    low = np.full((1, 3), -6.0)  # a window about which all logits are low
+    (nothing,) = without.joint(low)
+    (energy,) = exercise_energy(low, KNOWN)
+    assert nothing[-1] > 0.9 and without.decide(Said(nothing, energy), 1, 0) == 3
 
 
 def test_the_background_stays_and_too_few_windows_settle_nothing():
     rejection = fit_rejection(scored(True))
-    assert rejection.decide(np.array([0.4, 0.2, 0.2, 0.2]), 0, 0, 1, None) == 0
+    assert rejection.decide(Said(np.array([0.4, 0.2, 0.2, 0.2]), -99.0), 0, 0) == 0
+    assert rejection.decide(Said(np.array([0.1, 0.3, 0.2, 0.4]), 99.0), 3, 0) == 1  # it has the energy of a known one
     assert fit_rejection(scored(True, windows=16)) is None
 
 
@@ -107,9 +113,9 @@ def test_what_the_option_takes():
 
 
 def test_neighbours_that_are_both_unknown_become_one():
-    spans = [Segment(k, k + 1, k, np.array([k, 1.0]), 1 + k) for k in range(3)]
+    spans = [Segment(k, k + 1, k, np.array([k, 1.0]), *rows) for k, rows in enumerate([(0, 1), (1, 3), (3, 6)])]
     joined = relabelled(spans, lambda span: 9 if span.label else 0)
-    assert [(s.start, s.stop, s.label, s.windows) for s in joined] == [(0, 1, 0, 1), (1, 3, 9, 5)]
+    assert [(s.start, s.stop, s.label, s.first, s.last) for s in joined] == [(0, 1, 0, 0, 1), (1, 3, 9, 1, 6)]
     assert joined[1].probs == pytest.approx([(2 * 1 + 3 * 2) / 5, 1])
 
 
@@ -157,7 +163,7 @@ def test_files_without_a_rejection_load(tmp_path):
     learned = Recogniser(str(joints_model(tmp_path / "n.safetensors", OPEN)), CPU)
     assert learned.classes == KNOWN
     likely = np.array([0.1, 0.2, 0.3, 0.4])
-    assert learned.rejection.decide(likely, 3, 0, 1, None) == 3 and learned.rejection.decide(likely, 2, 0, 1, None) == 2
+    assert [learned.rejection.decide(Said(likely, 0.0), label, 0) for label in (3, 2)] == [3, 2]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,20 @@ def test_a_model_says_unknown_by_its_validation_windows(tmp_path):
     assert learned.rejection.chosen["known_windows"] == 56 and learned.rejection.constant is not None
 
 
+def test_a_looped_window_goes_round_in_its_set():
+    clip = moving("a", "sway", 96)
+    clip.labels[:20] = "background"
+    clip.labels[66:] = "background"
+    windows = WindowSet([clip], LOOK, ["background", "sway"], loop=1.0)
+    (last,) = np.flatnonzero(windows.middle == 64)
+    assert windows.run[last].tolist() == [20, 66] and windows.looped[last]
+    ticks = windows._looped_rows(np.array([last]), np.array([2.0]))[0]
+    assert ticks.tolist() == [48, 50, 52, 54, 56, 58, 60, 62, 64, 20, 22, 24, 26, 28, 30, 32]
+    batch = windows.batch(np.array([last]), np.array([2.0]))
+    assert (batch["packed"][0].numpy() == np.asarray(clip.packed)[ticks]).all()
+    assert not WindowSet([clip], LOOK, ["background", "sway"]).looped.any()
+
+
 def test_outliers_are_learned_as_unknown():
     train = [with_outliers(clip, ["bob"]) for clip in a_set(3)]
     assert class_list(train) == ["background", "sway", "unknown"]

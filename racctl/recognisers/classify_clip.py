@@ -31,9 +31,9 @@ from racctl.recognisers import rejection as rejection_module
 from racctl.recognisers.base import LabelledSet
 from racctl.recognisers.cache import store
 from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
-from racctl.recognisers.recogniser import Recogniser
-from racctl.recognisers.rejection import Rejection, read_unknown
-from racctl.recognisers.timeline import clip_label, relabelled, segments, smoothed
+from racctl.recognisers.recogniser import Judgement, Recogniser
+from racctl.recognisers.rejection import Rejection, Said, read_unknown
+from racctl.recognisers.timeline import Segment, clip_label, clip_weights, relabelled, segments, smoothed
 from racctl.skeleton import normalise
 from racctl.skeleton.normalise import refuse_scaled, tell_missing_joints
 from racctl.video import crop
@@ -75,8 +75,11 @@ class ClassifyOptions:
 class Classification:
     """One clip's windows.
 
-    probs: (S, K + 1), of the classes and of everything else.  rows: (S, T) ticks of each window, into `streams`.
-    look: what they were made for.  classes: K names.  rejection: when the label is "unknown", None for never.
+    probs: (S, K + 1), of the classes and of everything else.
+    rows: (S, T) ticks of each window, into `streams`.
+    look: what they were made for.  classes: K names.
+    energy: (S,), see `racctl.recognisers.rejection`.
+    rejection: when the label is "unknown", None for never.
     """
 
     clip: str
@@ -86,6 +89,7 @@ class Classification:
     streams: Streams
     classes: list[str]
     meta: Meta
+    energy: np.ndarray
     rejection: Rejection | None = None
 
     @property
@@ -159,7 +163,7 @@ def classify_clip(clip: Clip, recogniser: Recogniser, options: ClassifyOptions) 
     if clip.kind == "pose" and clip.video_name:
         raise UsageError("'--video' names the clip of a mask, and the input is a pose; leave it out")
     streams, steps = _streams(clip, recogniser)
-    probs, rows, rejection = _probabilities(streams, recogniser, options)
+    judgement = recogniser.judge(streams)
     if not options.keep_pictures:
         streams.packed = streams.packed[:, :0]  # of many clips they would fill the memory
     meta = {
@@ -169,21 +173,28 @@ def classify_clip(clip: Clip, recogniser: Recogniser, options: ClassifyOptions) 
         "input_sha256": clip.digest,
         "steps": [*steps, classify_step(recogniser, options)],
     }
-    return Classification(clip.name, recogniser.look, probs, rows, streams, recogniser.classes, meta, rejection)
+    return _classification(streams, judgement, recogniser, options, meta)
 
 
-def _probabilities(
-    streams: Streams, recogniser: Recogniser, options: ClassifyOptions
-) -> tuple[np.ndarray, np.ndarray, Rejection | None]:
-    """Return (S, K + 1) probabilities, (S, T) ticks, and when the label is "unknown".
-
-    Where it never is, the last column is 0.
-    """
-    probs, rows = recogniser.probabilities(streams)
-    if recogniser.rejection is None or options.unknown == "off":
-        known = np.maximum(probs[:, :-1], 1e-12)
-        return np.column_stack([known / known.sum(1, keepdims=True), np.zeros(len(probs))]), rows, None
-    return probs, rows, recogniser.rejection
+def _classification(
+    streams: Streams, judgement: Judgement, recogniser: Recogniser, options: ClassifyOptions, meta: Meta
+) -> Classification:
+    """Return what the model says of a clip; where it may not say "unknown", the last probability is 0."""
+    joint, rejection = judgement.joint, recogniser.rejection
+    if rejection is None or options.unknown == "off":
+        known = np.maximum(joint[:, :-1], 1e-12)
+        joint, rejection = np.column_stack([known / known.sum(1, keepdims=True), np.zeros(len(joint))]), None
+    return Classification(
+        clip=meta["clip"],
+        look=recogniser.look,
+        probs=joint,
+        rows=judgement.rows,
+        streams=streams,
+        classes=recogniser.classes,
+        meta=meta,
+        energy=judgement.energy,
+        rejection=rejection,
+    )
 
 
 def classify_step(recogniser: Recogniser, options: ClassifyOptions, split: str = "") -> Meta:
@@ -223,11 +234,9 @@ def classify_set(
     with tempfile.TemporaryDirectory(prefix="racctl-") as scratch:
         folder = Path(labelled.cache or scratch)
         for clip in store(clips, folder, look, threads, report, lambda *row: failures.append(row)):
-            probs, rows, rejected = _probabilities(clip.streams, recogniser, options)
             meta = {"clip": clip.name, **about}
-            classifications.append(
-                Classification(clip.name, look, probs, rows, clip.streams, recogniser.classes, meta, rejected)
-            )
+            judgement = recogniser.judge(clip.streams)
+            classifications.append(_classification(clip.streams, judgement, recogniser, options, meta))
     return classifications, failures
 
 
@@ -282,18 +291,23 @@ def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndar
     }
 
 
-def _decided(clip: Classification, options: ClassifyOptions, label: int, probs: np.ndarray, windows: int) -> int:
-    """Return the label, or K where it is not sure enough.  label: of the K + 1.  probs: (K + 1,) mean of `windows`."""
+def _decided(clip: Classification, options: ClassifyOptions, label: int, said: Said) -> int:
+    """Return the label, or K where it is not sure enough.  label: of the K + 1."""
     if clip.rejection is None:
         return label
-    return clip.rejection.decide(probs, label, clip.background, windows, read_unknown(options.unknown))
+    return clip.rejection.decide(said, label, clip.background, read_unknown(options.unknown))
 
 
 def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
     smooth = smoothed(clip.probs, round(options.smooth * clip.look.rate / clip.look.stride))
     middle = clip.rows[:, clip.rows.shape[1] // 2]
     spans = segments(clip.probs, smooth, middle, len(clip.streams.frame))
-    spans = relabelled(spans, lambda span: _decided(clip, options, span.label, span.probs, span.windows))
+
+    def decide(span: Segment) -> int:
+        said = Said(span.probs, float(clip.energy[span.first : span.last].mean()), span.last - span.first)
+        return _decided(clip, options, span.label, said)
+
+    spans = relabelled(spans, decide)
     rows = [_row(clip, s.start, s.stop, s.label, s.probs) for s in spans if s.stop > s.start]
     for row, following in pairwise(rows):  # a frame that is shown for several ticks belongs to one segment
         row["stop"] = min(row["stop"], following["start"])
@@ -302,15 +316,17 @@ def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, 
 
 
 def _windows(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
-    return [
-        _row(clip, int(rows[0]), int(rows[-1]) + 1, _decided(clip, options, int(probs.argmax()), probs, 1), probs)
-        for rows, probs in zip(clip.rows, clip.probs, strict=True)
-    ]
+    table = []
+    for rows, probs, energy in zip(clip.rows, clip.probs, clip.energy, strict=True):
+        label = _decided(clip, options, int(probs.argmax()), Said(probs, float(energy)))
+        table.append(_row(clip, int(rows[0]), int(rows[-1]) + 1, label, probs))
+    return table
 
 
 def _whole(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
     label, probs = clip_label(clip.probs, clip.background)
-    label = _decided(clip, options, label, probs, len(clip.probs))
+    energy = float(np.average(clip.energy, weights=clip_weights(clip.probs, clip.background)))
+    label = _decided(clip, options, label, Said(probs, energy, len(clip.probs)))
     return [_row(clip, 0, len(clip.streams.frame), label, probs)]
 
 

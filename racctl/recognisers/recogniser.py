@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,26 @@ from racctl.contracts import UNKNOWN, Meta
 from racctl.errors import DataError, UsageError
 from racctl.models.catalog import recognisers
 from racctl.recognisers.inputs import Look, Streams
-from racctl.recognisers.rejection import Rejection
+from racctl.recognisers.rejection import Rejection, exercise_energy
 from racctl.weights import embedded, names
 from racctl.weights.load import load_trained
 
 WINDOWS_AT_ONCE = 64  # windows in a batch
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a model says of S windows.
+
+    joint: (S, K + 1) float64 probabilities, of the classes and of everything else, which is 0 where the model cannot
+        tell.
+    energy: (S,) float64.
+    rows: (S, T) the windows' ticks.
+    """
+
+    joint: np.ndarray
+    energy: np.ndarray
+    rows: np.ndarray
 
 
 class Recogniser:
@@ -34,7 +50,7 @@ class Recogniser:
             raise UsageError(f"no such model '{name}'; expected a file or one of {', '.join(names()) or 'none here'}")
         self.model, meta, self.record = load_trained(path, recognisers())
         self.look, self.device = Look.of(meta["input"], str(path)), device
-        columns: list[str] = meta["classes"]
+        columns = self.columns = meta["classes"]
         config: Any = self.model.config
         if len(columns) != config.classes or not all(isinstance(name, str) for name in columns):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
@@ -45,12 +61,11 @@ class Recogniser:
         self.knows_lacking = bool(augmentation.get("layouts"))
         self.model.to(device)
 
-    def probabilities(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:
-        """(S, K + 1) float64 of every window: of the classes and of everything else, which is 0 where the model cannot
-        tell; and the windows' ticks (S, T)."""
+    def judge(self, streams: Streams) -> Judgement:
+        """What the model says of every window."""
         logits, rows = self.logits(streams)
         rejection = self.rejection or Rejection(constant=-np.inf)
-        return rejection.joint(logits), rows
+        return Judgement(rejection.joint(logits), exercise_energy(logits, self.columns), rows)
 
     @torch.no_grad()
     def logits(self, streams: Streams) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,12 @@
 """When a recogniser says "unknown": its probabilities made honest, and the least confidence that it needs.
 
-A recogniser that learned outliers has a logit for them. Any other gets a constant in its place, which the energy of a
-window, the log of the sum of the exponentials of its logits, has to beat (Liu et al., "Energy-based Out-of-distribution
-Detection", 2020). A temperature (Guo et al., "On Calibration of Modern Neural Networks", 2017) then turns logits into
-probabilities. What is accepted as known is settled by the share of known exercises that it loses, never by a number
-that has no meaning to anybody.
+What is accepted is settled by the energy of a window, the log of the sum of the exponentials of the exercises' logits
+(Liu et al., "Energy-based Out-of-distribution Detection", 2020): it is high where any of them is likely. How high it
+has to be follows from the share of known exercises that is lost, never from a number that has no meaning to anybody.
 
-Probabilities here are joint, (..., K + 1): those of the K classes, then that of everything else.
+A temperature (Guo et al., "On Calibration of Modern Neural Networks", 2017) turns logits into probabilities. They are
+joint here, (..., K + 1): those of the K classes, then that of everything else. A recogniser that learned outliers has a
+logit for these. Any other gets a constant in its place.
 """
 
 from __future__ import annotations
@@ -30,14 +30,23 @@ ECE_BINS = 15
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a recogniser says of windows in a row. joint: (K + 1,) their mean.  energy: their mean.  windows: how many."""
+
+    joint: np.ndarray
+    energy: float
+    windows: int = 1
+
+
+@dataclass(frozen=True)
 class Rejection:
     """The `rejection` part of a model's header.
 
     temperature: the logits are divided by it.
     constant: the logit of what is unknown after that, None where the model has one of its own.
     rate: share of the known that the model loses unless the user says otherwise.
-    rates: shares of the known; windows, spans: the least confidence that a window, or several in a row on average,
-        needs for each of them.
+    rates: shares of the known; windows, spans: the least energy that a window, or several in a row on average, need
+        for each of them.
     chosen: how, in words, and on how much.
     """
 
@@ -94,7 +103,7 @@ class Rejection:
         return softmax(scaled, axis=1)
 
     def least(self, unit: str, rate: float | None = None) -> float:
-        """Return the confidence that known exercises have but for a share `rate`; the usual one where None.
+        """Return the energy that known exercises have but for a share `rate`; the usual one where None.
 
         unit: "windows", or "spans" for the mean of several.
         """
@@ -103,34 +112,30 @@ class Rejection:
             return -math.inf
         return float(np.interp(self.rate if rate is None else rate, self.rates, table))
 
-    def decide(self, joint: np.ndarray, label: int, background: int | None, windows: int, rate: float | None) -> int:
+    def decide(self, said: Said, label: int, background: int | None, rate: float | None = None) -> int:
         """Return the label of windows in a row: an exercise, or K for what is unknown; the background stays.
 
-        joint: (K + 1,) their mean.  label: the most probable of the K + 1.  windows: how many.  rate: see `least`.
+        label: the most probable of the K + 1.  rate: see `least`.
         """
-        unknown = len(joint) - 1
+        unknown = len(said.joint) - 1
         if label == background or (label == unknown and not self.rates):
             return label
-        if confidence(joint, background) < self.least("windows" if windows == 1 else "spans", rate):
+        if said.energy < self.least("windows" if said.windows == 1 else "spans", rate):
             return unknown
         if label != unknown:
             return label
-        exercises = joint[:-1].copy()
+        exercises = said.joint[:-1].copy()
         if background is not None:
             exercises[background] = -1
         return int(exercises.argmax())
 
 
-def confidence(joint: np.ndarray, background: int | None) -> np.ndarray:
-    """Return (...) how sure it is that an exercise of the model is done: the log odds of the most probable one.
-
-    joint: (..., K + 1).  background: the class of no exercise, which counts against it.
-    """
-    exercises = joint[..., :-1]
-    if background is not None:
-        exercises = np.delete(exercises, background, axis=-1)
-    best = exercises.max(-1)
-    return np.log(np.maximum(best, 1e-9)) - np.log(np.maximum(1 - best, 1e-9))
+def exercise_energy(logits: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return (S,) float64 the energy of windows: of all logits (S, columns) but those of what is no exercise."""
+    exercises = [k for k, name in enumerate(classes) if name not in (BACKGROUND, UNKNOWN)]
+    return (
+        np.asarray(logsumexp(logits[:, exercises].astype(np.float64), axis=1)) if exercises else np.zeros(len(logits))
+    )
 
 
 def read_unknown(text: str) -> float | None:
@@ -167,10 +172,6 @@ class ScoredWindows:
         return bool(self.classes) and self.classes[-1] == UNKNOWN
 
     @property
-    def background(self) -> int | None:
-        return self.classes.index(BACKGROUND) if BACKGROUND in self.classes else None
-
-    @property
     def known(self) -> np.ndarray:
         """(S,) bool: windows of exercises that the model learned."""
         empty = [k for k, name in enumerate(self.classes) if name in (BACKGROUND, UNKNOWN)]
@@ -185,21 +186,19 @@ def fit_rejection(windows: ScoredWindows) -> Rejection | None:
     temperature = best_temperature(windows.logits, windows.label)
     constant = None
     if not windows.has_outliers:
-        energy = logsumexp(windows.logits[known].astype(np.float64) / temperature, axis=1)
-        constant = float(np.quantile(energy, USUAL_LOSS))
-    plain = Rejection(temperature, constant)
-    joint = plain.joint(windows.logits)
-    sure = confidence(joint, windows.background)
-    spans = _span_confidence(joint, windows, known)
+        scaled = logsumexp(windows.logits[known].astype(np.float64) / temperature, axis=1)
+        constant = float(np.quantile(scaled, USUAL_LOSS))
+    joint = Rejection(temperature, constant).joint(windows.logits)
+    energy = exercise_energy(windows.logits, windows.classes)
+    spans = _span_energy(energy, windows, known)
     rejected: Meta = {}
     outlier = windows.label == len(windows.classes) - 1 if windows.has_outliers else np.zeros(len(joint), bool)
-    table = np.quantile(sure[known], LOST_RATES)
     if outlier.any():
-        least = np.quantile(sure[known], USUAL_LOSS)
-        rejected = {"outlier_windows_rejected": float((sure[outlier] < least).mean())}
+        least = np.quantile(energy[known], USUAL_LOSS)
+        rejected = {"outlier_windows_rejected": float((energy[outlier] < least).mean())}
     chosen = {
-        "how": "the temperature by the likelihood of validation windows; thresholds are quantiles of the confidence in "
-        "known exercises among them",
+        "how": "the temperature by the likelihood of validation windows; thresholds are quantiles of the energy of known "
+        "exercises among them",
         "known_windows": int(known.sum()),
         "known_spans": len(spans),
         "outlier_windows": int(outlier.sum()),
@@ -211,20 +210,17 @@ def fit_rejection(windows: ScoredWindows) -> Rejection | None:
         constant,
         USUAL_LOSS,
         LOST_RATES,
-        tuple(map(float, table)),
+        tuple(map(float, np.quantile(energy[known], LOST_RATES))),
         tuple(map(float, np.quantile(spans, LOST_RATES))),
         chosen,
     )
 
 
-def _span_confidence(joint: np.ndarray, windows: ScoredWindows, chosen: np.ndarray) -> np.ndarray:
-    """Return the confidence in each run of one label in a clip, as a whole; only of chosen windows (S,)."""
+def _span_energy(energy: np.ndarray, windows: ScoredWindows, chosen: np.ndarray) -> np.ndarray:
+    """Return the mean energy of each label in each clip; only of chosen windows (S,)."""
     pairs = np.stack([windows.clip, windows.label], axis=1)[chosen]
-    spans, place = np.unique(pairs, axis=0, return_inverse=True)
-    means = np.zeros((len(spans), joint.shape[1]))
-    np.add.at(means, place.ravel(), joint[chosen])
-    means /= np.bincount(place.ravel(), minlength=len(spans))[:, None]
-    return confidence(means, windows.background)
+    _, place = np.unique(pairs, axis=0, return_inverse=True)
+    return np.bincount(place.ravel(), energy[chosen]) / np.bincount(place.ravel())
 
 
 def best_temperature(logits: np.ndarray, label: np.ndarray) -> float:

@@ -73,6 +73,7 @@ class RecogniserTask(WindowTask):
     """Learn to name the exercise of a window's middle frame."""
 
     OBJECTIVE: ClassVar[type[WindowObjective]] = RecogniserObjective
+    objective: RecogniserObjective
     LABEL_METRICS: ClassVar[dict[str, str]] = {**WindowTask.LABEL_METRICS, "val_auc": "macro_auc"}
 
     def __init__(

@@ -102,6 +102,7 @@ class ClipSettings(TrainingSettings):
     )
     drop: float = setting(0.0, "Blank a stream of a training window with this chance.", "P", at_least=0, at_most=1)
     minmax: float = fixed(0.0)
+    loop: float = fixed(0.0)
     layouts: float = fixed(0.0)
     flat: float = fixed(0.0)
     null: bool = setting(True, "Learn the background as a class, or leave it out.")
@@ -135,6 +136,7 @@ class RecogniserSettings(ClipSettings):
     size: pixels of the square pictures.
     window, stride: frames of a window, and from one to the next.
     fps: frames a second.
+    loop: share of the windows that stay within what they show.
     outliers: labels of what the model should not know.
     """
 
@@ -148,6 +150,13 @@ class RecogniserSettings(ClipSettings):
     pose: bool = fixed(False)
     patch: int = fixed(1)
     fps: float = setting(30.0, "Show the model so many frames a second.", "N", at_least=1, at_most=120)
+    loop: float = setting(
+        0.0,
+        "Play what this share of the windows shows again where it ends, as in a longer set.",
+        "SHARE",
+        at_least=0,
+        at_most=1,
+    )
     outliers: str = setting(
         "invented,unknown", "Learn these labels as what is none of the exercises, 'unknown'.", "A,B,..."
     )

@@ -280,7 +280,7 @@ class ClipTraining(Training[LabelledClip, StoredClip]):
 
     def windows(self, clips: list[StoredClip], classes: list[str]) -> WindowSet:
         """Return the windows of clips."""
-        return WindowSet(clips, self.look, classes, self.settings.null)
+        return WindowSet(clips, self.look, classes, self.settings.null, self.settings.loop)
 
     def task(self, train: list[StoredClip], val: list[StoredClip], origin: Origin, epochs: int) -> Task:
         del epochs

@@ -26,8 +26,8 @@ from racctl.progress import Report
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import gather_joints
 from racctl.recognisers.recogniser import Recogniser
-from racctl.recognisers.rejection import calibration_error
-from racctl.recognisers.timeline import clip_label
+from racctl.recognisers.rejection import Said, calibration_error
+from racctl.recognisers.timeline import clip_label, clip_weights
 from racctl.training.train_model import Loaded, RunSettings, train_model
 from racctl.training.train_recogniser import RecogniserTraining
 from racctl.training.train_settings import MCATSettings, Recipe
@@ -54,8 +54,8 @@ FAMILIES = (
     ("pommel_horse",),
 )
 SETTINGS = {
-    "input": "pose", "window": 48, "stride": 8, "fps": 15.0, "patch": 2, "width": 128,
-    "tempo": (0.5, 3.0), "layouts": 0.5, "flat": 0.35, "minmax": 0.1,
+    "input": "pose", "window": 36, "stride": 12, "fps": 15.0, "patch": 2, "width": 128, "layers": 3,
+    "tempo": (0.6, 2.0), "loop": 0.8, "layouts": 0.4, "flat": 0.25, "minmax": 0.1,
 }  # fmt: skip
 
 
@@ -72,26 +72,28 @@ class WithoutTraining(RecogniserTraining):
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model says of drawn windows. joint: (S, K + 1).  label: (S,) names.  clip: (S,) numbers."""
+    """What a model says of drawn windows. joint: (S, K + 1).  energy: (S,).  label: (S,) names.  clip: (S,) numbers."""
 
     joint: np.ndarray
+    energy: np.ndarray
     label: np.ndarray
     clip: np.ndarray
 
 
 def judge(recogniser: Recogniser, data: str) -> Judged:
     """Return what the model says of every window of a data set's test clips."""
-    joint, label, number = [], [], []
+    joint, energy, label, number = [], [], [], []
     for k, row in enumerate(read_labelled(data, need=["pose"], lenient=True)):
         with open(row.pose, "rb") as file:
             streams = gather_joints(read_pose(file, str(row.pose)), recogniser.look)
-        probs, ticks = recogniser.probabilities(streams)
-        middle = streams.frame[ticks[:, ticks.shape[1] // 2]]
+        said = recogniser.judge(streams)
+        middle = streams.frame[said.rows[:, said.rows.shape[1] // 2]]
         names = [next((i.label for i in row.intervals if i.start <= frame < i.stop), BACKGROUND) for frame in middle]
-        joint.append(probs)
+        joint.append(said.joint)
+        energy.append(said.energy)
         label += names
         number += [k] * len(names)
-    return Judged(np.concatenate(joint), np.array(label, object), np.array(number))
+    return Judged(np.concatenate(joint), np.concatenate(energy), np.array(label, object), np.array(number))
 
 
 def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
@@ -103,9 +105,9 @@ def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
     names = judged.label.astype(str)
     kind = np.where(np.isin(names, classes), "known", np.where(names == "invented", "invented", "left out"))
     kind = np.where(names == BACKGROUND, "idle", kind)
-    answers = np.array(
-        [classes[rejection.decide(row, int(row.argmax()), null, 1, None)] for row in judged.joint], object
-    ).astype(str)
+    rows = zip(judged.joint, judged.energy, strict=True)
+    labels = [rejection.decide(Said(row, energy), int(row.argmax()), null) for row, energy in rows]
+    answers = np.array(classes)[labels]
     silent = np.isin(answers, [UNKNOWN, BACKGROUND])
     print(f"\n{title}: windows")
     for name in ("known", "left out", "invented", "idle"):
@@ -129,7 +131,8 @@ def _report_clips(recogniser: Recogniser, judged: Judged, kind: np.ndarray, titl
         mine = judged.clip == k
         of_kind = next((name for name in ("known", "left out", "invented") if (kind[mine] == name).any()), "idle")
         label, probs = clip_label(judged.joint[mine], null)
-        answer = classes[recogniser.rejection.decide(probs, label, null, int(mine.sum()), None)]
+        energy = float(np.average(judged.energy[mine], weights=clip_weights(judged.joint[mine], null)))
+        answer = classes[recogniser.rejection.decide(Said(probs, energy, int(mine.sum())), label, null)]
         truth = next((str(n) for n, k in zip(judged.label[mine], kind[mine], strict=True) if k == of_kind), "")
         rows.setdefault(of_kind, []).append((answer in (UNKNOWN, BACKGROUND), answer == truth))
         if of_kind == "left out":
@@ -148,10 +151,11 @@ def folds(arguments: argparse.Namespace) -> None:
     """Train a model without each part of the families, and judge it on all test clips."""
     parts = [[name for family in FAMILIES[k :: arguments.folds] for name in family] for k in range(arguments.folds)]
     settings = MCATSettings(**SETTINGS, cache=str(arguments.work / "cache"))
-    for k, without in enumerate(parts):
+    for k in arguments.only or range(arguments.folds):
+        without = parts[k]
         run = RunSettings(arguments.work / f"fold{k}", threads=1)
         training = WithoutTraining(arguments.train, "mcat", settings, without=tuple(without))
-        train_model(training, Recipe(epochs=arguments.epochs, batch=64, rate=1e-3, seed=k), run)
+        train_model(training, Recipe(epochs=arguments.epochs, batch=32, rate=1e-3, seed=k), run)
         recogniser = Recogniser(str(run.out / "model.safetensors"), torch.device("cpu"))
         report(recogniser, judge(recogniser, arguments.test), f"fold {k}, without {', '.join(without)}")
 
@@ -162,7 +166,8 @@ def main() -> None:
     parser.add_argument("model", nargs="?")
     parser.add_argument("--train")
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--only", type=int, action="append", help="this fold alone; several times for more")
+    parser.add_argument("--epochs", type=int, default=11)
     parser.add_argument("--work", type=Path, default=Path("unknown"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
