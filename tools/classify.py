@@ -1,10 +1,10 @@
 """racctl classify: video to a timeline of exercises.
 
 TIMELINE
-The model sees one window after the other (the embedded one 3.2 s at 15 frames/s, a new one every 0.8 s; the paper's 16
-frames at 30 frames/s, four times a second). Their probabilities are averaged with those of the windows about them, with weights that fall off
-over --smooth seconds to either side; runs of windows with the same most probable class become segments, which meet half
-way between windows. --smooth 0 leaves the windows as they are, and --windows prints them.
+The model sees one window after the other (the embedded one 2.4 s at 15 frames/s, a new one every 0.8 s; the paper's 16
+frames at 30 frames/s, four times a second). Their probabilities are averaged with those of the windows about them, with
+weights that fall off over --smooth seconds to either side; runs of windows with the same most probable class become
+segments, which meet half way between windows. --smooth 0 leaves the windows as they are, and --windows prints them.
 
 The frame intervals are half-open and in the video's own numbering; times are its own timestamps. Several clips go into
 one table; with -o DIR/ each gets a file.
@@ -113,9 +113,9 @@ def classify(
 ) -> None:
     """Say which exercise is done when.
 
-    Prints a timeline of segments with label and probability; with --windows the windows behind it, with --whole one
-    row per clip. What the model does not know is 'unknown'. Reads videos; poses too where the model looks at joints alone, as the embedded one does, and with
-    --video masks where it looks at pictures.
+    Prints a timeline of segments with label and probability; with --windows the windows behind it, with --whole one row
+    per clip. What the model does not know is 'unknown'. Reads videos; poses too where the model looks at joints alone,
+    as the embedded one does, and with --video masks where it looks at pictures.
 
     Example: racctl classify workout.mp4
     """

@@ -31,7 +31,11 @@ ECE_BINS = 15
 
 @dataclass(frozen=True)
 class Said:
-    """What a recogniser says of windows in a row. joint: (K + 1,) their mean.  energy: their mean.  windows: how many."""
+    """What a recogniser says of windows in a row, on average.
+
+    joint: (K + 1,).
+    windows: how many.
+    """
 
     joint: np.ndarray
     energy: float
@@ -197,8 +201,8 @@ def fit_rejection(windows: ScoredWindows) -> Rejection | None:
         least = np.quantile(energy[known], USUAL_LOSS)
         rejected = {"outlier_windows_rejected": float((energy[outlier] < least).mean())}
     chosen = {
-        "how": "the temperature by the likelihood of validation windows; thresholds are quantiles of the energy of known "
-        "exercises among them",
+        "how": "the temperature by the likelihood of validation windows; thresholds are quantiles of the energy of "
+        "known exercises among them",
         "known_windows": int(known.sum()),
         "known_spans": len(spans),
         "outlier_windows": int(outlier.sum()),
