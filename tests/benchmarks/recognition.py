@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from racctl.contracts import BACKGROUND, UNKNOWN
+from racctl.data import class_names
 from racctl.io.checkpoint import model_meta
 from racctl.io.parquet import read_table
 from racctl.recognisers.rejection import ECE_BINS
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", help="clips or clips2; both unless named")
     parser.add_argument("--poses", type=Path, help="where the clips' poses are")
     parser.add_argument("--work", type=Path, help="where poses are kept from run to run")
+    parser.add_argument("--sequences", action="store_true", help="also poses/ and poses_repcount/")
     parser.add_argument("--no-drawn", action="store_true", help="leave out the drawn clips")
     requested = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -79,6 +81,8 @@ def main() -> None:
             subprocess.run([command(), "pose", *sources, "-o", f"{work}/"], check=True)
             sources = [f"{work}/{clip}.pose.npz" for clip in exercise]
         report(classified(sources, requested.model, work), exercise)
+        if requested.sequences:
+            report_sequences(requested.model, work)
         if not requested.no_drawn and not needs_picture(requested.model):
             report_skeletons(requested.model, work)
 
@@ -181,6 +185,28 @@ def calibration(sure: list[float], hits: list[bool], rows: list[dict]) -> float:
     place = np.minimum((np.array(sure) * ECE_BINS).astype(int), ECE_BINS - 1)
     gaps = [abs(np.array(sure)[place == k].sum() - np.array(right)[place == k].sum()) for k in range(ECE_BINS)]
     return float(sum(gaps) / len(right))
+
+
+def report_sequences(model: str, work: Path) -> None:
+    """Print the same of published pose sequences, which are scaled to the body's box in every frame."""
+    data = Path(os.environ["RACCTL_TEST_DATA"])
+    for name in ("poses", "poses_repcount"):
+        with open(data / f"{name}.tsv") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        truth = {row["sequence"].removesuffix(".npy"): class_names.exercise(row["exercise"]) for row in rows}
+        folder = work / name
+        files = [str(data / name / row["sequence"]) for row in rows]
+        subprocess.run([command(), "remap-joints", "-q", *files, "--fps", "30", "-o", f"{folder}/"], check=True)
+        answers = classified(sorted(map(str, folder.glob("*.npz"))), model, work)
+        known = {clip: label for clip, label in truth.items() if label in answers.classes}
+        verdicts = [verdict_of(answers.usual[clip]["label"], [label]) for clip, label in known.items()]
+        forced = [verdict_of(answers.forced[clip]["label"], [label]) for clip, label in known.items()]
+        others = [answers.usual[clip]["label"] in (UNKNOWN, BACKGROUND) for clip in truth.keys() - known.keys()]
+        print(
+            f"{name}: n {len(known)}, right {verdicts.count('right')}, variant {verdicts.count('variant')}, unknown "
+            f"{verdicts.count('lost')}; without rejection right {forced.count('right')}; of {len(others)} of something "
+            f"else no exercise named {sum(others)}"
+        )
 
 
 def report_skeletons(model: str, work: Path) -> None:

@@ -2,7 +2,8 @@
 
     racctl synth --out set --pose-only --clips 6000 --classes all,background,invented --reps 1-3 --errors varied ...
     racctl synth --out test --pose-only --clips 720 --classes all,background,invented --split test=1 --seed 77
-    python tests/benchmarks/unknown.py test run/model.safetensors
+    python tests/benchmarks/unknown.py calibration run/model.safetensors --calibrate model.safetensors
+    python tests/benchmarks/unknown.py test model.safetensors
     python tests/benchmarks/unknown.py test --train set --folds 3 --work DIR
 
 With a model: the share of windows and clips of known exercises that it answers with 'unknown', of invented movements
@@ -21,12 +22,13 @@ import torch
 
 from racctl.contracts import BACKGROUND, UNKNOWN
 from racctl.data.labelled import read_labelled
+from racctl.io.checkpoint import read_model, write_model
 from racctl.io.npz import read_pose
 from racctl.progress import Report
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import gather_joints
 from racctl.recognisers.recogniser import Recogniser
-from racctl.recognisers.rejection import Said, calibration_error
+from racctl.recognisers.rejection import Said, ScoredWindows, calibration_error, fit_rejection
 from racctl.recognisers.timeline import clip_label, clip_weights
 from racctl.training.train_model import Loaded, RunSettings, train_model
 from racctl.training.train_recogniser import RecogniserTraining
@@ -72,28 +74,47 @@ class WithoutTraining(RecogniserTraining):
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model says of drawn windows. joint: (S, K + 1).  energy: (S,).  label: (S,) names.  clip: (S,) numbers."""
+    """What a model says of drawn windows.
+
+    joint: (S, K + 1).  energy: (S,).  logits: (S, columns).  label: (S,) names.  clip: (S,) numbers.
+    """
 
     joint: np.ndarray
     energy: np.ndarray
+    logits: np.ndarray
     label: np.ndarray
     clip: np.ndarray
 
 
 def judge(recogniser: Recogniser, data: str) -> Judged:
     """Return what the model says of every window of a data set's test clips."""
-    joint, energy, label, number = [], [], [], []
+    said, logits, label, number = [], [], [], []
     for k, row in enumerate(read_labelled(data, need=["pose"], lenient=True)):
         with open(row.pose, "rb") as file:
             streams = gather_joints(read_pose(file, str(row.pose)), recogniser.look)
-        said = recogniser.judge(streams)
-        middle = streams.frame[said.rows[:, said.rows.shape[1] // 2]]
+        said.append(recogniser.judge(streams))
+        logits.append(recogniser.logits(streams)[0])
+        middle = streams.frame[said[-1].rows[:, said[-1].rows.shape[1] // 2]]
         names = [next((i.label for i in row.intervals if i.start <= frame < i.stop), BACKGROUND) for frame in middle]
-        joint.append(said.joint)
-        energy.append(said.energy)
         label += names
         number += [k] * len(names)
-    return Judged(np.concatenate(joint), np.concatenate(energy), np.array(label, object), np.array(number))
+    joint, energy = (np.concatenate([getattr(part, name) for part in said]) for name in ("joint", "energy"))
+    return Judged(joint, energy, np.concatenate(logits), np.array(label, object), np.array(number))
+
+
+def calibrate(source: str, judged: Judged, target: Path) -> None:
+    """Write the model with the rejection that these windows call for; what it does not know counts as unknown."""
+    with open(source, "rb") as file:
+        meta, tensors = read_model(file, source)
+    number = {name: k for k, name in enumerate(meta["classes"])}
+    label = np.array([number.get(name, number.get(UNKNOWN, -1)) for name in judged.label])
+    known = label >= 0
+    windows = ScoredWindows(judged.logits[known], label[known], judged.clip[known], meta["classes"])
+    rejection = fit_rejection(windows)
+    assert rejection is not None
+    with open(target, "wb") as file:
+        write_model(file, {**meta, "rejection": rejection.header()}, tensors)
+    print(f"'{target}' holds the model with its rejection: {rejection.chosen}")
 
 
 def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
@@ -164,6 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("test")
     parser.add_argument("model", nargs="?")
+    parser.add_argument("--calibrate", type=Path, help="write the model with the rejection that these clips call for")
     parser.add_argument("--train")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--only", type=int, action="append", help="this fold alone; several times for more")
@@ -173,7 +195,11 @@ def main() -> None:
     torch.set_num_threads(1)
     if arguments.model:
         recogniser = Recogniser(arguments.model, torch.device("cpu"))
-        report(recogniser, judge(recogniser, arguments.test), arguments.model)
+        judged = judge(recogniser, arguments.test)
+        if arguments.calibrate:
+            calibrate(arguments.model, judged, arguments.calibrate)
+        else:
+            report(recogniser, judged, arguments.model)
     if arguments.train:
         folds(arguments)
 
