@@ -19,7 +19,7 @@ from racctl.errors import DataError
 
 Meta = dict[str, Any]
 
-UNKNOWN = "unknown"  # the label of something that a recogniser does not know
+UNKNOWN_LABEL = "unknown"  # the label of something that a recogniser does not know
 BACKGROUND = "background"  # the label of no exercise at all, whatever a data set calls it
 MAX_META = 16 << 20  # bytes of a meta document
 NUMBER_TYPES = (int, float)

@@ -10,11 +10,11 @@ from racctl.skeleton.normalise import joint_tokens, within_picture
 from racctl.skeleton.remap import remap, unknown_joints
 from racctl.skeleton.topology import D2STX25
 from racctl.training.augment import Augmentation
-from racctl.training.layouts import (
+from racctl.training.lacking_joints import (
     LACKING,
     flattened,
-    layouts,
-    motion,
+    joint_motion,
+    layout_tables,
     tells_little,
     tilted,
     within_cut,
@@ -29,18 +29,18 @@ def windows(count: int = 64, frames: int = 48) -> torch.Tensor:
 
 @pytest.mark.parametrize("layout", ["coco17", "openpose25"])
 def test_a_layout_lacks_what_the_skeleton_lacks(layout):
-    kept, share = layouts(D2STX25)
+    present, share = layout_tables(D2STX25)
     missing = unknown_joints(remap(remap(swinging_pose(8), layout), "d2stx25"))
     row = list(LACKING).index(layout)
-    assert [joint for joint, here in zip(D2STX25.joints, kept[row], strict=True) if not here] == missing
-    assert share.sum() == pytest.approx(1) and kept.any(1).all()
+    assert [joint for joint, here in zip(D2STX25.joints, present[row], strict=True) if not here] == missing
+    assert share.sum() == pytest.approx(1) and present.any(1).all()
 
 
 def test_half_of_the_windows_lack_joints():
     torch.manual_seed(0)
-    kept, share = layouts(D2STX25)
+    present, share = layout_tables(D2STX25)
     joints = windows(400)
-    left = without_joints(joints, 0.5, (torch.from_numpy(kept), torch.from_numpy(share)))
+    left = without_joints(joints, 0.5, (torch.from_numpy(present), torch.from_numpy(share)))
     whole = (left == joints).flatten(1).all(1)
     assert 0.4 < whole.float().mean() < 0.65
     assert torch.equal(left, joints * (left[..., 3:] > 0))  # what is there is as it was
@@ -73,15 +73,15 @@ def test_joints_that_stand_still_tell_little():
     left[1, :, D2STX25.index("left_knee")] = 0
     assert tells_little(joints, left).tolist() == [True, False]
     still = joints[:, :1].repeat(1, 48, 1, 1)
-    assert motion(still).max() < 1e-3 and not tells_little(still, left * 0).any()
+    assert joint_motion(still).max() < 1e-3 and not tells_little(still, left * 0).any()
 
 
 def test_training_varies_joints_by_all_of_it():
     torch.manual_seed(0)
-    kept, share = layouts(D2STX25)
+    present, share = layout_tables(D2STX25)
     nothing = torch.zeros(64, 0, 0, 0)
     vary = Augmentation(flip=0, layouts=1.0, flat=1.0, minmax=0.5, tilt=True)
-    tables = (torch.from_numpy(kept), torch.from_numpy(share))
+    tables = (torch.from_numpy(present), torch.from_numpy(share))
     joints = vary(nothing, nothing, windows(), torch.arange(25), tables)[2]
     assert joints.isfinite().all() and (joints[..., 2] == 0).all() and (joints[..., 3] == 0).flatten(1).any(1).all()
 

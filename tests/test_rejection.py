@@ -16,8 +16,8 @@ from racctl.recognisers.recogniser import Recogniser
 from racctl.recognisers.rejection import (
     LOST_RATES,
     USUAL_LOSS,
+    Evidence,
     Rejection,
-    Said,
     ScoredWindows,
     best_temperature,
     calibration_error,
@@ -62,7 +62,7 @@ def test_thresholds_lose_the_share_of_the_known_that_they_stand_for(outliers):
         assert (sure < rejection.least("windows", rate)).mean() == pytest.approx(rate, abs=0.003)
     assert rejection.least("windows") == rejection.least("windows", USUAL_LOSS)
     rows = zip(joint[windows.known], sure, strict=True)
-    lost = [rejection.decide(Said(row, energy), int(row.argmax()), 0) == 3 for row, energy in rows]
+    lost = [rejection.decide(Evidence(row, energy), int(row.argmax()), 0) == 3 for row, energy in rows]
     assert np.mean(lost) == pytest.approx(USUAL_LOSS, abs=0.03)
 
 
@@ -71,18 +71,20 @@ def test_outliers_and_what_is_far_from_everything_are_rejected():
     rejection = fit_rejection(windows)
     outliers = windows.logits[windows.label == 3]
     rows = zip(rejection.joint(outliers), exercise_energy(outliers, windows.classes), strict=True)
-    assert np.mean([rejection.decide(Said(row, energy), 1, 0) == 3 for row, energy in rows]) > 0.3
+    assert np.mean([rejection.decide(Evidence(row, energy), 1, 0) == 3 for row, energy in rows]) > 0.3
     without = fit_rejection(scored(False))
     low = np.full((1, 3), -6.0)  # a window about which all logits are low
     (nothing,) = without.joint(low)
     (energy,) = exercise_energy(low, KNOWN)
-    assert nothing[-1] > 0.9 and without.decide(Said(nothing, energy), 1, 0) == 3
+    assert nothing[-1] > 0.9 and without.decide(Evidence(nothing, energy), 1, 0) == 3
 
 
 def test_the_background_stays_and_too_few_windows_settle_nothing():
     rejection = fit_rejection(scored(True))
-    assert rejection.decide(Said(np.array([0.4, 0.2, 0.2, 0.2]), -99.0), 0, 0) == 0
-    assert rejection.decide(Said(np.array([0.1, 0.3, 0.2, 0.4]), 99.0), 3, 0) == 1  # it has the energy of a known one
+    assert rejection.decide(Evidence(np.array([0.4, 0.2, 0.2, 0.2]), -99.0), 0, 0) == 0
+    assert (
+        rejection.decide(Evidence(np.array([0.1, 0.3, 0.2, 0.4]), 99.0), 3, 0) == 1
+    )  # it has the energy of a known one
     assert fit_rejection(scored(True, windows=16)) is None
 
 
@@ -163,7 +165,7 @@ def test_files_without_a_rejection_load(tmp_path):
     learned = Recogniser(str(joints_model(tmp_path / "n.safetensors", OPEN)), CPU)
     assert learned.classes == KNOWN
     likely = np.array([0.1, 0.2, 0.3, 0.4])
-    assert [learned.rejection.decide(Said(likely, 0.0), label, 0) for label in (3, 2)] == [3, 2]
+    assert [learned.rejection.decide(Evidence(likely, 0.0), label, 0) for label in (3, 2)] == [3, 2]
 
 
 @pytest.mark.parametrize(

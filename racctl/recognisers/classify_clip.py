@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from racctl import __version__, windows
-from racctl.contracts import BACKGROUND, UNKNOWN, Meta, Pose, step
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL, Meta, Pose, step
 from racctl.data.labelled import read_labelled
 from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
@@ -32,7 +32,7 @@ from racctl.recognisers.base import LabelledSet
 from racctl.recognisers.cache import store
 from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
 from racctl.recognisers.recogniser import Judgement, Recogniser
-from racctl.recognisers.rejection import Rejection, Said, read_unknown
+from racctl.recognisers.rejection import Evidence, Rejection, read_unknown
 from racctl.recognisers.timeline import Segment, clip_label, clip_weights, relabelled, segments, smoothed
 from racctl.skeleton import normalise
 from racctl.skeleton.normalise import refuse_scaled, tell_missing_joints
@@ -283,7 +283,7 @@ def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndar
         "stop": s.stop if last else int(s.frame[after]),
         "start_s": float(s.time[start]),
         "stop_s": s.stop_s if last else float(s.time[after]),
-        "label": [*clip.classes, UNKNOWN][label],
+        "label": [*clip.classes, UNKNOWN_LABEL][label],
         "prob": float(probs[label]),
         "unknown": None if clip.rejection is None else float(probs[-1]),
         "top": ", ".join(f"{clip.classes[k]} {probs[k]:.2f}" for k in np.argsort(-probs[:-1])[:SHOWN]),
@@ -291,11 +291,11 @@ def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndar
     }
 
 
-def _decided(clip: Classification, options: ClassifyOptions, label: int, said: Said) -> int:
+def _decided(clip: Classification, options: ClassifyOptions, label: int, evidence: Evidence) -> int:
     """Return the label, or K where it is not sure enough.  label: of the K + 1."""
     if clip.rejection is None:
         return label
-    return clip.rejection.decide(said, label, clip.background, read_unknown(options.unknown))
+    return clip.rejection.decide(evidence, label, clip.background, read_unknown(options.unknown))
 
 
 def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
@@ -304,8 +304,8 @@ def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, 
     spans = segments(clip.probs, smooth, middle, len(clip.streams.frame))
 
     def decide(span: Segment) -> int:
-        said = Said(span.probs, float(clip.energy[span.first : span.last].mean()), span.last - span.first)
-        return _decided(clip, options, span.label, said)
+        evidence = Evidence(span.probs, float(clip.energy[span.first : span.last].mean()), span.last - span.first)
+        return _decided(clip, options, span.label, evidence)
 
     spans = relabelled(spans, decide)
     rows = [_row(clip, s.start, s.stop, s.label, s.probs) for s in spans if s.stop > s.start]
@@ -318,7 +318,7 @@ def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, 
 def _windows(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
     table = []
     for rows, probs, energy in zip(clip.rows, clip.probs, clip.energy, strict=True):
-        label = _decided(clip, options, int(probs.argmax()), Said(probs, float(energy)))
+        label = _decided(clip, options, int(probs.argmax()), Evidence(probs, float(energy)))
         table.append(_row(clip, int(rows[0]), int(rows[-1]) + 1, label, probs))
     return table
 
@@ -326,7 +326,7 @@ def _windows(clip: Classification, options: ClassifyOptions) -> list[dict[str, A
 def _whole(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
     label, probs = clip_label(clip.probs, clip.background)
     energy = float(np.average(clip.energy, weights=clip_weights(clip.probs, clip.background)))
-    label = _decided(clip, options, label, Said(probs, energy, len(clip.probs)))
+    label = _decided(clip, options, label, Evidence(probs, energy, len(clip.probs)))
     return [_row(clip, 0, len(clip.streams.frame), label, probs)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from racctl.contracts import UNKNOWN, Meta
+from racctl.contracts import UNKNOWN_LABEL, Meta
 from racctl.errors import DataError, UsageError
 from racctl.models.catalog import recognisers
 from racctl.recognisers.inputs import Look, Streams
@@ -55,7 +55,7 @@ class Recogniser:
         if len(columns) != config.classes or not all(isinstance(name, str) for name in columns):
             raise DataError(f"'{path}' has a damaged header: its classes are not those of its weights")
         self.rejection = rejection_of(meta, str(path))
-        self.classes = [name for name in columns if name != UNKNOWN]
+        self.classes = [name for name in columns if name != UNKNOWN_LABEL]
         augmentation = meta.get("training", {}).get("augmentation", {})
         self.knows_scaled = bool(augmentation.get("minmax"))
         self.knows_lacking = bool(augmentation.get("layouts"))
@@ -87,9 +87,9 @@ class Recogniser:
 def rejection_of(meta: Meta, where: str) -> Rejection | None:
     """Return when a model with this header says "unknown": as it was calibrated, where what is unknown is the most
     probable if it was not, and never if it did not learn what is unknown either."""
-    learned = UNKNOWN in meta["classes"]
-    if learned and meta["classes"][-1] != UNKNOWN:
-        raise DataError(f"'{where}' has a damaged header: '{UNKNOWN}' is not its last class")
+    learned = UNKNOWN_LABEL in meta["classes"]
+    if learned and meta["classes"][-1] != UNKNOWN_LABEL:
+        raise DataError(f"'{where}' has a damaged header: '{UNKNOWN_LABEL}' is not its last class")
     if "rejection" not in meta:
         return Rejection() if learned else None
     rejection = Rejection.of(meta["rejection"], where)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
-from racctl.contracts import BACKGROUND, UNKNOWN, Meta
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL, Meta
 from racctl.errors import DataError, UsageError
 
 LOST_RATES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)  # of the known, that thresholds are noted for
@@ -30,7 +30,7 @@ ECE_BINS = 15
 
 
 @dataclass(frozen=True)
-class Said:
+class Evidence:
     """What a recogniser says of windows in a row, on average.
 
     joint: (K + 1,).
@@ -116,19 +116,19 @@ class Rejection:
             return -math.inf
         return float(np.interp(self.rate if rate is None else rate, self.rates, table))
 
-    def decide(self, said: Said, label: int, background: int | None, rate: float | None = None) -> int:
+    def decide(self, evidence: Evidence, label: int, background: int | None, rate: float | None = None) -> int:
         """Return the label of windows in a row: an exercise, or K for what is unknown; the background stays.
 
         label: the most probable of the K + 1.  rate: see `least`.
         """
-        unknown = len(said.joint) - 1
+        unknown = len(evidence.joint) - 1
         if label == background or (label == unknown and not self.rates):
             return label
-        if said.energy < self.least("windows" if said.windows == 1 else "spans", rate):
+        if evidence.energy < self.least("windows" if evidence.windows == 1 else "spans", rate):
             return unknown
         if label != unknown:
             return label
-        exercises = said.joint[:-1].copy()
+        exercises = evidence.joint[:-1].copy()
         if background is not None:
             exercises[background] = -1
         return int(exercises.argmax())
@@ -136,7 +136,7 @@ class Rejection:
 
 def exercise_energy(logits: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """Return (S,) float64 the energy of windows: of all logits (S, columns) but those of what is no exercise."""
-    exercises = [k for k, name in enumerate(classes) if name not in (BACKGROUND, UNKNOWN)]
+    exercises = [k for k, name in enumerate(classes) if name not in (BACKGROUND, UNKNOWN_LABEL)]
     return (
         np.asarray(logsumexp(logits[:, exercises].astype(np.float64), axis=1)) if exercises else np.zeros(len(logits))
     )
@@ -173,12 +173,12 @@ class ScoredWindows:
 
     @property
     def has_outliers(self) -> bool:
-        return bool(self.classes) and self.classes[-1] == UNKNOWN
+        return bool(self.classes) and self.classes[-1] == UNKNOWN_LABEL
 
     @property
     def known(self) -> np.ndarray:
         """(S,) bool: windows of exercises that the model learned."""
-        empty = [k for k, name in enumerate(self.classes) if name in (BACKGROUND, UNKNOWN)]
+        empty = [k for k, name in enumerate(self.classes) if name in (BACKGROUND, UNKNOWN_LABEL)]
         return ~np.isin(self.label, empty)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
-from racctl.contracts import UNKNOWN
+from racctl.contracts import UNKNOWN_LABEL
 from racctl.scoring.count_metrics import MAX_INDICES_AT_ONCE, bootstrap_p, mcnemar_exact, percentiles
 
 TOP = 3
@@ -45,7 +45,7 @@ class Items:
     @property
     def answered(self) -> np.ndarray:
         """(N,) bool: predicted to be something, and not "unknown"."""
-        silent = [k for k, name in enumerate(self.classes) if name == UNKNOWN]
+        silent = [k for k, name in enumerate(self.classes) if name == UNKNOWN_LABEL]
         return ~np.isin(self.predicted, silent)
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from racctl import __version__
-from racctl.contracts import BACKGROUND, UNKNOWN, Meta, step
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL, Meta, step
 from racctl.data.class_names import exercise
 from racctl.data.clips import quoted
 from racctl.data.labelled import LabelledClip, read_labelled
@@ -171,12 +171,13 @@ def _silence(items: Items, predictions: Predictions) -> list[str]:
     if answered.all() or predictions.labels is None:
         return []
     silent = float(items.weight[~answered].sum())
-    notes = [f"predicted '{UNKNOWN}', errors in every metric but accuracy_answered: {silent:g} of {_count(items)}"]
+    share = f"{silent:g} of {_count(items)}"
+    notes = [f"predicted '{UNKNOWN_LABEL}', errors in every metric but accuracy_answered: {share}"]
     classes = predictions.labels.classes
     strange = np.array([name not in (*classes, BACKGROUND) for name in items.classes])[items.true]
     if classes and strange.any():
         rejected, total = (float(items.weight[chosen].sum()) for chosen in (strange & ~answered, strange))
-        notes.append(f"of what is no class of the predictions, '{UNKNOWN}': {rejected:g} of {total:g}")
+        notes.append(f"of what is no class of the predictions, '{UNKNOWN_LABEL}': {rejected:g} of {total:g}")
     return notes
 
 

@@ -14,7 +14,7 @@ from racctl.skeleton.remap import remap, unknown_joints
 from racctl.skeleton.topology import topology_named
 from racctl.windows import FRAME_RATE
 
-EDGE = 0.02  # of the picture's width or height, how far beyond its edge a joint may lie and still be seen
+PICTURE_EDGE = 0.02  # of the picture's width or height, how far beyond its edge a joint may lie and still be seen
 GLITCH = 2.5  # standard deviations of the smoothing that the median before it spans
 
 
@@ -62,7 +62,7 @@ def within_picture(pose: Pose) -> Pose:
     edge = np.array(size, np.float64)
     xy = pose.xyz[..., :2]
     with np.errstate(invalid="ignore"):
-        beyond = ((xy < -EDGE * edge) | (xy > (1 + EDGE) * edge)).any(-1)
+        beyond = ((xy < -PICTURE_EDGE * edge) | (xy > (1 + PICTURE_EDGE) * edge)).any(-1)
     if not beyond.any():
         return pose
     xyz = np.where(beyond[..., None], np.nan, pose.xyz).astype(np.float32)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from racctl.training.layouts import flattened, tilted, without_joints
+from racctl.training.lacking_joints import flattened, tilted, without_joints
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Augmentation:
         gray, mask: (b, t, h, w) in 0..1.
         joints: (b, t, v, 4) or None.
         mirror: (v,) left-right order of the joints; it goes with joints.
-        tables: see `racctl.training.layouts.layouts`; they go with `layouts`.
+        tables: see `racctl.training.lacking_joints.layout_tables`; they go with `layouts`.
         """
         with torch.autocast(gray.device.type, enabled=False):  # half precision would move pixels
             gray, mask, joints = self._changed(gray, mask, joints, mirror)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from racctl.contracts import BACKGROUND, UNKNOWN
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL
 from racctl.recognisers.cache import Rows, StoredClip
 from racctl.recognisers.inputs import Look
 from racctl.training.task import Batch, shares_of
@@ -21,13 +21,13 @@ LEAST_LOOP = 1.5  # s; what is shorter is not played again
 def class_list(clips: list[StoredClip]) -> list[str]:
     """Return the labels of these clips, the background first, the others by name, what is unknown last."""
     labels = {str(label) for clip in clips for label in np.unique(clip.labels.astype(str))}
-    first, last = ([name] if name in labels else [] for name in (BACKGROUND, UNKNOWN))
-    return [*first, *sorted(labels - {BACKGROUND, UNKNOWN}), *last]
+    first, last = ([name] if name in labels else [] for name in (BACKGROUND, UNKNOWN_LABEL))
+    return [*first, *sorted(labels - {BACKGROUND, UNKNOWN_LABEL}), *last]
 
 
 def with_outliers(clip: StoredClip, outliers: list[str]) -> StoredClip:
-    """Return the clip with these labels of it as `UNKNOWN`."""
-    labels = np.where(np.isin(clip.labels.astype(str), outliers), UNKNOWN, clip.labels).astype(object)
+    """Return the clip with these labels of it as `UNKNOWN_LABEL`."""
+    labels = np.where(np.isin(clip.labels.astype(str), outliers), UNKNOWN_LABEL, clip.labels).astype(object)
     return replace(clip, labels=labels)
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from racctl.contracts import BACKGROUND, UNKNOWN, Meta
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL, Meta
 from racctl.data.class_names import exercise
 from racctl.data.labelled import LabelledClip
 from racctl.errors import UsageError
@@ -24,7 +24,7 @@ from racctl.recognisers.recogniser import pictures
 from racctl.recognisers.rejection import Rejection, ScoredWindows, fit_rejection
 from racctl.training.augment import Augmentation
 from racctl.training.clip_windows import WindowSet, with_outliers
-from racctl.training.layouts import tells_little
+from racctl.training.lacking_joints import tells_little
 from racctl.training.task import Batch, Origin
 from racctl.training.train_model import Loaded, RunSettings
 from racctl.training.train_settings import TRAINABLE_RECOGNISERS, RecogniserSettings
@@ -87,7 +87,7 @@ class RecogniserTask(WindowTask):
     ) -> None:
         super().__init__(name, config, train, val, augmentation, origin)
         number = {label: k for k, label in enumerate(train.classes)}
-        self.objective.outlier = number.get(UNKNOWN, -1)
+        self.objective.outlier = number.get(UNKNOWN_LABEL, -1)
         self.objective.background = number.get(BACKGROUND, -1)
         self.rejection: Rejection | None = None
 

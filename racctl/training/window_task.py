@@ -25,7 +25,7 @@ from racctl.scoring.label_metrics import Items, overall
 from racctl.skeleton.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
 from racctl.training.clip_windows import WindowSet, class_list, class_weights, draw_batches
-from racctl.training.layouts import layouts
+from racctl.training.lacking_joints import layout_tables
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task
 from racctl.training.train_model import Loaded, RunSettings, Training, split_by_name
 from racctl.training.train_settings import ClipSettings
@@ -51,8 +51,8 @@ class WindowObjective(Objective):
         self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
         self.tables: tuple[Tensor, Tensor] | None = None
         if look.topology and augmentation.layouts:
-            kept, chance = layouts(TOPOLOGIES[look.topology])
-            self.tables = (torch.from_numpy(kept), torch.from_numpy(chance))
+            present, chance = layout_tables(TOPOLOGIES[look.topology])
+            self.tables = (torch.from_numpy(present), torch.from_numpy(chance))
 
     def heads(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Return logits (b, classes) and density (b, tokens), float32, each None where the model has no such head."""

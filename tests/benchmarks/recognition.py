@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from racctl.contracts import BACKGROUND, UNKNOWN
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL
 from racctl.data import class_names
 from racctl.io.checkpoint import model_meta
 from racctl.io.parquet import read_table
@@ -141,7 +141,7 @@ def report(answers: Answers, exercise: dict[str, str]) -> None:
     others = [clip for clip, name in exercise.items() if name not in RIGHT]
     strict = [clip for clip in others if exercise[clip] not in NEAR]
     for title, chosen in (("something else", strict), ("near variants of known ones", [*set(others) - set(strict)])):
-        silent = [answers.usual[clip]["label"] in (UNKNOWN, BACKGROUND) for clip in chosen]
+        silent = [answers.usual[clip]["label"] in (UNKNOWN_LABEL, BACKGROUND) for clip in chosen]
         before = [answers.forced[clip]["label"] == BACKGROUND for clip in chosen]
         print(f"{title}: no exercise named {sum(silent)}/{len(silent)}, without rejection {sum(before)}/{len(before)}")
 
@@ -152,7 +152,7 @@ def verdict_of(label: str, right: list[str]) -> str:
         return "right"
     if label in FAMILY and FAMILY[label] in {FAMILY.get(name) for name in right}:
         return "variant"
-    return "lost" if label in (UNKNOWN, BACKGROUND) else "WRONG"
+    return "lost" if label in (UNKNOWN_LABEL, BACKGROUND) else "WRONG"
 
 
 def counts(answers: Answers, clips: list[str], exercise: dict[str, str]) -> str:
@@ -169,7 +169,7 @@ def counts(answers: Answers, clips: list[str], exercise: dict[str, str]) -> str:
         top3 += any(name in names for name in [row["label"], *order][:3])
     hits = [verdict == "right" for verdict in verdicts]
     answered = n - verdicts.count("lost")
-    gap = calibration([row["prob"] for row in usual if row["label"] != UNKNOWN], hits, usual)
+    gap = calibration([row["prob"] for row in usual if row["label"] != UNKNOWN_LABEL], hits, usual)
     return (
         f"n {n}: answered {answered}, right {sum(hits)}, family {sum(hits) + verdicts.count('variant')}; without "
         f"rejection right {plain.count('right')}, family {plain.count('right') + plain.count('variant')}, "
@@ -179,7 +179,7 @@ def counts(answers: Answers, clips: list[str], exercise: dict[str, str]) -> str:
 
 def calibration(sure: list[float], hits: list[bool], rows: list[dict]) -> float:
     """Return the expected calibration error of the answers."""
-    right = [hit for hit, row in zip(hits, rows, strict=True) if row["label"] != UNKNOWN]
+    right = [hit for hit, row in zip(hits, rows, strict=True) if row["label"] != UNKNOWN_LABEL]
     if not right:
         return float("nan")
     place = np.minimum((np.array(sure) * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -201,7 +201,7 @@ def report_sequences(model: str, work: Path) -> None:
         known = {clip: label for clip, label in truth.items() if label in answers.classes}
         verdicts = [verdict_of(answers.usual[clip]["label"], [label]) for clip, label in known.items()]
         forced = [verdict_of(answers.forced[clip]["label"], [label]) for clip, label in known.items()]
-        others = [answers.usual[clip]["label"] in (UNKNOWN, BACKGROUND) for clip in truth.keys() - known.keys()]
+        others = [answers.usual[clip]["label"] in (UNKNOWN_LABEL, BACKGROUND) for clip in truth.keys() - known.keys()]
         print(
             f"{name}: n {len(known)}, right {verdicts.count('right')}, variant {verdicts.count('variant')}, unknown "
             f"{verdicts.count('lost')}; without rejection right {forced.count('right')}; of {len(others)} of something "

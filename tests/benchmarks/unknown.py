@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from racctl.contracts import BACKGROUND, UNKNOWN
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL
 from racctl.data.labelled import read_labelled
 from racctl.io.checkpoint import read_model, write_model
 from racctl.io.npz import read_pose
@@ -28,7 +28,7 @@ from racctl.progress import Report
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import gather_joints
 from racctl.recognisers.recogniser import Recogniser
-from racctl.recognisers.rejection import Said, ScoredWindows, calibration_error, fit_rejection
+from racctl.recognisers.rejection import Evidence, ScoredWindows, calibration_error, fit_rejection
 from racctl.recognisers.timeline import clip_label, clip_weights
 from racctl.training.train_model import Loaded, RunSettings, train_model
 from racctl.training.train_recogniser import RecogniserTraining
@@ -68,8 +68,8 @@ class WithoutTraining(RecogniserTraining):
     without: tuple[str, ...] = field(default=(), kw_only=True)
 
     def load(self, rows: list, run: RunSettings, report: Report) -> Loaded[StoredClip]:
-        kept = [row for row in rows if not {interval.label for interval in row.intervals} & set(self.without)]
-        return super().load(kept, run, report)
+        rows_left = [row for row in rows if not {interval.label for interval in row.intervals} & set(self.without)]
+        return super().load(rows_left, run, report)
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,17 @@ class Judged:
 
 def judge(recogniser: Recogniser, data: str) -> Judged:
     """Return what the model says of every window of a data set's test clips."""
-    said, logits, label, number = [], [], [], []
+    judgements, logits, label, number = [], [], [], []
     for k, row in enumerate(read_labelled(data, need=["pose"], lenient=True)):
         with open(row.pose, "rb") as file:
             streams = gather_joints(read_pose(file, str(row.pose)), recogniser.look)
-        said.append(recogniser.judge(streams))
+        judgements.append(recogniser.judge(streams))
         logits.append(recogniser.logits(streams)[0])
-        middle = streams.frame[said[-1].rows[:, said[-1].rows.shape[1] // 2]]
+        middle = streams.frame[judgements[-1].rows[:, judgements[-1].rows.shape[1] // 2]]
         names = [next((i.label for i in row.intervals if i.start <= frame < i.stop), BACKGROUND) for frame in middle]
         label += names
         number += [k] * len(names)
-    joint, energy = (np.concatenate([getattr(part, name) for part in said]) for name in ("joint", "energy"))
+    joint, energy = (np.concatenate([getattr(part, name) for part in judgements]) for name in ("joint", "energy"))
     return Judged(joint, energy, np.concatenate(logits), np.array(label, object), np.array(number))
 
 
@@ -107,7 +107,7 @@ def calibrate(source: str, judged: Judged, target: Path) -> None:
     with open(source, "rb") as file:
         meta, tensors = read_model(file, source)
     number = {name: k for k, name in enumerate(meta["classes"])}
-    label = np.array([number.get(name, number.get(UNKNOWN, -1)) for name in judged.label])
+    label = np.array([number.get(name, number.get(UNKNOWN_LABEL, -1)) for name in judged.label])
     known = label >= 0
     windows = ScoredWindows(judged.logits[known], label[known], judged.clip[known], meta["classes"])
     rejection = fit_rejection(windows)
@@ -121,15 +121,15 @@ def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
     """Print shares of windows and of clips, by what they are."""
     rejection = recogniser.rejection
     assert rejection is not None
-    classes = [*recogniser.classes, UNKNOWN]
+    classes = [*recogniser.classes, UNKNOWN_LABEL]
     null = recogniser.classes.index(BACKGROUND) if BACKGROUND in recogniser.classes else None
     names = judged.label.astype(str)
     kind = np.where(np.isin(names, classes), "known", np.where(names == "invented", "invented", "left out"))
     kind = np.where(names == BACKGROUND, "idle", kind)
     rows = zip(judged.joint, judged.energy, strict=True)
-    labels = [rejection.decide(Said(row, energy), int(row.argmax()), null) for row, energy in rows]
+    labels = [rejection.decide(Evidence(row, energy), int(row.argmax()), null) for row, energy in rows]
     answers = np.array(classes)[labels]
-    silent = np.isin(answers, [UNKNOWN, BACKGROUND])
+    silent = np.isin(answers, [UNKNOWN_LABEL, BACKGROUND])
     print(f"\n{title}: windows")
     for name in ("known", "left out", "invented", "idle"):
         if (kind == name).any():
@@ -144,7 +144,7 @@ def report(recogniser: Recogniser, judged: Judged, title: str) -> None:
 
 
 def _report_clips(recogniser: Recogniser, judged: Judged, kind: np.ndarray, title: str) -> None:
-    classes = [*recogniser.classes, UNKNOWN]
+    classes = [*recogniser.classes, UNKNOWN_LABEL]
     null = recogniser.classes.index(BACKGROUND) if BACKGROUND in recogniser.classes else None
     rows: dict[str, list[tuple[bool, bool]]] = {}
     by_name: dict[str, list[bool]] = {}
@@ -153,11 +153,11 @@ def _report_clips(recogniser: Recogniser, judged: Judged, kind: np.ndarray, titl
         of_kind = next((name for name in ("known", "left out", "invented") if (kind[mine] == name).any()), "idle")
         label, probs = clip_label(judged.joint[mine], null)
         energy = float(np.average(judged.energy[mine], weights=clip_weights(judged.joint[mine], null)))
-        answer = classes[recogniser.rejection.decide(Said(probs, energy, int(mine.sum())), label, null)]
+        answer = classes[recogniser.rejection.decide(Evidence(probs, energy, int(mine.sum())), label, null)]
         truth = next((str(n) for n, k in zip(judged.label[mine], kind[mine], strict=True) if k == of_kind), "")
-        rows.setdefault(of_kind, []).append((answer in (UNKNOWN, BACKGROUND), answer == truth))
+        rows.setdefault(of_kind, []).append((answer in (UNKNOWN_LABEL, BACKGROUND), answer == truth))
         if of_kind == "left out":
-            by_name.setdefault(truth, []).append(answer in (UNKNOWN, BACKGROUND))
+            by_name.setdefault(truth, []).append(answer in (UNKNOWN_LABEL, BACKGROUND))
     print(f"{title}: clips")
     for name, results in rows.items():
         silent = np.array(results)[:, 0]

@@ -28,10 +28,10 @@ LACKING: dict[str, tuple[str, ...]] = {
 LAYOUT_SHARES = {"openpose25": 3.0, "coco17": 4.0, "no lower legs": 2.0}  # relative; 1 for the others
 CUT_SHARE = 0.3  # of the windows that lose joints: by the edge of the picture in place of a layout
 CUT_AT = (0.25, 0.85)  # share of the body's box that stays in the picture
-STILL = 0.35  # of the motion of the quickest joint: what moves less tells little of the exercise
+STILL_SHARE = 0.35  # of the motion of the quickest joint: what moves less tells little of the exercise
 LEAST_MOTION = 0.12  # units of the body; below this nothing moves much, as in a plank
 MAX_TILT = 8.0  # degrees that the camera leans
-STRETCH = (0.9, 1.1)  # of the width
+WIDTH_RANGE = (0.9, 1.1)  # of the width
 
 
 def joint_words(joint: str) -> set[str]:
@@ -41,7 +41,7 @@ def joint_words(joint: str) -> set[str]:
     return words | {f"{name}_{word}" for name in side for word in words - side}
 
 
-def layouts(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
+def layout_tables(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
     """Return (L, V) bool, the joints that each layout has, and (L,) how often it comes."""
     rows, shares = [], []
     for name, lacking in LACKING.items():
@@ -56,12 +56,12 @@ def layouts(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
 def without_joints(joints: Tensor, share: float, tables: tuple[Tensor, Tensor]) -> Tensor:
     """Return joints of which this share of the windows lack some, by a layout or the edge of the picture.
 
-    tables: `layouts` as tensors.
+    tables: `layout_tables` as tensors.
     """
     b = len(joints)
-    kept, chance = tables
+    present, chance = tables
     drawn = torch.multinomial(chance, b, replacement=True)
-    seen = kept[drawn][:, None, :].expand(b, joints.shape[1], -1)
+    seen = present[drawn][:, None, :].expand(b, joints.shape[1], -1)
     cut = torch.rand(b, device=joints.device) < CUT_SHARE
     seen = torch.where(cut[:, None, None], within_cut(joints), seen)
     lacks = torch.rand(b, device=joints.device) < share
@@ -94,7 +94,7 @@ def tilted(joints: Tensor) -> Tensor:
     """Return joints as a camera sees them that leans a little, in a picture that is a little wider or narrower."""
     b = len(joints)
     angle = torch.deg2rad((2 * torch.rand(b, device=joints.device) - 1) * MAX_TILT)[:, None, None]
-    stretch = torch.rand(b, device=joints.device) * (STRETCH[1] - STRETCH[0]) + STRETCH[0]
+    stretch = torch.rand(b, device=joints.device) * (WIDTH_RANGE[1] - WIDTH_RANGE[0]) + WIDTH_RANGE[0]
     x = joints[..., 0] * stretch[:, None, None]
     y = joints[..., 1]
     turned = torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], dim=-1)
@@ -106,11 +106,11 @@ def tells_little(before: Tensor, after: Tensor) -> Tensor:
 
     before, after: (b, t, v, 4), the same windows with all joints and with those that are left.
     """
-    whole, left = motion(before), motion(after)
-    return (left < STILL * whole) & (whole > LEAST_MOTION)
+    whole, left = joint_motion(before), joint_motion(after)
+    return (left < STILL_SHARE * whole) & (whole > LEAST_MOTION)
 
 
-def motion(joints: Tensor) -> Tensor:
+def joint_motion(joints: Tensor) -> Tensor:
     """Return (b,) how far the quickest joint goes about its middle in a window, as a standard deviation."""
     seen = (joints[..., 3:] > 0).to(joints.dtype)
     count = seen.sum(1, keepdim=True)
