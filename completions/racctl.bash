@@ -20,6 +20,7 @@ _racctl() {
     case "$tool $before" in
     "check-labels --format") words="table parquet csv json" ;;
     "classify --model") words="joints" ;;
+    "classify --unknown") words="auto off" ;;
     "classify --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
@@ -74,7 +75,7 @@ _racctl() {
     if [ -z "$words" ] && [ "${word:0:1}" = - ]; then
         case "$tool" in
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug --help" ;;
-        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
+        "classify") words="--model --windows --whole --smooth --unknown --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache -q --quiet --debug --help" ;;
         "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain -q --quiet --debug --help" ;;
         "encode") words="--video --mask --pose --mask-model --pose-model --start --stop --reps --layout --device --threads --jobs -o --output --encoder --pose-encoder --weights --pose-weights --random-weights --preset --window --stride --rate --batch --compile --download --seed --dataset --root --split --annotations --exemplars --exclude-known-bad -q --quiet --debug --help" ;;
@@ -85,7 +86,7 @@ _racctl() {
         "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --missing --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug --help" ;;
         "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug --help" ;;
         "train") words="--help" ;;
-        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
+        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --loop --layouts --flat --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --patch --fps --outliers --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
         "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
         "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug --help" ;;
         esac

@@ -13,9 +13,11 @@ UNKNOWN
 Where the model is not sure enough that an exercise which it knows is done, the label is 'unknown'. How sure it has to
 be was settled on its validation clips: so sure that 5 % of those in which an exercise is done that it knows are lost.
 --unknown RATE takes another share, from 0.01 (few are lost, more of the rest is taken for an exercise) to 0.5;
---unknown off always names a class. The column prob is the calibrated probability of the label, unknown that of
-everything that the model does not know, top the three most probable exercises. probs are the probabilities of the
-classes alone, which add up to 1. A model whose file does not tell how sure it has to be never says 'unknown'.
+--unknown off always names a class. What decides is how strongly any of the exercises is indicated, the energy of their
+logits; so the probability beside 'unknown' may be low. The column prob is the calibrated probability of the label,
+unknown that of everything that the model does not know, top the three most probable exercises. probs are the
+probabilities of the classes alone, which add up to 1. A model whose file does not tell how sure it has to be never says
+'unknown'.
 
 DATA SETS
 --dataset classifies every clip of a labelled set (see 'racctl train') with the masks and poses that it has, so that
