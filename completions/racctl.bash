@@ -26,6 +26,7 @@ _racctl() {
     "angles --format") words="table parquet csv json" ;;
     "check-labels --format") words="table parquet csv json" ;;
     "classify --model") words="joints" ;;
+    "classify --unknown") words="auto off" ;;
     "classify --mask-model") words="blazepose blazepose-lite blazepose-heavy selfie yolov8n-seg yolov8s-seg yolov8m-seg" ;;
     "classify --device") words="auto cpu cuda mps" ;;
     "classify --format") words="table parquet csv json" ;;
@@ -90,7 +91,7 @@ _racctl() {
         case "$tool" in
         "angles") words="--space --filter --min-score --reps --person --start --stop --stride --rate --pose-model --download --jobs -o --output --format --cutoff --order --window --polynomial --files-from -q --quiet --debug -h --help" ;;
         "check-labels") words="--exclude-known-bad --known-bad -o --output --format -q --quiet --debug -h --help" ;;
-        "classify") words="--model --windows --whole --smooth --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache --files-from -q --quiet --debug -h --help" ;;
+        "classify") words="--model --windows --whole --smooth --unknown --start --stop --video --pose --mask-model --explain --download --device --threads --jobs -o --output --format --dataset --split --videos --masks --poses --cache --files-from -q --quiet --debug -h --help" ;;
         "compare") words="--truth --missing --plot --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
         "convert") words="--to --fps --as -o --output -q --quiet --debug -h --help" ;;
         "count") words="--model --reps --person --start --stop --stride --rate --plot --overlay --video --device --threads --pose-model --download --jobs -o --output --format --alternating --branches --exemplar --shots --explain --files-from -q --quiet --debug -h --help" ;;
@@ -105,7 +106,7 @@ _racctl() {
         "score") words="--truth --against --per-class --round --no-round --exclude-known-bad --missing --no-null --null --split --confusion --resamples --seed -o --output --format -q --quiet --debug -h --help" ;;
         "synth") words="--out --clips --classes --split --speed --size --fps --reps --clean --pose-only --errors --protocol --seconds --list --seed --jobs -q --quiet --debug -h --help" ;;
         "train") words="-h --help" ;;
-        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
+        "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --loop --layouts --flat --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --patch --fps --outliers --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
         "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
         "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
         esac

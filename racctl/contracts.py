@@ -19,6 +19,7 @@ from racctl.errors import DataError
 
 Meta = dict[str, Any]
 
+UNKNOWN_LABEL = "unknown"  # the label of something that a recogniser does not know
 BACKGROUND = "background"  # the label of no exercise at all, whatever a data set calls it
 MAX_META = 16 << 20  # bytes of a meta document
 NUMBER_TYPES = (int, float)
@@ -118,6 +119,8 @@ TABLE_COLUMNS: dict[str, dict[str, str]] = {
         "stop_s": "float64",
         "label": "string",
         "prob": "float64?",
+        "unknown": "float64?",
+        "top": "string?",
         "probs": "list<float32>",
     },
     "racctl.scores/1": {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from racctl.io.checkpoint import write_model
+from racctl.models.catalog import as_dict, built, configured
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import Look
 
@@ -36,3 +39,15 @@ def moving(name: str, label: str, frames: int = 64, split: str = "train", seed: 
 def a_set(clips: int = 6, split: str = "train", seed: int = 0) -> list[StoredClip]:
     labels = ["sway", "bob", "background"]
     return [moving(f"{split}{k}", labels[k % 3], split=split, seed=seed + k) for k in range(clips)]
+
+
+def joints_model(path, classes=("background", "lunge", "squat"), **more):
+    """A file of a recogniser of joints alone with random weights; more: of its header."""
+    torch.manual_seed(0)
+    sizes = {"classes": len(classes), "layers": 1, "width": 32, "heads": 4, "input": "pose", "fusion": "none"}
+    config = configured("mcat", {**sizes, "body": True, "patch": 2})
+    look = Look(0, 15.0, 16, 8, topology="d2stx25", mask=False, inside=True)
+    meta = {"model": "mcat", "config": as_dict(config), "classes": list(classes), "input": look.header(), **more}
+    with open(path, "wb") as file:
+        write_model(file, meta, built("mcat", config).state_dict())
+    return path

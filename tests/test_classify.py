@@ -100,7 +100,7 @@ def test_the_command_gives_segments_windows_and_a_whole(model, clip):
     windows = rows(racctl("classify", clip, "--model", model, "--windows", "--format", "json"))
     assert [(row["start"], row["stop"]) for row in windows] == [(k, k + 16) for k in range(0, 45, 8)]
     for row in windows:
-        assert row["prob"] == max(row["probs"]) and sum(row["probs"]) == pytest.approx(1, abs=1e-4)
+        assert row["prob"] == pytest.approx(max(row["probs"])) and sum(row["probs"]) == pytest.approx(1, abs=1e-4)
     (item,) = rows(racctl("classify", clip, "--model", model, "--whole", "--format", "json"))
     assert (item["start"], item["stop"], item["clip"]) == (0, 60, "bounce")
 
@@ -175,8 +175,9 @@ def test_slow_clips_are_smoothed_over_the_same_time(fps):
                       len(frame), 4.0)  # fmt: skip
     look = Look(size=0, topology="d2stx25")
     rows_of = look.windows.rows(look.windows.starts(len(streams.frame)), len(streams.frame))
-    probs = one_hot([1] * 6 + [2] + [1] * (len(rows_of) - 7))
-    result = Classification("slow", look, probs, rows_of, streams, ["background", "squat", "push_up"], {"steps": []})
+    probs = np.pad(one_hot([1] * 6 + [2] + [1] * (len(rows_of) - 7)), ((0, 0), (0, 1)))
+    classes, energy = ["background", "squat", "push_up"], np.zeros(len(probs))
+    result = Classification("slow", look, probs, rows_of, streams, classes, {"steps": []}, energy)
     for unit in ("segment", "window", "clip"):
         table = labels_table([result], ClassifyOptions(unit=unit)).to_pylist()
         assert all(row["stop"] > row["start"] and row["stop_s"] > row["start_s"] for row in table)

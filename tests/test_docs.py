@@ -76,7 +76,7 @@ def test_every_tool_file_is_a_tool_and_every_tool_is_a_file():
         ("racctl train counter --sh", {"--shots"}),
         ("racctl train counter --preset ", {"small", "paper"}),
         ("racctl train counter --lay", set()),
-        ("racctl train recogniser --lay", {"--layers"}),
+        ("racctl train recogniser --lay", {"--layers", "--layouts"}),
         ("racctl train recogniser --fusion c", {"cross", "concat"}),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import in_process
 from poses import swinging_pose
+from recognisers import joints_model
 
 from racctl.io.npz import write_pose
 from racctl.skeleton.remap import minmax, remap
@@ -34,7 +35,8 @@ def test_missing_joints_are_named_in_one_line(tmp_path, capsys, topology, missin
     code, message = in_process(capsys, tool, path, *options, "-o", tmp_path / "out")
     assert code == 0, message
     (line,) = notes(message)
-    assert missing in line and "left_hand_tip" in line and "unreliable" in line
+    assert missing in line and "left_hand_tip" in line
+    assert ("less is left to tell by" if tool == "classify" else "unreliable") in line
     assert in_process(capsys, tool, path, *options, "-o", tmp_path / "out2", "-q") == (0, "")
 
 
@@ -57,11 +59,14 @@ def test_the_counter_without_weights_needs_no_joint_in_particular(tmp_path, caps
     assert json.loads((tmp_path / "c.json").read_text())[0]["count"] == 5
 
 
-def test_a_pose_out_of_proportion_is_not_classified(tmp_path, capsys):
+def test_a_pose_out_of_proportion_needs_a_model_that_knows_such_poses(tmp_path, capsys):
     path = saved(tmp_path, minmax(swinging_pose()))
-    code, message = in_process(capsys, "classify", path, "-o", tmp_path / "out")
+    plain = joints_model(tmp_path / "plain.safetensors")
+    code, message = in_process(capsys, "classify", path, "--model", plain, "-o", tmp_path / "out")
     assert code == 1 and "needs the body's proportions" in message
     assert not (tmp_path / "out").exists()
+    used = joints_model(tmp_path / "used.safetensors", training={"augmentation": {"minmax": 0.1}})
+    assert in_process(capsys, "classify", path, "--model", used, "-o", tmp_path / "out")[0] == 0
 
 
 def test_depth_that_is_unknown_is_no_depth_of_zero(tmp_path, capsys):

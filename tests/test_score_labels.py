@@ -351,3 +351,27 @@ def test_the_tool_fails_in_one_line(capsys, args, code, message):
     assert racctl(["score", "--truth", "truth", *args]) == code
     out, err = capsys.readouterr()
     assert err.startswith("racctl score: ") and message in err and err.count("\n") == 1 and out == ""
+
+
+def test_unknown_costs_accuracy_and_is_left_out_of_the_accuracy_of_what_is_answered():
+    rows = [{**line, "label": "unknown"} if k in (1, 5) else line for k, line in enumerate(WINDOWS)]
+    table("careful", rows, unit="window", classes=CLASSES)
+    scores = scored("careful")
+    result = values(scores)
+    assert result["accuracy"] == 3 / 6 and result["coverage"] == pytest.approx(4 / 6)
+    assert result["accuracy_answered"] == pytest.approx(3 / 4)
+    low, high = next((row["low"], row["high"]) for row in scores.rows if row["metric"] == "coverage")
+    assert low <= 4 / 6 <= high
+    assert "predicted 'unknown', errors in every metric but accuracy_answered: 2 of 6" in scores.notes
+    assert "coverage" not in values(scored()) and not [note for note in scored().notes if "unknown" in note]
+
+
+def test_unknown_for_what_the_predictions_do_not_know_is_said():
+    table("strange", [*TRUTH[:2], row("b", 0, 60, "juggling", [1.0])])
+    rows = [{**line, "label": "unknown"} if line["clip"] == "b" else line for line in WINDOWS]
+    table("careful", rows, unit="window", classes=CLASSES)
+    scores = scored("careful", truth="strange")
+    assert "of what is no class of the predictions, 'unknown': 3 of 3" in scores.notes
+    table("silent", [{**line, "label": "unknown"} for line in WINDOWS], unit="window", classes=CLASSES)
+    result = values(scored("silent"))
+    assert result["coverage"] == 0 and math.isnan(result["accuracy_answered"] or math.nan)

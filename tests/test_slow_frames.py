@@ -22,7 +22,7 @@ def test_segments_meet_and_never_overlap(fps, smooth):
     streams = Streams(np.zeros((len(rows), 0, 0), np.uint8), None, rows, time[rows], len(time), 20.0)
     windows = look.windows.rows(look.windows.starts(len(rows)), len(rows))
     probs = rng.dirichlet(np.full(3, 0.3), len(windows)).astype(np.float32)
-    clip = Classification("a", look, probs, windows, streams, ["x", "y", "z"], {"steps": []})
+    clip = Classification("a", look, probs, windows, streams, ["x", "y"], {"steps": []}, np.zeros(len(probs)))
     segments = labels_table([clip], ClassifyOptions(smooth=smooth)).to_pylist()
     assert len(segments) > 3
     for row, following in pairwise(segments):

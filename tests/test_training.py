@@ -20,11 +20,11 @@ from racctl.errors import DataError, UsageError
 from racctl.io.checkpoint import read_model
 from racctl.io.prefetch import prefetch
 from racctl.models.catalog import configured
-from racctl.recognisers.recogniser import pictures
+from racctl.recognisers.recogniser import Recogniser, pictures
 from racctl.skeleton.normalise import joint_tokens
 from racctl.skeleton.remap import minmax, remap
 from racctl.training.augment import Augmentation, minmaxed
-from racctl.training.clip_windows import WindowSet, class_list, class_weights
+from racctl.training.clip_windows import WindowSet, class_list, class_weights, with_outliers
 from racctl.training.loop import TrainingProcess, fit
 from racctl.training.task import Origin, shares_of
 from racctl.training.train_recogniser import RecogniserTask
@@ -135,6 +135,45 @@ def test_training_learns_and_writes_a_model_with_all_it_needs(tmp_path):
     assert set(tensors) == set(task().objective.model.state_dict())
     assert json.loads((tmp_path / "history.json").read_text()) == history
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_model_says_unknown_by_its_validation_windows(tmp_path):
+    fit(task(), Recipe(epochs=4, batch=8, rate=3e-3), tmp_path, CPU, _silent)
+    learned = Recogniser(str(tmp_path / "model.safetensors"), CPU.device)
+    assert learned.rejection is None  # 14 windows of exercises are too few to settle it
+    many = task()
+    many.val = WindowSet(a_set(12, "val", 100), LOOK, many.classes)
+    fit(many, Recipe(epochs=4, batch=8, rate=3e-3), tmp_path / "many", CPU, _silent)
+    learned = Recogniser(str(tmp_path / "many/model.safetensors"), CPU.device)
+    assert learned.rejection.chosen["known_windows"] == 56 and learned.rejection.constant is not None
+
+
+def test_a_looped_window_goes_round_in_its_set():
+    clip = moving("a", "sway", 96)
+    clip.labels[:20] = "background"
+    clip.labels[66:] = "background"
+    windows = WindowSet([clip], LOOK, ["background", "sway"], loop=1.0)
+    (last,) = np.flatnonzero(windows.middle == 64)
+    assert windows.run[last].tolist() == [20, 66] and windows.looped[last]
+    ticks = windows._looped_rows(np.array([last]), np.array([2.0]))[0]
+    assert ticks.tolist() == [48, 50, 52, 54, 56, 58, 60, 62, 64, 20, 22, 24, 26, 28, 30, 32]
+    batch = windows.batch(np.array([last]), np.array([2.0]))
+    assert (batch["packed"][0].numpy() == np.asarray(clip.packed)[ticks]).all()
+    assert not WindowSet([clip], LOOK, ["background", "sway"]).looped.any()
+
+
+def test_outliers_are_learned_as_unknown():
+    train = [with_outliers(clip, ["bob"]) for clip in a_set(3)]
+    assert class_list(train) == ["background", "sway", "unknown"]
+    assert class_list(a_set(3)) == ["background", "bob", "sway"]
+    windows = WindowSet(train, LOOK, class_list(train))
+    config = configured("transformer", {"classes": 3, "size": 16, "layers": 1, "width": 32, "heads": 4})
+    learning = RecogniserTask("transformer", config, windows, windows, Augmentation(flip=0), Origin(0, "CC0-1.0", {}))
+    assert (learning.objective.outlier, learning.objective.background) == (2, 0)
+    learning.val = WindowSet([with_outliers(clip, ["bob"]) for clip in a_set(12)], LOOK, windows.classes)
+    learning.evaluate(CPU.device)
+    chosen = learning.header()["rejection"]
+    assert chosen["constant"] is None and chosen["chosen"]["outlier_windows"] == chosen["chosen"]["known_windows"] == 28
 
 
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path):

@@ -1,13 +1,23 @@
 """racctl classify: video to a timeline of exercises.
 
 TIMELINE
-The model sees one window after the other (the embedded one 48 frames at 30 frames/s, twice a second; the paper's 16,
-four times a second). Their probabilities are averaged with those of the windows about them, with weights that fall off
-over --smooth seconds to either side; runs of windows with the same most probable class become segments, which meet half
-way between windows. --smooth 0 leaves the windows as they are, and --windows prints them.
+The model sees one window after the other (the embedded one 2.4 s at 15 frames/s, a new one every 0.8 s; the paper's 16
+frames at 30 frames/s, four times a second). Their probabilities are averaged with those of the windows about them, with
+weights that fall off over --smooth seconds to either side; runs of windows with the same most probable class become
+segments, which meet half way between windows. --smooth 0 leaves the windows as they are, and --windows prints them.
 
 The frame intervals are half-open and in the video's own numbering; times are its own timestamps. Several clips go into
 one table; with -o DIR/ each gets a file.
+
+UNKNOWN
+Where the model is not sure enough that an exercise which it knows is done, the label is 'unknown'. How sure it has to
+be was settled on its validation clips: so sure that 5 % of those in which an exercise is done that it knows are lost.
+--unknown RATE takes another share, from 0.01 (few are lost, more of the rest is taken for an exercise) to 0.5;
+--unknown off always names a class. What decides is how strongly any of the exercises is indicated, the energy of their
+logits; so the probability beside 'unknown' may be low. The column prob is the calibrated probability of the label,
+unknown that of everything that the model does not know, top the three most probable exercises. probs are the
+probabilities of the classes alone, which add up to 1. A model whose file does not tell how sure it has to be never says
+'unknown'.
 
 DATA SETS
 --dataset classifies every clip of a labelled set (see 'racctl train') with the masks and poses that it has, so that
@@ -16,9 +26,10 @@ DATA SETS
 
 THE EMBEDDED MODEL
 "joints" is the temporal transformer of the Mask Cross-Attention Transformer on the body's joints instead of pictures.
-It knows 36 exercises and was trained on made-up sequences only ('racctl synth --pose-only'). Its card, with what it
-gets right and wrong on real clips, is in the package (racctl/weights/joints.md). It takes a pose as well as a video:
-'racctl pose clip.mp4 | racctl classify'.
+It knows 36 exercises and was trained on made-up sequences only ('racctl synth --pose-only'), among them movements that
+nobody does, which it learned as unknown. It takes a pose as well as a video: 'racctl pose clip.mp4 | racctl classify',
+and poses of COCO, OpenPose and others that lack joints or depth. Its card, with what it gets right and wrong on real
+clips, is in the package (racctl/weights/joints.md).
 """
 
 from __future__ import annotations
@@ -47,6 +58,15 @@ Windows = Annotated[bool, typer.Option("--windows", help="Print one row per wind
 Whole = Annotated[bool, typer.Option("--whole", help="Print one row per clip: its most certain exercise.")]
 Smooth = Annotated[
     float, typer.Option("--smooth", metavar="SECONDS", min=0, help="Average over this long; 0: not at all.")
+]
+Unknown = Annotated[
+    str,
+    typer.Option(
+        "--unknown",
+        metavar="auto|off|RATE",
+        help="Say 'unknown' where the model is not sure: as it was calibrated, never, or so that this share of the "
+        "exercises that it knows is lost.",
+    ),
 ]
 Video = Annotated[
     str, typer.Option("--video", metavar="FILE", show_default=False, help="Use this video of the input, a mask.")
@@ -78,6 +98,7 @@ def classify(
     windows: Windows = False,
     whole: Whole = False,
     smooth: Smooth = 1.0,
+    unknown: Unknown = "auto",
     start: Start = None,
     stop: Stop = None,
     video: Video = "",
@@ -94,9 +115,9 @@ def classify(
 ) -> None:
     """Say which exercise is done when.
 
-    Prints a timeline of segments with label and probability; with --windows the windows behind it, with --whole one
-    row per clip. Reads videos; poses too where the model looks at joints alone, as the embedded one does, and with
-    --video masks where it looks at pictures.
+    Prints a timeline of segments with label and probability; with --windows the windows behind it, with --whole one row
+    per clip. What the model does not know is 'unknown'. Reads videos; poses too where the model looks at joints alone,
+    as the embedded one does, and with --video masks where it looks at pictures.
 
     Example: racctl classify workout.mp4
     """
@@ -122,7 +143,7 @@ def classify(
     from racctl.recognisers.recogniser import Recogniser
 
     unit = "window" if windows else "clip" if whole else "segment"
-    options = classify_clip.ClassifyOptions(unit, smooth, span, video, pose, bool(explain)).check()
+    options = classify_clip.ClassifyOptions(unit, smooth, span, video, pose, bool(explain), unknown).check()
     set_threads(network_threads(threads))
     recogniser = Recogniser(model, pick_device(device))
     refuse_typed(context, not recogniser.look.needs_mask, ["--mask-model"], f"'{model}' looks at no mask")

@@ -108,8 +108,9 @@ def score(
     OBZ. Where truth and predictions mark the repetitions ('racctl count --reps'): how many are the same, by a temporal
     intersection over union of 0.5 or more, and how far the borders of these lie apart. Labels, from 'racctl classify'
     or a CSV: accuracy, F1 and ROC-AUC (one class against the rest), both averaged over the classes in the truth, and
-    top-3 accuracy, the last two where there are probabilities. A window counts by the label at its middle frame, a
-    segment by its frames.
+    top-3 accuracy, the last two where there are probabilities. The label 'unknown' is an error in all of these; where
+    it occurs, coverage is the share that is answered, and accuracy_answered the accuracy of that. A window counts by
+    the label at its middle frame, a segment by its frames.
 
     Each metric comes with its 95 % bootstrap interval, which resamples clips, because the windows of one clip are not
     independent, and with the number of clips, windows or frames it is over. Clips are matched by name without folder

@@ -72,7 +72,12 @@ def recogniser(
 
     mcat is the Mask Cross-Attention Transformer; --input, --fusion and --layers are its paper's ablations. mlp, lstm,
     tcn, transformer and vivit are the paper's baselines. --pose gives mcat the joints as a second prior, --tempo plays
-    windows faster and slower, --crop person cuts out the person first: these three are not in the paper.
+    windows faster and slower, --crop person cuts out the person first: these three are not in the paper. With --input
+    pose, --layouts and --flat take joints and depth away, as other skeletons do, and --patch puts several frames into
+    one token.
+
+    Clips with the label 'invented' or 'unknown' (--outliers) are learned as what is none of the exercises. With them or
+    without, the model is calibrated on the validation clips, so that 'racctl classify' can say 'unknown'.
 
     The defaults are the paper's: windows of 16 frames of 112x112 pixels, AdamW, 30 epochs, classes weighted by their
     effective number. The weights with the best macro-F1 are kept.

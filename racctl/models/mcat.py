@@ -37,6 +37,8 @@ class MCATConfig:
     dropout: float = 0.1  # 3.5: on attention weights and feed-forward outputs
     pose: bool = False  # joints as a second prior; not in the paper
     joints: int = 25  # with pose: how many, (x, y, z, score) each
+    body: bool = False  # with input "pose": tokens by `BodyTokens` in place of `PoseTokens`; not in the paper
+    patch: int = 1  # with body: frames in one token
 
     def check(self) -> MCATConfig:
         """Raise ValueError for an invalid combination; returns self."""
@@ -50,6 +52,10 @@ class MCATConfig:
             raise ValueError("input 'pose' is one stream; expected fusion none, and no second prior")
         if self.pose and self.fusion != "cross":
             raise ValueError("pose is a prior of fusion 'cross'")
+        if self.body and self.input != "pose":
+            raise ValueError("body tokens are of input 'pose'")
+        if self.patch < 1 or (self.patch > 1 and not self.body):
+            raise ValueError("several frames in one token are of body tokens; expected patch 1")
         return self
 
 
@@ -65,7 +71,7 @@ class MCAT(nn.Module):
         super().__init__()
         self.config = c = config.check()
         if c.input == "pose":
-            self.pose = PoseTokens(c.joints, c.width)
+            self.pose = BodyTokens(c.joints, c.width, c.patch) if c.body else PoseTokens(c.joints, c.width)
         else:
             self.tokens = FrameTokens(2 if c.fusion == "concat" else 1, c.base, c.width)
         if c.fusion in ("cross", "add"):
@@ -128,6 +134,58 @@ class PoseTokens(nn.Module):
         seen = (score > 0).to(xy.dtype)
         middle = (xy * seen).sum((1, 2), keepdim=True) / seen.sum((1, 2), keepdim=True).clamp(min=1)
         return self.layers(torch.cat([(xy - middle) * seen, z, score], dim=-1).flatten(2))
+
+
+class BodyTokens(nn.Module):
+    """Joints (b, t, v, 4) to one token for every `patch` frames, (b, ceil(t / patch), width).
+
+    Channels of a joint in a frame: its place in the window, its place about the middle of the body in that frame, z,
+    how far it moved since the frame before, its score, and whether it is seen. Places are centred and scaled by what is
+    seen in the window itself, so a skeleton that lacks joints is not displaced or enlarged. An unseen joint is all
+    zeros.
+    """
+
+    CHANNELS = 9
+    QUICK = 4.0  # factor on movements, which are smaller than places
+
+    def __init__(self, joints: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        inputs = self.CHANNELS * joints * patch
+        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, joints: Tensor) -> Tensor:
+        b, t = joints.shape[:2]
+        features = self.features(joints).flatten(2)
+        missing = -t % self.patch
+        if missing:  # the last frame again
+            features = torch.cat([features, features[:, -1:].expand(-1, missing, -1)], dim=1)
+        return self.layers(features.reshape(b, (t + missing) // self.patch, -1))
+
+    def features(self, joints: Tensor) -> Tensor:
+        """Return (b, t, v, CHANNELS)."""
+        score = joints[..., 3:]
+        seen = (score > 0).to(joints.dtype)
+        place, body, unit = body_frame(joints[..., :2], seen)
+        moved = torch.zeros_like(place)
+        moved[:, 1:] = (place[:, 1:] - place[:, :-1]) * seen[:, 1:] * seen[:, :-1]
+        z = joints[..., 2:3] / unit * seen
+        return torch.cat([place, body, z, self.QUICK * moved, score, seen], dim=-1).clamp(-8, 8)
+
+
+def body_frame(xy: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return places in the window and about the middle of each frame, (b, t, v, 2), and the unit (b, 1, 1, 1).
+
+    xy: (b, t, v, 2).  seen: (b, t, v, 1), 1 or 0. The unit is the root mean square of the distance of a seen joint from
+    the middle of its frame's.
+    """
+    count = seen.sum(2, keepdim=True)
+    middle = (xy * seen).sum(2, keepdim=True) / count.clamp(min=1)
+    body = (xy - middle) * seen
+    total = seen.sum((1, 2), keepdim=True).clamp(min=1)
+    unit = (body.square().sum((1, 2, 3), keepdim=True) / total).sqrt().clamp(min=1e-3)
+    centre = (middle * count).sum(1, keepdim=True) / total
+    return (xy - centre) * seen / unit, body / unit, unit
 
 
 def streams(chosen: str, gray: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from racctl import __version__, windows
-from racctl.contracts import Meta, Pose, step
-from racctl.data.class_names import BACKGROUND
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL, Meta, Pose, step
 from racctl.data.labelled import read_labelled
 from racctl.device import pick_device
 from racctl.errors import DataError, UsageError
@@ -28,17 +27,20 @@ from racctl.io.up_to_date import constants_digest, recorded_meta
 from racctl.progress import Report, silent
 from racctl.recognisers import inputs, timeline
 from racctl.recognisers import recogniser as recogniser_module
+from racctl.recognisers import rejection as rejection_module
 from racctl.recognisers.base import LabelledSet
 from racctl.recognisers.cache import store
 from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
-from racctl.recognisers.recogniser import Recogniser
-from racctl.recognisers.timeline import clip_label, segments, smoothed
+from racctl.recognisers.recogniser import Judgement, Recogniser
+from racctl.recognisers.rejection import Evidence, Rejection, read_unknown
+from racctl.recognisers.timeline import Segment, clip_label, clip_weights, relabelled, segments, smoothed
 from racctl.skeleton import normalise
 from racctl.skeleton.normalise import refuse_scaled, tell_missing_joints
 from racctl.video import crop
 from racctl.video.span import Span
 from racctl.windows import tell_gaps
 
+SHOWN = 3  # the most probable exercises in a row
 CROP_MASK_SIZE = 256  # pixels of the masks that the person is cut out by
 
 
@@ -49,7 +51,7 @@ class ClassifyOptions:
     unit: rows for each "segment", "window" or "clip".
     smooth: seconds to either side over which windows are averaged, 0 for not at all.
     span: which part of the clip.  video: the clip's, where the input is a mask.  pose: a pose to use.
-    keep_pictures: they are looked at again.
+    keep_pictures: they are looked at again.  unknown: "auto", "off" or the share of known exercises to lose.
     """
 
     unit: str = "segment"
@@ -58,10 +60,12 @@ class ClassifyOptions:
     video: str = ""
     pose: str = ""
     keep_pictures: bool = False
+    unknown: str = "auto"
 
     def check(self) -> ClassifyOptions:
         """Raise UsageError for a value that is not valid; return self."""
         self.span.check()
+        read_unknown(self.unknown)
         if not 0 <= self.smooth < 3600:
             raise UsageError(f"invalid value '{self.smooth:g}' for '--smooth'; expected seconds, 0 for none")
         return self
@@ -71,8 +75,11 @@ class ClassifyOptions:
 class Classification:
     """One clip's windows.
 
-    probs: (S, K).  rows: (S, T) ticks of each window, into `streams`.
+    probs: (S, K + 1), of the classes and of everything else.
+    rows: (S, T) ticks of each window, into `streams`.
     look: what they were made for.  classes: K names.
+    energy: (S,), see `racctl.recognisers.rejection`.
+    rejection: when the label is "unknown", None for never.
     """
 
     clip: str
@@ -82,6 +89,13 @@ class Classification:
     streams: Streams
     classes: list[str]
     meta: Meta
+    energy: np.ndarray
+    rejection: Rejection | None = None
+
+    @property
+    def background(self) -> int | None:
+        """The class of no exercise, where there is one."""
+        return self.classes.index(BACKGROUND) if BACKGROUND in self.classes else None
 
 
 def estimates(look: Look, mask_model: str = "blazepose", download: bool = False) -> Estimates:
@@ -96,6 +110,7 @@ def classify(
     *,
     unit: str = "segment",
     smooth: float = 1.0,
+    unknown: str = "auto",
     start: float | None = None,
     stop: float | None = None,
     video: str | Path = "",
@@ -111,7 +126,7 @@ def classify(
     unit: rows for each "segment", "window" or "clip"; the other arguments are the command's options.
     Raises `racctl.errors.RacctlError` with one line that says what is wrong.
     """
-    options = ClassifyOptions(unit, smooth, Span(start, stop), str(video), str(pose)).check()
+    options = ClassifyOptions(unit, smooth, Span(start, stop), str(video), str(pose), unknown=unknown).check()
     recogniser = Recogniser(model, pick_device(device))
     with Estimators(estimates(recogniser.look, mask_model, download), jobs) as estimators:
         clip = classify_source(str(source), estimators, recogniser=recogniser, options=options)
@@ -148,7 +163,7 @@ def classify_clip(clip: Clip, recogniser: Recogniser, options: ClassifyOptions) 
     if clip.kind == "pose" and clip.video_name:
         raise UsageError("'--video' names the clip of a mask, and the input is a pose; leave it out")
     streams, steps = _streams(clip, recogniser)
-    probs, rows = recogniser.probabilities(streams)
+    judgement = recogniser.judge(streams)
     if not options.keep_pictures:
         streams.packed = streams.packed[:, :0]  # of many clips they would fill the memory
     meta = {
@@ -158,7 +173,28 @@ def classify_clip(clip: Clip, recogniser: Recogniser, options: ClassifyOptions) 
         "input_sha256": clip.digest,
         "steps": [*steps, classify_step(recogniser, options)],
     }
-    return Classification(clip.name, recogniser.look, probs, rows, streams, recogniser.classes, meta)
+    return _classification(streams, judgement, recogniser, options, meta)
+
+
+def _classification(
+    streams: Streams, judgement: Judgement, recogniser: Recogniser, options: ClassifyOptions, meta: Meta
+) -> Classification:
+    """Return what the model says of a clip; where it may not say "unknown", the last probability is 0."""
+    joint, rejection = judgement.joint, recogniser.rejection
+    if rejection is None or options.unknown == "off":
+        known = np.maximum(joint[:, :-1], 1e-12)
+        joint, rejection = np.column_stack([known / known.sum(1, keepdims=True), np.zeros(len(joint))]), None
+    return Classification(
+        clip=meta["clip"],
+        look=recogniser.look,
+        probs=joint,
+        rows=judgement.rows,
+        streams=streams,
+        classes=recogniser.classes,
+        meta=meta,
+        energy=judgement.energy,
+        rejection=rejection,
+    )
 
 
 def classify_step(recogniser: Recogniser, options: ClassifyOptions, split: str = "") -> Meta:
@@ -169,11 +205,13 @@ def classify_step(recogniser: Recogniser, options: ClassifyOptions, split: str =
         model=recogniser.record["name"],
         smooth=options.smooth,
         unit=options.unit,
+        unknown=None if options.unknown == "auto" else options.unknown,
         start=options.span.start,
         stop=options.span.stop,
         split=split or None,
     )
-    constants = constants_digest(sys.modules[__name__], inputs, recogniser_module, normalise, crop, timeline, windows)
+    modules = (inputs, recogniser_module, normalise, crop, timeline, windows, rejection_module)
+    constants = constants_digest(sys.modules[__name__], *modules)
     return {**entry, "constants": constants, "weights": [recogniser.record]}
 
 
@@ -196,9 +234,9 @@ def classify_set(
     with tempfile.TemporaryDirectory(prefix="racctl-") as scratch:
         folder = Path(labelled.cache or scratch)
         for clip in store(clips, folder, look, threads, report, lambda *row: failures.append(row)):
-            probs, rows = recogniser.probabilities(clip.streams)
             meta = {"clip": clip.name, **about}
-            classifications.append(Classification(clip.name, look, probs, rows, clip.streams, recogniser.classes, meta))
+            judgement = recogniser.judge(clip.streams)
+            classifications.append(_classification(clip.streams, judgement, recogniser, options, meta))
     return classifications, failures
 
 
@@ -218,7 +256,10 @@ def _streams(clip: Clip, recogniser: Recogniser) -> tuple[Streams, list[Meta]]:
 
 
 def _check_pose(pose: Pose, recogniser: Recogniser) -> None:
-    tell_missing_joints(pose, recogniser.look.topology)
+    if recogniser.knows_lacking:
+        tell_missing_joints(pose, recogniser.look.topology, "the model says less where less is left to tell by")
+    else:
+        tell_missing_joints(pose, recogniser.look.topology)
     if not recogniser.knows_scaled:
         refuse_scaled(pose)
 
@@ -232,7 +273,7 @@ def labels_table(clips: list[Classification], options: ClassifyOptions) -> pa.Ta
 
 
 def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndarray) -> dict[str, Any]:
-    """start, stop: ticks, half-open."""
+    """start, stop: ticks, half-open.  label: K for what is unknown.  probs: (K + 1,)."""
     s = clip.streams
     after = max(stop, int(np.searchsorted(s.frame, s.frame[stop - 1], "right")))  # a long frame has several ticks
     last = after >= len(s.frame)
@@ -242,16 +283,31 @@ def _row(clip: Classification, start: int, stop: int, label: int, probs: np.ndar
         "stop": s.stop if last else int(s.frame[after]),
         "start_s": float(s.time[start]),
         "stop_s": s.stop_s if last else float(s.time[after]),
-        "label": clip.classes[label],
+        "label": [*clip.classes, UNKNOWN_LABEL][label],
         "prob": float(probs[label]),
-        "probs": [float(p) for p in probs],
+        "unknown": None if clip.rejection is None else float(probs[-1]),
+        "top": ", ".join(f"{clip.classes[k]} {probs[k]:.2f}" for k in np.argsort(-probs[:-1])[:SHOWN]),
+        "probs": [float(p) for p in probs[:-1] / max(probs[:-1].sum(), 1e-12)],
     }
+
+
+def _decided(clip: Classification, options: ClassifyOptions, label: int, evidence: Evidence) -> int:
+    """Return the label, or K where it is not sure enough.  label: of the K + 1."""
+    if clip.rejection is None:
+        return label
+    return clip.rejection.decide(evidence, label, clip.background, read_unknown(options.unknown))
 
 
 def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
     smooth = smoothed(clip.probs, round(options.smooth * clip.look.rate / clip.look.stride))
     middle = clip.rows[:, clip.rows.shape[1] // 2]
     spans = segments(clip.probs, smooth, middle, len(clip.streams.frame))
+
+    def decide(span: Segment) -> int:
+        evidence = Evidence(span.probs, float(clip.energy[span.first : span.last].mean()), span.last - span.first)
+        return _decided(clip, options, span.label, evidence)
+
+    spans = relabelled(spans, decide)
     rows = [_row(clip, s.start, s.stop, s.label, s.probs) for s in spans if s.stop > s.start]
     for row, following in pairwise(rows):  # a frame that is shown for several ticks belongs to one segment
         row["stop"] = min(row["stop"], following["start"])
@@ -259,16 +315,19 @@ def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, 
     return [row for row in rows if row["stop"] > row["start"]]
 
 
-def _windows(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:  # noqa: ARG001
-    return [
-        _row(clip, int(rows[0]), int(rows[-1]) + 1, int(probs.argmax()), probs)
-        for rows, probs in zip(clip.rows, clip.probs, strict=True)
-    ]
+def _windows(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
+    table = []
+    for rows, probs, energy in zip(clip.rows, clip.probs, clip.energy, strict=True):
+        label = _decided(clip, options, int(probs.argmax()), Evidence(probs, float(energy)))
+        table.append(_row(clip, int(rows[0]), int(rows[-1]) + 1, label, probs))
+    return table
 
 
-def _whole(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:  # noqa: ARG001
-    null = clip.classes.index(BACKGROUND) if BACKGROUND in clip.classes else None
-    return [_row(clip, 0, len(clip.streams.frame), *clip_label(clip.probs, null))]
+def _whole(clip: Classification, options: ClassifyOptions) -> list[dict[str, Any]]:
+    label, probs = clip_label(clip.probs, clip.background)
+    energy = float(np.average(clip.energy, weights=clip_weights(clip.probs, clip.background)))
+    label = _decided(clip, options, label, Evidence(probs, energy, len(clip.probs)))
+    return [_row(clip, 0, len(clip.streams.frame), label, probs)]
 
 
 ROWS = {"segment": _segments, "window": _windows, "clip": _whole}

@@ -50,7 +50,7 @@ def explain_clip(clip: Classification, recogniser: Recogniser, folder: str, most
     written = []
     for k in chosen:
         gray, mask, joints = recogniser.inputs(clip.streams, clip.rows[k : k + 1])
-        label = int(clip.probs[k].argmax())
+        label = int(clip.probs[k, :-1].argmax())  # of what it knows
         maps = {}
         for name, layer in convolutions.items():
             cam = LayerGradCam(_Logits(model, joints), layer).attribute((gray, mask), target=label)

@@ -17,7 +17,7 @@ from racctl.contracts import Mask, Meta, Pose
 from racctl.errors import DataError
 from racctl.estimators.coverage import refuse_other_part
 from racctl.progress import Report, silent
-from racctl.skeleton.normalise import joint_tokens
+from racctl.skeleton.normalise import joint_tokens, within_picture
 from racctl.skeleton.remap import remap
 from racctl.video.crop import PersonCrop, crop_picture
 from racctl.video.losses import Losses
@@ -36,7 +36,7 @@ class Look:
 
     size: pixels of the square, 0 for a model of joints alone.  rate: frames per second.  window, stride: frames.
     crop: "frame" or "person".  topology: of the joints, "" where none are wanted.  mask: whether masks are looked at.
-    smooth: seconds, see `joint_tokens`.
+    smooth: seconds, see `joint_tokens`.  inside: joints beyond the edges of the picture are taken for unseen.
     """
 
     size: int = 112
@@ -47,6 +47,7 @@ class Look:
     topology: str = ""
     mask: bool = True
     smooth: float = 0.0
+    inside: bool = False
 
     @classmethod
     def of(cls, header: Meta, where: str) -> Look:
@@ -67,8 +68,13 @@ class Look:
         return look
 
     def header(self) -> Meta:
-        """Without `smooth` where nothing is smoothed, so that versions that do not know it read it."""
-        return {name: value for name, value in asdict(self).items() if name != "smooth" or value}
+        """Without `smooth` and `inside` where they do nothing, so that versions that do not know them read it."""
+        return {name: value for name, value in asdict(self).items() if name not in ("smooth", "inside") or value}
+
+    def joints_of(self, pose: Pose) -> np.ndarray:
+        """Return (T, V, 4) float32, the joints of every frame of a pose as this look wants them."""
+        seen = within_picture(pose) if self.inside else pose
+        return joint_tokens(remap(seen, self.topology), self.smooth)
 
     @property
     def windows(self) -> Windows:
@@ -153,7 +159,7 @@ def gather(
         packed[:, :, look.size :] = _mask_bits(mask, cut, number[rows], look.size)
     joints = None
     if look.topology and pose is not None:
-        joints = joint_tokens(remap(pose, look.topology), look.smooth)[at_or_before(pose.frame, number[rows])]
+        joints = look.joints_of(pose)[at_or_before(pose.frame, number[rows])]
     end = float(time[-1]) + frame_duration(time, 1 / look.rate)
     return Streams(packed, joints, number[rows], time[rows], int(number[-1]) + 1, end)
 
@@ -165,7 +171,7 @@ def gather_joints(pose: Pose, look: Look, start: float | None = None, stop: floa
     if not len(inside):
         raise DataError(f"clip '{pose.clip}' has no frame in the part asked for")
     rows = inside[resampled(pose.time[inside], look.rate)]
-    joints = joint_tokens(remap(pose, look.topology), look.smooth)[rows]
+    joints = look.joints_of(pose)[rows]
     packed = np.zeros((len(rows), 0, 0), np.uint8)
     stop = int(pose.frame[inside[-1]]) + frame_step(pose.frame)
     stop_s = float(pose.time[inside[-1]]) + frame_duration(pose.time, 1 / look.rate)

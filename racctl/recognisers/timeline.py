@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Ticks `start` to before `stop` with one label; probs: (K,) mean over its windows."""
+    """Ticks `start` to before `stop` with one label; probs: mean over its windows, `first` to before `last`."""
 
     start: int
     stop: int
     label: int
     probs: np.ndarray
+    first: int = 0
+    last: int = 1
 
 
 def smoothed(probs: np.ndarray, windows: int) -> np.ndarray:
@@ -41,8 +44,29 @@ def segments(probs: np.ndarray, smooth: np.ndarray, middle: np.ndarray, end: int
     for first, last in itertools.pairwise(edges):
         start = 0 if first == 0 else (middle[first - 1] + middle[first] + 1) // 2
         stop = end if last == len(label) else (middle[last - 1] + middle[last] + 1) // 2
-        spans.append(Segment(int(start), int(stop), int(label[first]), probs[first:last].mean(0)))
+        mean = probs[first:last].mean(0)
+        spans.append(Segment(int(start), int(stop), int(label[first]), mean, int(first), int(last)))
     return spans
+
+
+def relabelled(spans: list[Segment], decide: Callable[[Segment], int]) -> list[Segment]:
+    """Return segments with the labels that `decide` gives them; neighbours that get the same become one."""
+    joined: list[Segment] = []
+    for span in spans:
+        label = decide(span)
+        if joined and joined[-1].label == label:
+            before = joined.pop()
+            mean = before.probs * (before.last - before.first) + span.probs * (span.last - span.first)
+            mean = mean / (span.last - before.first)
+            joined.append(Segment(before.start, span.stop, label, mean, before.first, span.last))
+        else:
+            joined.append(replace(span, label=label))
+    return joined
+
+
+def clip_weights(probs: np.ndarray, null: int | None) -> np.ndarray:
+    """(S,) how much each window says of what its clip is: how surely it is not the null class."""
+    return np.ones(len(probs)) if null is None else 1 - probs[:, null] + 1e-9
 
 
 def clip_label(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:
@@ -53,7 +77,7 @@ def clip_label(probs: np.ndarray, null: int | None) -> tuple[int, np.ndarray]:
         return int(mean.argmax()), mean
     if (probs.argmax(1) == null).all():
         return null, probs.mean(0)
-    weight = 1 - probs[:, null] + 1e-9
+    weight = clip_weights(probs, null)
     mean = (probs * weight[:, None]).sum(0) / weight.sum()
     others = mean.copy()
     others[null] = -1

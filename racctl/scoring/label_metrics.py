@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support, roc_auc_score
 
+from racctl.contracts import UNKNOWN_LABEL
 from racctl.scoring.count_metrics import MAX_INDICES_AT_ONCE, bootstrap_p, mcnemar_exact, percentiles
 
 TOP = 3
 BINS = 128, 1024  # of a class's probability, fewest and most, in an AUC's interval: at worst 1 / (2 bins) away
 OVERALL = ("accuracy", "macro_f1", "macro_auc", f"top{TOP}_accuracy")
+ANSWERED = ("coverage", "accuracy_answered")  # where predictions may be "unknown"
 PER_CLASS = ("precision", "recall", "f1", "auc")
 
 
@@ -39,6 +41,12 @@ class Items:
     predicted: np.ndarray
     weight: np.ndarray
     probs: np.ndarray | None = None
+
+    @property
+    def answered(self) -> np.ndarray:
+        """(N,) bool: predicted to be something, and not "unknown"."""
+        silent = [k for k, name in enumerate(self.classes) if name == UNKNOWN_LABEL]
+        return ~np.isin(self.predicted, silent)
 
     @property
     def present(self) -> list[int]:
@@ -74,6 +82,20 @@ def overall(items: Items) -> dict[str, float]:
         "macro_f1": float(np.mean(list(_per_class_counts(items)["f1"].values()))),
         "macro_auc": _mean(list(aucs(items).values())),
         f"top{TOP}_accuracy": float("nan") if top is None else float(np.average(top, weights=items.weight)),
+    }
+
+
+def of_answered(items: Items) -> dict[str, float]:
+    """Return each of ANSWERED: the share of the weight that is predicted to be something, and the accuracy of that.
+
+    The accuracy is NaN where nothing is.
+    """
+    answered = items.answered
+    right = items.weight[answered & (items.true == items.predicted)].sum()
+    total = items.weight[answered].sum()
+    return {
+        "coverage": float(total / items.weight.sum()),
+        "accuracy_answered": float(right / total) if total else float("nan"),
     }
 
 
@@ -175,6 +197,9 @@ def _clip_sums(items: Items) -> dict[str, np.ndarray]:
         "true": _by_clip(items, items.true, items.weight),
         "predicted": _by_clip(items, items.predicted, items.weight),
     }
+    answered = items.weight * items.answered
+    sums["answered"] = np.bincount(items.clip, answered, len(items.clips))[:, None]
+    sums["answered right"] = np.bincount(items.clip, answered * right, len(items.clips))[:, None]
     top = _top(items)
     if top is not None:
         sums["top"] = np.bincount(items.clip, items.weight * top, len(items.clips))[:, None]
@@ -241,7 +266,12 @@ def _of_draws(
         classes = {"precision": np.where(occurs, hits / predicted, np.nan), "recall": hits / true, "f1": f1}
     classes["auc"] = np.full(true.shape, np.nan) if bins is None else _aucs_of_draws(drawn, bins, items)
     top = totals["top"][:, 0] / total if "top" in totals else np.full(len(drawn), np.nan)
+    answered = totals["answered"][:, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        accuracy_answered = totals["answered right"][:, 0] / answered
     return {
+        "coverage": answered / total,
+        "accuracy_answered": accuracy_answered,
         "accuracy": hits.sum(1) / total,
         "macro_f1": _row_means(f1),
         "macro_auc": _row_means(classes["auc"]),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from racctl import __version__
-from racctl.contracts import BACKGROUND, Meta, step
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL, Meta, step
 from racctl.data.class_names import exercise
 from racctl.data.clips import quoted
 from racctl.data.labelled import LabelledClip, read_labelled
@@ -29,6 +29,7 @@ from racctl.scoring.label_metrics import (
     clips_with,
     compare_labels,
     interval,
+    of_answered,
     overall,
     per_class,
     resample_clips,
@@ -85,6 +86,7 @@ def score_labels(
         rows += _classes(items, drawn)
     notes = [f"truth: '{display_name(truth)}' ({', '.join(sorted({c.source for c in clips}))})", *notes]
     notes += _undefined(items, options)
+    notes += _silence(items, predictions)
     if against:
         _comparable(predictions, against)
         second, _ = _paired(clips, against, options, display_name(truth))
@@ -163,6 +165,22 @@ def _strangers(items: Items, labels: PredictedLabels) -> list[str]:
     return notes
 
 
+def _silence(items: Items, predictions: Predictions) -> list[str]:
+    """Return what there is to say of predictions that are "unknown"."""
+    answered = items.answered
+    if answered.all() or predictions.labels is None:
+        return []
+    silent = float(items.weight[~answered].sum())
+    share = f"{silent:g} of {_count(items)}"
+    notes = [f"predicted '{UNKNOWN_LABEL}', errors in every metric but accuracy_answered: {share}"]
+    classes = predictions.labels.classes
+    strange = np.array([name not in (*classes, BACKGROUND) for name in items.classes])[items.true]
+    if classes and strange.any():
+        rejected, total = (float(items.weight[chosen].sum()) for chosen in (strange & ~answered, strange))
+        notes.append(f"of what is no class of the predictions, '{UNKNOWN_LABEL}': {rejected:g} of {total:g}")
+    return notes
+
+
 def _undefined(items: Items, options: LabelScoreOptions) -> list[str]:
     notes = []
     if items.probs is not None and len(items.present) < 2:
@@ -178,7 +196,10 @@ def _undefined(items: Items, options: LabelScoreOptions) -> list[str]:
 
 def _group(items: Items, drawn: Resampled | None, group: str) -> list[ScoreRow]:
     n, rows = _count(items), []
-    for name, value in overall(items).items():
+    values = overall(items)
+    if not items.answered.all():
+        values |= of_answered(items)
+    for name, value in values.items():
         ends = interval(None if drawn is None else drawn.overall[name])
         rows.append(metric_row(name, value, *ends, 0 if np.isnan(value) else n, group))
     sizes = {"n_classes": len(items.present), "n_clips": len(items.clips)}

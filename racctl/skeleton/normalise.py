@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
@@ -12,6 +14,7 @@ from racctl.skeleton.remap import remap, unknown_joints
 from racctl.skeleton.topology import topology_named
 from racctl.windows import FRAME_RATE
 
+PICTURE_EDGE = 0.02  # of the picture's width or height, how far beyond its edge a joint may lie and still be seen
 GLITCH = 2.5  # standard deviations of the smoothing that the median before it spans
 
 
@@ -47,8 +50,32 @@ def joint_tokens(pose: Pose, smooth: float = 0.0) -> np.ndarray:
     return tokens
 
 
-def tell_missing_joints(pose: Pose, topology: str) -> None:
-    """Tell in one line which joints of `topology`, that of a model, the pose cannot give, or that it has no depth."""
+def within_picture(pose: Pose) -> Pose:
+    """Return the pose with joints beyond the edges of the picture unseen: an estimator can only guess at them.
+
+    A pose that does not tell the size of its picture in pixels stays as it is.
+    """
+    source = pose.meta.get("source", {})
+    size = [source.get("width"), source.get("height")]
+    if pose.meta.get("scale", "pixels") != "pixels" or not all(isinstance(side, int) and side > 1 for side in size):
+        return pose
+    edge = np.array(size, np.float64)
+    xy = pose.xyz[..., :2]
+    with np.errstate(invalid="ignore"):
+        beyond = ((xy < -PICTURE_EDGE * edge) | (xy > (1 + PICTURE_EDGE) * edge)).any(-1)
+    if not beyond.any():
+        return pose
+    xyz = np.where(beyond[..., None], np.nan, pose.xyz).astype(np.float32)
+    return replace(pose, xyz=xyz, score=np.where(beyond, 0, pose.score).astype(np.float32))
+
+
+def tell_missing_joints(
+    pose: Pose, topology: str, consequence: str = "what the model says of it is unreliable"
+) -> None:
+    """Tell in one line which joints of `topology`, that of a model, the pose cannot give, or that it has no depth.
+
+    consequence: of it, in words.
+    """
     missing = unknown_joints(remap(pose, topology))
     seen = np.isfinite(pose.xyz[..., :2]).all(-1)
     lacks = []
@@ -58,7 +85,7 @@ def tell_missing_joints(pose: Pose, topology: str) -> None:
     if seen.any() and not np.nan_to_num(pose.xyz[..., 2][seen]).any():
         lacks.append("depth")
     if lacks:
-        tell(f"clip '{pose.clip}' lacks {' and '.join(lacks)}; what the model says of it is unreliable")
+        tell(f"clip '{pose.clip}' lacks {' and '.join(lacks)}; {consequence}")
 
 
 def refuse_scaled(pose: Pose) -> None:

@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from racctl.training.lacking_joints import flattened, tilted, without_joints
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How clips are varied. The ranges are the paper's; tempo, drop and minmax are not in it.
+    """How clips are varied. The ranges are the paper's; what follows light is not in it.
 
     flip: chance that a clip is mirrored.
     scale, aspect: of the part of the picture that is shown.
@@ -22,6 +24,9 @@ class Augmentation:
     tempo: windows are played faster or slower by a factor from this range.
     drop: chance that one of the streams is blank in a window.
     minmax: share of the windows whose joints are scaled to their bounding box in every frame, as PoseRAC's poses are.
+    layouts: share of the windows that lack joints, by the layout of another skeleton or the edge of the picture.
+    flat: share of the windows whose joints have no depth.
+    tilt: whether the camera of joints leans a little.
     """
 
     flip: float = 0.5
@@ -31,18 +36,41 @@ class Augmentation:
     tempo: tuple[float, float] = (1.0, 1.0)
     drop: float = 0.0
     minmax: float = 0.0
+    layouts: float = 0.0
+    flat: float = 0.0
+    tilt: bool = False
 
     def __call__(
-        self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
+        self,
+        gray: Tensor,
+        mask: Tensor,
+        joints: Tensor | None,
+        mirror: Tensor | None,
+        tables: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the clips, varied.
 
         gray, mask: (b, t, h, w) in 0..1.
         joints: (b, t, v, 4) or None.
         mirror: (v,) left-right order of the joints; it goes with joints.
+        tables: see `racctl.training.lacking_joints.layout_tables`; they go with `layouts`.
         """
         with torch.autocast(gray.device.type, enabled=False):  # half precision would move pixels
-            return self._changed(gray, mask, joints, mirror)
+            gray, mask, joints = self._changed(gray, mask, joints, mirror)
+            if joints is not None:
+                joints = self._reduced(joints, tables)
+            return self._dropped(gray, mask, joints)
+
+    def _reduced(self, joints: Tensor, tables: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return joints as other skeletons and cameras give them."""
+        if self.tilt:
+            joints = tilted(joints)
+        if self.layouts and tables is not None:
+            joints = without_joints(joints, self.layouts, tables)
+        if self.minmax:
+            scaled = torch.rand(len(joints), device=joints.device) < self.minmax
+            joints = torch.where(scaled[:, None, None, None], minmaxed(joints), joints)
+        return flattened(joints, self.flat) if self.flat else joints
 
     def _changed(
         self, gray: Tensor, mask: Tensor, joints: Tensor | None, mirror: Tensor | None
@@ -57,10 +85,7 @@ class Augmentation:
         if joints is not None:
             mirrored = joints[:, :, mirror] * joints.new_tensor([-1.0, 1.0, 1.0, 1.0])
             joints = torch.where(flip[:, None, None, None], mirrored, joints)
-            if self.minmax:
-                scaled = torch.rand(b, device=joints.device) < self.minmax
-                joints = torch.where(scaled[:, None, None, None], minmaxed(joints), joints)
-        return self._dropped(gray, mask, joints)
+        return gray, mask, joints
 
     def _grid(self, clips: Tensor, flip: Tensor) -> Tensor:
         """Return (b, h, w, 2): for each clip one crop of random place, area and aspect, maybe mirrored."""

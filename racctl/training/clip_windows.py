@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from racctl.contracts import BACKGROUND
+from racctl.contracts import BACKGROUND, UNKNOWN_LABEL
 from racctl.recognisers.cache import Rows, StoredClip
 from racctl.recognisers.inputs import Look
 from racctl.training.task import Batch, shares_of
 from racctl.windows import retimed
 
 BETA = 0.999  # of the effective number of samples
+LEAST_LOOP = 1.5  # s; what is shorter is not played again
 
 
 def class_list(clips: list[StoredClip]) -> list[str]:
-    """Return the labels of these clips, the background first, the others by name."""
+    """Return the labels of these clips, the background first, the others by name, what is unknown last."""
     labels = {str(label) for clip in clips for label in np.unique(clip.labels.astype(str))}
-    return [*([BACKGROUND] if BACKGROUND in labels else []), *sorted(labels - {BACKGROUND})]
+    first, last = ([name] if name in labels else [] for name in (BACKGROUND, UNKNOWN_LABEL))
+    return [*first, *sorted(labels - {BACKGROUND, UNKNOWN_LABEL}), *last]
+
+
+def with_outliers(clip: StoredClip, outliers: list[str]) -> StoredClip:
+    """Return the clip with these labels of it as `UNKNOWN_LABEL`."""
+    labels = np.where(np.isin(clip.labels.astype(str), outliers), UNKNOWN_LABEL, clip.labels).astype(object)
+    return replace(clip, labels=labels)
 
 
 def class_weights(counts: np.ndarray, beta: float = BETA) -> np.ndarray:
@@ -37,9 +45,12 @@ class WindowSet:
     """Windows of clips, each with the class of its middle frame.
 
     null: whether windows of background are in.
+    loop: share of the windows that stay within what they show: where the set ends, it begins again, as a long one does.
     clip: (S,) index into `clips`.
     middle: (S,) tick.
     label: (S,) int64 class.
+    looped: (S,) bool.
+    run: (S, 2) ticks that a looped window stays within.
     unknown: how many windows were left out because their label is none of the classes.
     """
 
@@ -47,9 +58,12 @@ class WindowSet:
     look: Look
     classes: list[str]
     null: bool = True
+    loop: float = 0.0
     clip: np.ndarray = field(init=False)
     middle: np.ndarray = field(init=False)
     label: np.ndarray = field(init=False)
+    looped: np.ndarray = field(init=False)
+    run: np.ndarray = field(init=False)
     unknown: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -64,6 +78,14 @@ class WindowSet:
             keep = (label >= 0) & (label != background)
             parts.append(np.stack([np.full(keep.sum(), k), middle[keep], label[keep]]))
         self.clip, self.middle, self.label = np.concatenate(parts or [np.zeros((3, 0))], axis=1).astype(np.int64)
+        self.looped = np.random.default_rng(0).random(len(self.clip)) < self.loop
+        runs = [label_runs(clip.labels) for clip in self.clips] if self.loop else []
+        self.run = np.zeros((len(self.clip), 2), np.int64)
+        for row in np.flatnonzero(self.looped):
+            edges = runs[self.clip[row]]
+            last = int(np.searchsorted(edges, self.middle[row], side="right"))
+            self.run[row] = edges[last - 1], edges[min(last, len(edges) - 1)]
+        self.looped &= np.diff(self.run)[:, 0] >= LEAST_LOOP * self.look.rate
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -81,13 +103,29 @@ class WindowSet:
         clips = [self.clips[k] for k in self.clip[chosen]]
         lengths = np.array([len(clip) for clip in clips])
         tempo = np.ones(len(chosen)) if tempo is None else tempo
-        rows = retimed(self.middle[chosen], tempo, self.look.window, lengths)[:, :: self.every]
+        rows = retimed(self.middle[chosen], tempo, self.look.window, lengths)
+        if self.looped[chosen].any():
+            rows = np.where(self.looped[chosen][:, None], self._looped_rows(chosen, tempo), rows)
+        rows = rows[:, :: self.every]
         packed = np.stack([_read_rows(clip.packed, ticks) for clip, ticks in zip(clips, rows, strict=True)])
         batch = {"packed": torch.from_numpy(packed), "label": torch.from_numpy(self.label[chosen])}
         joints = [clip.joints[ticks] for clip, ticks in zip(clips, rows, strict=True) if clip.joints is not None]
         if joints:
             batch["joints"] = torch.from_numpy(np.stack(joints))
         return batch
+
+    def _looped_rows(self, chosen: np.ndarray, tempo: np.ndarray) -> np.ndarray:
+        """Return (b, T) the ticks of windows that go round in their runs."""
+        offsets = (np.arange(self.look.window) - self.look.window // 2) * tempo[:, None]
+        begin, end = self.run[chosen].T[..., None]
+        ticks = self.middle[chosen][:, None] + np.rint(offsets).astype(np.int64)
+        return begin + (ticks - begin) % np.maximum(end - begin, 1)
+
+
+def label_runs(labels: np.ndarray) -> np.ndarray:
+    """Return the ticks at which the label changes, with the first and one past the last."""
+    names = labels.astype(str)
+    return np.array([0, *(np.flatnonzero(names[1:] != names[:-1]) + 1), len(names)], np.int64)
 
 
 def _read_rows(packed: Rows | np.ndarray, rows: np.ndarray) -> np.ndarray:

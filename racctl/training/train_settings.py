@@ -102,6 +102,9 @@ class ClipSettings(TrainingSettings):
     )
     drop: float = setting(0.0, "Blank a stream of a training window with this chance.", "P", at_least=0, at_most=1)
     minmax: float = fixed(0.0)
+    loop: float = fixed(0.0)
+    layouts: float = fixed(0.0)
+    flat: float = fixed(0.0)
     null: bool = setting(True, "Learn the background as a class, or leave it out.")
     videos: str = setting("", "Find the clips' videos here.", "DIR")
     masks: str = setting("", "Find the clips' masks here.", "DIR")
@@ -132,6 +135,9 @@ class RecogniserSettings(ClipSettings):
     crop: the whole picture, or a square about the person.
     size: pixels of the square pictures.
     window, stride: frames of a window, and from one to the next.
+    fps: frames a second.
+    loop: share of the windows that stay within what they show.
+    outliers: labels of what the model should not know.
     """
 
     input: str = setting("both", "Show the model grayscale pictures and masks, or one of the two.", INPUTS)
@@ -142,6 +148,18 @@ class RecogniserSettings(ClipSettings):
     layers: int = fixed(4)
     fusion: str = fixed("cross")
     pose: bool = fixed(False)
+    patch: int = fixed(1)
+    fps: float = setting(30.0, "Show the model so many frames a second.", "N", at_least=1, at_most=120)
+    loop: float = setting(
+        0.0,
+        "Play what this share of the windows shows again where it ends, as in a longer set.",
+        "SHARE",
+        at_least=0,
+        at_most=1,
+    )
+    outliers: str = setting(
+        "invented,unknown", "Learn these labels as what is none of the exercises, 'unknown'.", "A,B,..."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,6 +171,11 @@ class RecogniserSettings(ClipSettings):
     @property
     def input_choices(self) -> str:
         return INPUTS
+
+    @property
+    def outlier_labels(self) -> list[str]:
+        """The labels that are learned as unknown."""
+        return [part.strip() for part in self.outliers.split(",") if part.strip()]
 
     @property
     def has_joints(self) -> bool:
@@ -172,6 +195,8 @@ class MCATSettings(LayeredSettings):
     """Of the Mask Cross-Attention Transformer; see `racctl.models.mcat`.
 
     minmax: share of the windows whose joints are scaled as PoseRAC's pose files are.
+    layouts, flat: shares of the windows that lack joints, and depth.
+    patch: frames in one token of the joints.
     """
 
     input: str = setting(
@@ -180,9 +205,20 @@ class MCATSettings(LayeredSettings):
     fusion: str = setting("cross", "Choose how the streams are joined.", FUSION_CHOICES)
     pose: bool = setting(False, "Show the joints too, as a second prior.")
     minmax: float = setting(0.0, MINMAX_HELP, "SHARE", at_least=0, at_most=1)
+    layouts: float = setting(
+        0.0,
+        "Take joints out of this share of the windows, as other skeletons and the edge of a picture do.",
+        "SHARE",
+        at_least=0,
+        at_most=1,
+    )
+    flat: float = setting(0.0, "Take the depth out of this share of the windows.", "SHARE", at_least=0, at_most=1)
+    patch: int = setting(1, "Put N frames of joints into one token.", "N", at_least=1, at_most=16)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.patch > 1 and self.input != "pose":
+            raise UsageError("'--patch' is about joints alone; it goes with '--input pose'")
         check_choice("--fusion", self.fusion, FUSION_CHOICES)
 
     @property

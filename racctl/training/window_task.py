@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from racctl.contracts import BACKGROUND, Meta
@@ -24,6 +25,7 @@ from racctl.scoring.label_metrics import Items, overall
 from racctl.skeleton.topology import TOPOLOGIES
 from racctl.training.augment import Augmentation
 from racctl.training.clip_windows import WindowSet, class_list, class_weights, draw_batches
+from racctl.training.lacking_joints import layout_tables
 from racctl.training.task import Batch, EarlierWeights, Objective, Origin, Task
 from racctl.training.train_model import VAL_SHARE, Loaded, RunSettings, Training, split_by_name
 from racctl.training.train_settings import ClipSettings
@@ -46,6 +48,10 @@ class WindowObjective(Objective):
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
         mirror = TOPOLOGIES[look.topology].flip if look.topology else np.zeros(0, np.int64)
         self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
+        self.tables: tuple[Tensor, Tensor] | None = None
+        if look.topology and augmentation.layouts:
+            present, chance = layout_tables(TOPOLOGIES[look.topology])
+            self.tables = (torch.from_numpy(present), torch.from_numpy(chance))
 
     def heads(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Return logits (b, classes) and density (b, tokens), float32, each None where the model has no such head."""
@@ -56,28 +62,33 @@ class WindowObjective(Objective):
 class WindowPredictions:
     """What a model says of S windows.
 
-    probs: (S, K) of the classes, None without such a head.
+    logits: (S, K) of the classes, None without such a head.
     counts: (2, S) true and predicted repetitions, None without such a head.
     """
 
-    probs: np.ndarray | None
+    logits: np.ndarray | None
     counts: np.ndarray | None
+
+    @property
+    def probs(self) -> np.ndarray | None:
+        """(S, K) float64 of the classes."""
+        return None if self.logits is None else softmax(self.logits, axis=1)
 
 
 @torch.no_grad()
 def predict(objective: WindowObjective, windows: WindowSet, device: torch.device) -> WindowPredictions:
     """Return what the model says of every window."""
     objective.eval()
-    probs, counts = [], []
+    named, counts = [], []
     for chosen in np.array_split(np.arange(len(windows)), -(-len(windows) // VALIDATED)):
         batch = {name: tensor.to(device) for name, tensor in windows.batch(chosen).items()}
         logits, density = objective.heads(batch)
         if logits is not None:
-            probs.append(logits.softmax(-1).cpu().numpy().astype(np.float64))
+            named.append(logits.cpu().numpy().astype(np.float64))
         if density is not None:
             counts.append(torch.stack([batch["density"].sum(1), density.sum(1)]).cpu().numpy().astype(np.float64))
     return WindowPredictions(
-        np.concatenate(probs) if probs else None,
+        np.concatenate(named) if named else None,
         np.concatenate(counts, axis=1) if counts else None,
     )
 
@@ -150,6 +161,7 @@ class WindowTask(Task):
         predictions = predict(self.objective, self.val, device)
         metrics: dict[str, float] = {}
         scores = []
+        self.calibrate(self.val, predictions)
         if predictions.probs is not None:
             labels = label_metrics(self.val, predictions.probs)
             shown = {name: labels[metric] for name, metric in self.LABEL_METRICS.items()}
@@ -161,6 +173,9 @@ class WindowTask(Task):
             metrics["val_count_correlation"] = correlation(true, predicted)
             scores.append(metrics["val_count_correlation"])
         return {**metrics, "score": float(np.mean(scores))}
+
+    def calibrate(self, val: WindowSet, predictions: WindowPredictions) -> None:
+        """Take in what the model says of the windows to validate on, for its header."""
 
     def begin_with(self, weights: Sequence[EarlierWeights]) -> str:
         """Take over the weights of one run; where that one knows other classes, what tells them apart is new."""
@@ -225,7 +240,15 @@ class ClipTraining(Training[LabelledClip, StoredClip]):
 
     @property
     def augmentation(self) -> Augmentation:
-        return Augmentation(tempo=self.settings.tempo, drop=self.settings.drop, minmax=self.settings.minmax)
+        chosen = self.settings
+        return Augmentation(
+            tempo=chosen.tempo,
+            drop=chosen.drop,
+            minmax=chosen.minmax,
+            layouts=chosen.layouts,
+            flat=chosen.flat,
+            tilt=chosen.layouts > 0,
+        )
 
     def read_splits(self, seed: int) -> tuple[list[LabelledClip], list[LabelledClip]]:
         names = (self.settings.train_split, self.settings.val_split)
@@ -256,7 +279,7 @@ class ClipTraining(Training[LabelledClip, StoredClip]):
 
     def windows(self, clips: list[StoredClip], classes: list[str]) -> WindowSet:
         """Return the windows of clips."""
-        return WindowSet(clips, self.look, classes, self.settings.null)
+        return WindowSet(clips, self.look, classes, self.settings.null, self.settings.loop)
 
     def task(self, train: list[StoredClip], val: list[StoredClip], origin: Origin, epochs: int) -> Task:
         del epochs
