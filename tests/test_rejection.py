@@ -25,7 +25,7 @@ from racctl.recognisers.rejection import (
     fit_rejection,
     read_unknown,
 )
-from racctl.recognisers.timeline import Segment, relabelled
+from racctl.recognisers.timeline import Segment, joined_to_neighbours, relabelled
 
 CPU = torch.device("cpu")
 KNOWN = ["background", "lunge", "squat"]
@@ -185,3 +185,21 @@ def test_a_rejection_that_does_not_fit_its_model_is_refused(classes, more, pose,
 def test_a_wrong_value_of_the_option(pose):
     done = racctl("classify", pose, "--unknown", "often")
     assert done.returncode == 2 and b"invalid value 'often' for '--unknown'" in done.stderr
+
+
+def test_what_is_unknown_beside_the_same_exercise_is_that_exercise():
+    def segment(place, label, *probs):
+        return Segment(10 * place, 10 * place + 10, label, np.array(probs), place, place + 1)
+
+    background, squat, lunge, unknown = range(4)
+    squats = segment(1, squat, 0.1, 0.7, 0.1, 0.1)
+    doubtful = [0.2, 0.5, 0.2, 0.1]
+    (one,) = joined_to_neighbours([segment(0, unknown, *doubtful), squats], unknown, background)
+    assert (one.label, one.start, one.stop) == (squat, 0, 20)
+    assert one.probs.tolist() == pytest.approx([0.15, 0.6, 0.15, 0.1])
+    (one,) = joined_to_neighbours([squats, segment(2, unknown, 0.5, 0.3, 0.1, 0.1)], unknown, background)
+    assert one.label == squat  # the background is no exercise
+    apart = [segment(0, lunge, 0.1, 0.1, 0.7, 0.1), segment(1, unknown, *doubtful), segment(2, background, 1, 0, 0, 0)]
+    assert [span.label for span in joined_to_neighbours(apart, unknown, background)] == [lunge, unknown, background]
+    alone = [segment(0, unknown, *doubtful)]
+    assert [span.label for span in joined_to_neighbours(alone, unknown, None)] == [unknown]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "parquet", "csv", "json")
 FORMAT_VARIABLE = "RACCTL_FORMAT"  # of tables on stdout, unless an option says
 DECIMALS = 3  # of numbers that people read
+PROBABILITIES = "probs"  # the column of racctl.labels/1, a list in each row
 
 
 def emit(output: str, build: Callable[[IO[bytes]], None]) -> None:
@@ -105,12 +106,24 @@ def _csv(table: pa.Table) -> str:
     import csv
     import io
 
+    classes = _classes(table)
+    plain_columns = [name for name in table.column_names if not (classes and name == PROBABILITIES)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.column_names)
+    writer.writerow([*plain_columns, *(f"prob_{_safe_text(name)}" for name in classes)])
     for row in table.to_pylist():
-        writer.writerow([_cell(row[name]) for name in table.column_names])
+        each = row[PROBABILITIES] if classes else []
+        writer.writerow([*(_cell(row[name]) for name in plain_columns), *(f"{value:.6g}" for value in each)])
     return out.getvalue()
+
+
+def _classes(table: pa.Table) -> list[str]:
+    """Return the names of the classes that probabilities are of, [] where no row has them or nobody names them."""
+    if PROBABILITIES not in table.column_names:
+        return []
+    classes = json.loads((table.schema.metadata or {}).get(b"racctl", b"{}")).get("classes", [])
+    lengths = {len(values) for values in table.column(PROBABILITIES).to_pylist() if values is not None}
+    return [str(name) for name in classes] if lengths == {len(classes)} else []
 
 
 def _cell(value: object) -> object:
@@ -144,6 +157,8 @@ def _pretty(table: pa.Table, title: str) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    lists = [field.name for field in table.schema if str(field.type).startswith("list")]
+    table = table.drop_columns(lists)  # nobody reads 37 probabilities in a cell
     grid = Table(title=title or None)
     for name in table.column_names:
         numeric = str(table.schema.field(name).type) in ("int64", "double")
@@ -173,4 +188,4 @@ def _short(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".") if value == value else "-"
-    return f"[{len(value)} values]" if isinstance(value, list) else plain(str(value))
+    return plain(str(value))

@@ -33,7 +33,15 @@ from racctl.recognisers.cache import store
 from racctl.recognisers.inputs import Look, Streams, gather, gather_joints
 from racctl.recognisers.recogniser import Judgement, Recogniser
 from racctl.recognisers.rejection import Evidence, Rejection, read_unknown
-from racctl.recognisers.timeline import Segment, clip_label, clip_weights, relabelled, segments, smoothed
+from racctl.recognisers.timeline import (
+    Segment,
+    clip_label,
+    clip_weights,
+    joined_to_neighbours,
+    relabelled,
+    segments,
+    smoothed,
+)
 from racctl.skeleton import normalise
 from racctl.skeleton.normalise import refuse_scaled, tell_missing_joints
 from racctl.video import crop
@@ -307,7 +315,7 @@ def _segments(clip: Classification, options: ClassifyOptions) -> list[dict[str, 
         evidence = Evidence(span.probs, float(clip.energy[span.first : span.last].mean()), span.last - span.first)
         return _decided(clip, options, span.label, evidence)
 
-    spans = relabelled(spans, decide)
+    spans = joined_to_neighbours(relabelled(spans, decide), len(clip.classes), clip.background)
     rows = [_row(clip, s.start, s.stop, s.label, s.probs) for s in spans if s.stop > s.start]
     for row, following in pairwise(rows):  # a frame that is shown for several ticks belongs to one segment
         row["stop"] = min(row["stop"], following["start"])

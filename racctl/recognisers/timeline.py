@@ -64,6 +64,25 @@ def relabelled(spans: list[Segment], decide: Callable[[Segment], int]) -> list[S
     return joined
 
 
+def joined_to_neighbours(spans: list[Segment], unknown: int, background: int | None) -> list[Segment]:
+    """Return segments without the unknown ones that are most probably what is recognised right before or after them.
+
+    unknown: the label of what is not known, the last of `Segment.probs`.
+    """
+    labels = [span.label for span in spans]
+    for place, span in enumerate(spans):
+        if span.label != unknown:
+            continue
+        exercises = span.probs[:unknown].copy()
+        if background is not None:
+            exercises[background] = -1
+        likeliest = int(exercises.argmax())
+        if likeliest in {spans[k].label for k in (place - 1, place + 1) if 0 <= k < len(spans)}:
+            labels[place] = likeliest
+    following = iter(labels)
+    return relabelled(spans, lambda _: next(following))
+
+
 def clip_weights(probs: np.ndarray, null: int | None) -> np.ndarray:
     """(S,) how much each window says of what its clip is: how surely it is not the null class."""
     return np.ones(len(probs)) if null is None else 1 - probs[:, null] + 1e-9

@@ -29,7 +29,7 @@ LAYOUT_SHARES = {"openpose25": 3.0, "coco17": 4.0, "no lower legs": 2.0}  # rela
 CUT_SHARE = 0.3  # of the windows that lose joints: by the edge of the picture in place of a layout
 CUT_AT = (0.25, 0.85)  # share of the body's box that stays in the picture
 STILL_SHARE = 0.35  # of the motion of the quickest joint: what moves less tells little of the exercise
-LEAST_MOTION = 0.12  # units of the body; below this nothing moves much, as in a plank
+LEAST_MOVING = 0.12  # units of the body; below this nothing moves much, as in a plank
 MAX_TILT = 8.0  # degrees that the camera leans
 WIDTH_RANGE = (0.9, 1.1)  # of the width
 
@@ -107,7 +107,7 @@ def tells_little(before: Tensor, after: Tensor) -> Tensor:
     before, after: (b, t, v, 4), the same windows with all joints and with those that are left.
     """
     whole, left = joint_motion(before), joint_motion(after)
-    return (left < STILL_SHARE * whole) & (whole > LEAST_MOTION)
+    return (left < STILL_SHARE * whole) & (whole > LEAST_MOVING)
 
 
 def joint_motion(joints: Tensor) -> Tensor:

@@ -142,7 +142,8 @@ def idling(pose: Pose, recogniser: Recogniser | None, time: np.ndarray) -> np.nd
     if recogniser is None or BACKGROUND not in recogniser.classes:
         return np.full(len(time), USUALLY_IDLE)
     streams = gather_joints(pose, recogniser.look)
-    probs, rows = recogniser.probabilities(streams)
+    judgement = recogniser.judge(streams)
+    probs, rows = judgement.joint, judgement.rows
     look = recogniser.look
     width = 2 * round(IDLE_SECONDS * look.rate / look.stride / 2) + 1
     background = uniform_filter1d(probs[:, recogniser.classes.index(BACKGROUND)], width, mode="nearest")
