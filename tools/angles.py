@@ -35,6 +35,7 @@ from typing import Annotated, Any
 import typer
 
 from racctl.cli.options import (
+    AngleSpace,
     Download,
     Format,
     Jobs,
@@ -50,14 +51,6 @@ from racctl.cli.settings import with_members
 from racctl.estimators.base import POSE_ESTIMATORS
 from racctl.skeleton.filters import FILTERS
 
-Space = Annotated[
-    str,
-    typer.Option(
-        "--space",
-        metavar="auto|3d|2d",
-        help="Tell angles in space, from world landmarks, or in the picture plane; auto: in space where it can.",
-    ),
-]
 FilterName = Annotated[
     str,
     typer.Option("--filter", metavar="|".join(FILTERS.names()), help="Filter the joints over time before."),
@@ -88,7 +81,7 @@ PoseModel = Annotated[str, pose_model_option("--pose-model", POSE_ESTIMATORS)]
 def angles(
     context: typer.Context,
     files: Sources = [],  # noqa: B006 (typer copies it)
-    space: Space = "auto",
+    space: AngleSpace = "auto",
     filter: FilterName = "none",
     min_score: MinScore = 0.5,
     reps: Reps = "",

@@ -36,6 +36,7 @@ import typer
 
 from racctl.cli import console
 from racctl.cli.options import (
+    AngleSpace,
     Device,
     Download,
     Format,
@@ -57,14 +58,6 @@ Model = Annotated[
     ),
 ]
 Reps = Annotated[bool, typer.Option("--reps", help="Print one row per repetition instead of one per set.")]
-Space = Annotated[
-    str,
-    typer.Option(
-        "--space",
-        metavar="auto|3d|2d",
-        help="Tell angles in space, from world landmarks, or in the picture plane; auto: in space where it can.",
-    ),
-]
 Person = Annotated[
     str, typer.Option("--person", metavar="main|all|TRACK", help="Choose whose log when several people are seen.")
 ]
@@ -76,7 +69,7 @@ def log(
     files: Sources = [],  # noqa: B006 (typer copies it)
     reps: Reps = False,
     model: Model = "joints",
-    space: Space = "auto",
+    space: AngleSpace = "auto",
     person: Person = "main",
     start: Start = None,
     stop: Stop = None,

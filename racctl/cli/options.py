@@ -120,6 +120,15 @@ def pose_model_option(option: str, models: Kind) -> Any:
     )
 
 
+AngleSpace = Annotated[
+    str,
+    typer.Option(
+        "--space",
+        metavar="auto|3d|2d",
+        help="Tell angles in space, from world landmarks, or in the picture plane; auto: in space where it can.",
+    ),
+]
+
 Download = Annotated[
     bool, typer.Option("--download", help="Allow fetching a model that is not here; its sha256 is checked.")
 ]
