@@ -73,7 +73,7 @@ def convert(
 
     sources = check_sources(files)
     folder = folder_target(output, sources)
-    chosen = format_for(to, output if folder is None else "")
+    chosen = format_for(to, output)
     if isinstance(chosen, PoseWriter):
         payloads = pose_files(sources, chosen, folder, output, fps or None)
     else:
