@@ -45,7 +45,7 @@ _racctl() {
     "encode --pose-model") words="full lite heavy mediapipe mediapipe-lite mediapipe-heavy" ;;
     "encode --layout") words="racctl escounts" ;;
     "encode --device") words="auto cpu cuda mps" ;;
-    "encode --encoder") words="silhouette blazepose r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none" ;;
+    "encode --encoder") words="silhouette blazepose r2plus1d_18 swin3d_t swin3d_t_skim resnext3d_101 videomae_vit_b none" ;;
     "encode --pose-encoder") words="ctrgcn none" ;;
     "encode --dataset") words="repcount countix ucfrep" ;;
     "export --precision") words="float32 float16 int8" ;;

@@ -135,7 +135,7 @@ complete -c racctl -n '__fish_seen_subcommand_from encode' -l device -x -a 'auto
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l threads -r -d 'Use N threads for networks; default: OMP_NUM_THREADS, or one per core.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l jobs -r -d 'Run N workers side by side; default: one per core. The output does not depend on it.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -s o -l output -r -d 'Write here instead of stdout (\'-\'). With several inputs: a directory, one file per clip; what is there and up to date is skipped.'
-complete -c racctl -n '__fish_seen_subcommand_from encode' -l encoder -x -a 'silhouette blazepose r2plus1d_18 swin3d_t resnext3d_101 videomae_vit_b none' -d 'Choose the encoder of the video; none leaves the picture out.'
+complete -c racctl -n '__fish_seen_subcommand_from encode' -l encoder -x -a 'silhouette blazepose r2plus1d_18 swin3d_t swin3d_t_skim resnext3d_101 videomae_vit_b none' -d 'Choose the encoder of the video; none leaves the picture out.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l pose-encoder -x -a 'ctrgcn none' -d 'Choose the encoder of the pose; none leaves the joints out.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l weights -r -d 'Take the video encoder\'s weights from FILE instead of its own.'
 complete -c racctl -n '__fish_seen_subcommand_from encode' -l pose-weights -r -d 'Take the pose encoder\'s weights from FILE instead of its own.'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -274,6 +275,43 @@ def test_the_tool_prints_a_row_per_repetition_and_angle(tmp_path):
     reps = tmp_path / "reps.parquet"
     assert racctl("count", path, "--reps", "--model", "periodicity", "-o", reps).returncode == 0
     assert rows_of(racctl("angles", path, "--reps", reps, "--format", "csv")) == rows
+    stops = {row["rep"]: row["stop_s"] for row in read_table(io.BytesIO(reps.read_bytes()), "r")[1].to_pylist()}
+    assert all(float(row["stop_s"]) == pytest.approx(stops[int(row["rep"])], abs=1e-6) for row in rows)
+
+
+def test_repetitions_in_seconds_alone_and_those_that_are_cut_off(tmp_path):
+    path = tmp_path / "squats.pose.npz"
+    path.write_bytes(pose_bytes(squatting_pose()))
+    reps, captions, timed = tmp_path / "reps.parquet", tmp_path / "swing.srt", tmp_path / "timed.parquet"
+    assert racctl("count", path, "--reps", "--model", "periodicity", "-o", reps).returncode == 0
+    (clip,) = {row["clip"] for row in read_table(io.BytesIO(reps.read_bytes()), "r")[1].to_pylist()}
+    captions = captions.with_name(f"{clip}.srt")
+    assert racctl("convert", reps, "-o", captions).returncode == 0
+    assert racctl("convert", captions, "-o", timed).returncode == 0  # whose frames are not known
+    expected = rows_of(racctl("angles", path, "--reps", reps, "--format", "csv"))
+    rows = rows_of(racctl("angles", path, "--reps", timed, "--format", "csv"))
+    assert [(row["rep"], row["angle"], row["start"]) for row in rows] == [
+        (row["rep"], row["angle"], row["start"]) for row in expected
+    ]
+    first = [row for row in expected if row["rep"] == "1"]
+    done = racctl("angles", path, "--reps", reps, "--stop", float(first[0]["stop_s"]) + 0.1, "--format", "csv")
+    assert b"not wholly in its frames" in done.stderr
+    assert [row["range_deg"] for row in rows_of(done)] == [row["range_deg"] for row in first]
+
+
+def test_a_table_says_whose_angles_they_are_where_there_are_several(tmp_path):
+    pose = squatting_pose()
+    both = replace(
+        pose,
+        xyz=np.repeat(pose.xyz, 2, 1),
+        score=np.repeat(pose.score, 2, 1),
+        world=np.repeat(pose.world, 2, 1),
+        track=np.array([0, 3], np.int32),
+    )
+    (tmp_path / "two.npz").write_bytes(pose_bytes(both))
+    shown = racctl("angles", tmp_path / "two.npz", "--person", "all", "--format", "table").stdout.decode()
+    alone = racctl("angles", tmp_path / "two.npz", "--format", "table").stdout.decode()
+    assert "person" in shown and "person" not in alone
 
 
 def test_a_folder_is_filled_once_and_again_when_an_option_changes(tmp_path):

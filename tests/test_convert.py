@@ -11,11 +11,13 @@ import pytest
 from commands import one_line, racctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from poses import swinging_pose
 
 from racctl.data.exchange.base import ANNOTATION_FORMATS
 from racctl.data.exchange.convert import clips_of, own_table, read_annotations
 from racctl.data.exchange.marks import Mark, MarkedClip, numbered
 from racctl.data.truth import read_truth
+from racctl.io.npz import pose_bytes
 from racctl.io.parquet import table_from_rows, write_table
 
 BOTH_WAYS = [name for name in ANNOTATION_FORMATS.names() if name != "countix"]
@@ -215,3 +217,58 @@ def test_people_of_one_clip_stay_apart():
     rows = [{**row, "person": person} for person in (0, 1) for row in reps(count=2).to_pylist()]
     clips = clips_of({"schema": "racctl.reps/1"}, table_from_rows("racctl.reps/1", rows, {}), "t")
     assert [clip.clip for clip in clips] == ["a.person0", "a.person1"]
+
+
+def test_files_of_another_kind_are_never_replaced(table, tmp_path):
+    video = tmp_path / "movie.mp4"
+    video.write_bytes(b"\0\0\0\x18ftypmp42 and so on")
+    pose = tmp_path / "x.pose.npz"
+    pose.write_bytes(pose_bytes(swinging_pose(10)))
+    for target in (video, pose):
+        before = target.read_bytes()
+        assert "would be replaced" in one_line(racctl("convert", table, "--to", "srt", "-o", target), 2)
+        assert "would be replaced" in one_line(racctl("export", "joints", "-o", target), 2)
+        assert target.read_bytes() == before
+
+
+def test_two_clips_never_share_a_file(tmp_path):
+    marks = [{"segment": [0, 1], "label": "squat"}]
+    database = {name: {"annotations": marks} for name in ("a/x", "b/x")}
+    (tmp_path / "a.json").write_text(json.dumps({"database": database}))
+    done = racctl("convert", tmp_path / "a.json", "--to", "vtt", "-o", f"{tmp_path}/caps/")
+    assert "both called 'x'" in one_line(done, 1)
+    for name in ("p", "q"):
+        (tmp_path / f"{name}.npz").write_bytes(pose_bytes(swinging_pose(10)))
+    words = ("convert", tmp_path / "p.npz", tmp_path / "q.npz", "--to", "csv", "-o", f"{tmp_path}/poses/")
+    assert "both called 'swing'" in one_line(racctl(*words), 1)
+
+
+def test_label_studios_own_ways_are_read(tmp_path):
+    region = {"type": "timelinelabels", "value": {"ranges": [{"start": 1, "end": 30}], "timelinelabels": ["squat"]}}
+    task = {
+        "data": {"title": "Session A", "film": "/data/squat.mp4"},
+        "annotations": [{"result": [region]}, {"was_cancelled": True, "result": []}],
+    }
+    (tmp_path / "tasks.json").write_text(json.dumps([task]))
+    (clip,) = read_annotations(str(tmp_path / "tasks.json"), 30.0)
+    assert clip.clip == "squat" and [(mark.label, mark.stop_s) for mark in clip.marks] == [("squat", 1.0)]
+
+
+def test_annotations_of_elan_without_times_are_left_out_and_said(table, tmp_path):
+    assert racctl("convert", table, "-o", tmp_path / "a.eaf").returncode == 0
+    text = (tmp_path / "a.eaf").read_text()
+    (tmp_path / "a.eaf").write_text(text.replace(' TIME_VALUE="400"', ""))
+    done = racctl("convert", tmp_path / "a.eaf", "-o", tmp_path / "b.parquet", "--as", "reps")
+    assert done.returncode == 0 and b"has no times of its own" in done.stderr
+    assert len(rows_of(tmp_path / "b.parquet")) == 3
+
+
+@pytest.mark.parametrize("seconds", ["1e999", "1" + "0" * 400, "1" * 5000, "NaN", "true"])
+def test_numbers_that_are_none_are_one_line(tmp_path, seconds):
+    annotation = f'{{"segment": [0, {seconds}]}}'
+    (tmp_path / "a.json").write_text(f'{{"database": {{"a": {{"annotations": [{annotation}]}}}}}}')
+    assert "'" in one_line(racctl("convert", tmp_path / "a.json", "-o", tmp_path / "b.parquet"), 1)
+    note, cue = 'NOTE racctl {"clip": "x", "fps": NaN}', "00:01.000 --> 00:02.000\nsquat"
+    (tmp_path / "a.vtt").write_text(f"WEBVTT\n\n{note}\n\n{cue}\n")
+    assert racctl("convert", tmp_path / "a.vtt", "-o", tmp_path / "b.parquet").returncode == 0
+    assert "'--fps'" in one_line(racctl("convert", tmp_path / "a.vtt", "--fps", "inf", "-o", tmp_path / "c.parquet"), 2)

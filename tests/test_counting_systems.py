@@ -83,6 +83,16 @@ def test_a_checkpoint_of_transracs_authors_loads_strictly():
         transrac_from_release({**released, "head.weight": torch.zeros(1)})
 
 
+def test_the_last_channels_are_skimmed_where_the_encoder_says_so():
+    torch.manual_seed(0)
+    config = replace(SMALL_SKIMFOCUS, video=8, skimmed=6, grid=0)
+    model, tokens = SkimFocus(config).eval(), torch.randn(1, 40, 14, 2, 2)
+    with torch.no_grad():
+        expected = model(video=tokens[:, :, :8], context=tokens[:, :, 8:])
+        result = model(video=tokens)
+    assert torch.equal(result.final, expected.final) and torch.equal(result.skimmed, expected.skimmed)
+
+
 def test_stacked_scales_are_seen_one_by_one():
     torch.manual_seed(0)
     config = replace(SMALL_TRANSRAC, video=3 * 8, bins=16, stacked=True, grid=0)

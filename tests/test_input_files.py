@@ -65,6 +65,7 @@ def test_lists_that_cannot_be_used_are_one_line(folder, tmp_path):
     assert "names no file" in one_line(racctl("count", "--files-from", "-", stdin=b"\n \n"), 1)
     assert "cannot read" in one_line(racctl("count", "--files-from", tmp_path / "none"), 1)
     assert "cannot be one of several" in one_line(racctl("count", "-", "--files-from", folder / "a.npz"), 2)
+    assert "names '-'" in one_line(racctl("count", "--files-from", "-", stdin=b"-\n"), 2)
     assert "none of the 2 inputs exists" in one_line(racctl("count", "--files-from", "-", stdin=b"x\ny"), 1)
 
 
@@ -93,3 +94,14 @@ def test_the_usual_format_of_tables_on_stdout(folder, tmp_path):
 def test_the_numbers_of_a_column_have_equally_many_decimals():
     assert _aligned([1.0, 0.25, None, float("nan"), 12.3456]) == ["1.000", "0.250", "", "-", "12.346"]
     assert _aligned([3.0, 4.0]) == ["3", "4"] and _aligned(["x", 2]) == ["x", "2"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(folder):
+    text = b"\xef\xbb\xbf" + str(folder / "a.npz").encode() + b"\r\n"
+    assert clips_of(racctl("count", "--files-from", "-", "--format", "csv", stdin=text)) == ["a"]
+
+
+def test_what_lies_beside_a_pose_is_not_another_clip(tmp_path):
+    for name in ("x.pose.npz", "x.features.npz", "y.features.npz"):
+        (tmp_path / name).write_bytes(a_pose("x"))
+    assert folder_clips(str(tmp_path)) == [str(tmp_path / "x.pose.npz"), str(tmp_path / "y.features.npz")]

@@ -65,18 +65,22 @@ def test_what_is_damaged_is_estimated_again(video, tmp_path, monkeypatch):
     assert path.stat().st_size > 1000
 
 
-def test_the_folder_stays_below_its_bound(tmp_path):
+KEYS = [letter * 32 for letter in "abc"]
+
+
+def test_the_folder_stays_below_its_bound_and_other_files_stay(tmp_path):
     pose = swinging_pose(60)
-    cache = PoseCache(tmp_path, 1 << 40)
-    cache.write("a", None, pose, None)
-    size = (tmp_path / "a.pose.npz").stat().st_size
-    cache = PoseCache(tmp_path, 2 * size)
-    cache.write("b", None, pose, None)
-    os.utime(tmp_path / "a.pose.npz", (1, 1))
-    assert cache.read("a", None) is not None  # used now
-    os.utime(tmp_path / "b.pose.npz", (5, 5))
-    cache.write("c", None, pose, None)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pose.npz", "c.pose.npz"]
+    PoseCache(tmp_path, 1 << 40).write(KEYS[0], None, pose, None)
+    first, second, third = (tmp_path / f"{key}.pose.npz" for key in KEYS)
+    mine = tmp_path / "study.features.npz"
+    mine.write_bytes(bytes(10 * first.stat().st_size))
+    cache = PoseCache(tmp_path, 2 * first.stat().st_size)
+    cache.write(KEYS[1], None, pose, None)
+    os.utime(first, (1, 1))
+    assert cache.read(KEYS[0], None) is not None  # used now
+    os.utime(second, (5, 5))
+    cache.write(KEYS[2], None, pose, None)
+    assert sorted(tmp_path.iterdir()) == sorted([first, third, mine])
 
 
 def test_poses_of_videos_that_lack_frames_are_not_kept(tmp_path):

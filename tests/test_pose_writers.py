@@ -11,6 +11,7 @@ from commands import one_line, racctl
 from poses import swinging_pose
 
 from racctl.data.exchange.poses import over_joints
+from racctl.errors import DataError
 from racctl.io.npz import pose_bytes
 from racctl.io.poses.formats import load_pose
 from racctl.io.poses.writers import POSE_WRITERS
@@ -143,3 +144,14 @@ def test_a_clip_of_nobody_is_written(name):
     assert writer.write(over_joints(pose, writer.topology))
 
 
+def test_fractions_and_nobody_are_refused(tmp_path):
+    scaled = replace(a_pose(), meta={**a_pose().meta, "scale": "minmax"})
+    (tmp_path / "m.npz").write_bytes(pose_bytes(scaled))
+    done = racctl("convert", tmp_path / "m.npz", "--to", "coco", "-o", tmp_path / "m.json")
+    assert "in fractions" in one_line(done, 1)
+    empty = a_pose()
+    empty = replace(empty, xyz=empty.xyz[:0], score=empty.score[:0], world=empty.world[:0], frame=empty.frame[:0],
+                    time=empty.time[:0])  # fmt: skip
+    for name in ("trc", "c3d"):
+        with pytest.raises(DataError, match="has no frame"):
+            POSE_WRITERS.load(name).write(empty)

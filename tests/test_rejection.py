@@ -194,11 +194,11 @@ def test_what_is_unknown_beside_the_same_exercise_is_that_exercise():
     background, squat, lunge, unknown = range(4)
     squats = segment(1, squat, 0.1, 0.7, 0.1, 0.1)
     doubtful = [0.2, 0.5, 0.2, 0.1]
-    (one,) = joined_to_neighbours([segment(0, unknown, *doubtful), squats], unknown, background)
-    assert (one.label, one.start, one.stop) == (squat, 0, 20)
-    assert one.probs.tolist() == pytest.approx([0.15, 0.6, 0.15, 0.1])
-    (one,) = joined_to_neighbours([squats, segment(2, unknown, 0.5, 0.3, 0.1, 0.1)], unknown, background)
-    assert one.label == squat  # the background is no exercise
+    (segment_of_both,) = joined_to_neighbours([segment(0, unknown, *doubtful), squats], unknown, background)
+    assert (segment_of_both.label, segment_of_both.start, segment_of_both.stop) == (squat, 0, 20)
+    assert segment_of_both.probs.tolist() == pytest.approx([0.15, 0.6, 0.15, 0.1])
+    (segment_of_both,) = joined_to_neighbours([squats, segment(2, unknown, 0.5, 0.3, 0.1, 0.1)], unknown, background)
+    assert segment_of_both.label == squat  # the background is no exercise
     apart = [segment(0, lunge, 0.1, 0.1, 0.7, 0.1), segment(1, unknown, *doubtful), segment(2, background, 1, 0, 0, 0)]
     assert [span.label for span in joined_to_neighbours(apart, unknown, background)] == [lunge, unknown, background]
     alone = [segment(0, unknown, *doubtful)]

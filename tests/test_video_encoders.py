@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from racctl.encoders import kinetics as video
+from racctl.encoders.base import SKIMMED
 from racctl.encoders.kinetics import NETWORKS, FrozenVideoEncoder, load_tensors, read_tensors, video_encoder
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
@@ -76,15 +77,16 @@ def resnext() -> FrozenVideoEncoder:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_numbers_of_parameters(request, name):
-    if name in THEIRS:
+    if name in (*THEIRS, "swin3d_t_skim"):
         request.getfixturevalue("torchvision")
     with torch.device("meta"):
         network = NETWORKS[name].build()
-    channels = NETWORKS[name].channels
+    channels = NETWORKS[name].channels - SKIMMED.get(name, 0)
     with_head = sum(p.numel() for p in network.parameters()) + 400 * (channels + 1)
     expected = {
         "r2plus1d_18": 31_505_325,  # torchvision
         "swin3d_t": 28_158_070,  # torchvision
+        "swin3d_t_skim": 28_158_070,
         "resnext3d_101": 48_340_816,  # 47.5 M without the head; no count by the authors was found
         "videomae_vit_b": 86_702_224,  # PySlowFast: 87 M
     }
@@ -124,6 +126,22 @@ def test_the_map_is_what_torchvision_pools(name, side):
         torch.testing.assert_close(head(maps.mean((2, 3, 4))), whole(clip), atol=1e-5, rtol=1e-4)
     look = replace(next(iter(facts.presets.values())), side=side)
     assert tuple(maps.shape[1:]) == facts.shape(look)
+
+
+@needs_torchvision
+def test_what_is_skimmed_stands_below_the_tokens():
+    torch.manual_seed(0)
+    both = NETWORKS["swin3d_t_skim"].build().eval()
+    whole = NETWORKS["swin3d_t"].build().eval()
+    whole.load_state_dict(both.state_dict())  # the same weights, by the same names
+    clip = torch.randn(1, 3, 8, 64, 64)
+    with torch.no_grad():
+        maps = both(clip)
+        assert maps.shape == (1, 768 + 192, 4, 2, 2)
+        torch.testing.assert_close(maps[:, :768], whole(clip))
+        small = nn.functional.avg_pool3d(torch.ones(1, 3, 8, 64, 64), (1, 4, 4))  # nothing to see is nothing, smaller
+        first = both.layout(both.features[1](both.features[0](both.patch_embed(small))))
+        torch.testing.assert_close(both(torch.ones(1, 3, 8, 64, 64))[:, 768:], first)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +243,7 @@ def test_the_look_of_hara_is_antialiased_and_on_the_scale_of_255():
     assert seen[0, :, 0, 0, 0].tolist() == pytest.approx([120 - 114.7748, 120 - 107.7354, 120 - 99.475], abs=1e-3)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name, facts in NETWORKS.items() if "escounts" in facts.presets])
 def test_escounts_fed_them_all_alike(name):
     look = NETWORKS[name].presets["escounts"]
     image = picture(300, 400)
@@ -371,7 +389,8 @@ def test_the_masked_autoencoder_s_decoder_is_left_aside(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("c3d", {}, "no such video encoder 'c3d'; expected r2plus1d_18, swin3d_t, resnext3d_101, videomae_vit_b"),
+        ("c3d", {}, "no such video encoder 'c3d'; expected r2plus1d_18, swin3d_t, swin3d_t_skim, resnext3d_101, "
+         "videomae_vit_b"),
         ("swin3d_t", {}, r"use '--weights FILE', '--download' \(121 MiB, BSD-3-Clause .*\), or '--random-weights' to"),
         ("resnext3d_101", {}, "get resnext-101-64f-kinetics.pth of .* and use '--weights FILE', or '--random-weights'"),
         ("videomae_vit_b", {"download": True}, "get https://.*VIT_B_16x4_MAE_PT.pyth and use '--weights FILE'"),

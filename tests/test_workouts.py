@@ -7,6 +7,7 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from racctl.workouts.changes import change_points
 from racctl.workouts.log_clip import is_in_turn
 from racctl.workouts.log_words import clock_time
 from racctl.workouts.phases import KNOWN_PHASES, PLAIN_PHASES, phases
-from racctl.workouts.sets import SetReader, active_spans
+from racctl.workouts.sets import SetReader, WorkoutSet, active_spans, begun_after
 
 RATE = 30.0
 REAL = Path(os.environ.get("RACCTL_TEST_DATA", "/nowhere"))
@@ -257,6 +258,24 @@ def test_the_table_keeps_its_provenance_and_a_folder_is_filled_once(logged, tmp_
     before = target.stat().st_mtime_ns
     assert racctl(*words).returncode == 0 and target.stat().st_mtime_ns == before
     assert racctl(*words, "--space", "2d").returncode == 0 and target.stat().st_mtime_ns > before
+
+
+def test_sets_and_repetitions_are_files_of_their_own(logged, tmp_path):
+    for words in ((), ("--reps",)):
+        assert racctl("log", logged, "-o", f"{tmp_path}/logs/", *words).returncode == 0
+    names = {path.name: pq.read_table(path).num_rows for path in (tmp_path / "logs").iterdir()}
+    assert names == {"session.log.parquet": 2, "session.log-reps.parquet": 14}
+
+
+def test_what_the_set_before_has_is_not_counted_twice():
+    count = SimpleNamespace(start=np.array([5, 30, 60]), stop=np.array([28, 58, 90]))
+    entry = WorkoutSet(105, 190, count, 0, 3)
+    assert begun_after(entry, 105) is entry
+    later = begun_after(entry, 125)
+    assert (later.start, later.stop, later.first, later.last) == (130, 190, 1, 3)
+    assert begun_after(entry, 165) is None
+    hold = WorkoutSet(100, 200, None)
+    assert begun_after(hold, 150).start == 150 and begun_after(hold, 200) is None
 
 
 def test_the_library_gives_what_the_commands_give(logged):

@@ -9,7 +9,8 @@ each, so several clips want a directory.
 FORMATS OF POSES
 csv, a row for each frame and person; openpose, a folder with a JSON file for each frame; coco and mmpose, JSON of 17
 joints; trc of OpenSim and c3d (needs racctl[c3d]), the first person's markers in millimetres, y up, about the middle of
-the hips. The input is any pose that 'racctl remap-joints' reads, which imports the other way too.
+the hips. The input is any pose that 'racctl remap-joints' reads, which imports CSV,
+OpenPose and COCO again.
 'racctl convert clip.pose.npz -o clip.trc'
 
 REPETITIONS OR SEGMENTS
@@ -24,6 +25,7 @@ have none. A mark that somebody moved has lost its frames; they follow from the 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
@@ -66,11 +68,14 @@ def convert(
     """
     from racctl.cli.clip_plan import check_sources
     from racctl.cli.streams import emit
-    from racctl.cli.targets import check_writable, folder_target, refuse_overwriting
+    from racctl.cli.targets import check_writable, folder_target, refuse_overwriting, refuse_replacing
     from racctl.data.exchange.convert import as_kind, format_for, read_annotations, written
     from racctl.data.exchange.poses import pose_files
+    from racctl.errors import UsageError
     from racctl.io.poses.writers import PoseWriter
 
+    if not math.isfinite(fps):
+        raise UsageError(f"invalid value '{fps:g}' for '--fps'; expected frames per second")
     sources = check_sources(files)
     folder = folder_target(output, sources)
     chosen = format_for(to, output)
@@ -82,5 +87,6 @@ def convert(
     refuse_overwriting(sources, *payloads)
     for target in payloads:
         check_writable(target)
+        refuse_replacing(target, "table" if chosen is None else "foreign")
     for target, build in payloads.items():
         emit(target, build)

@@ -12,7 +12,8 @@ stdin is encoded with the video that --video names.
 ENCODERS
 silhouette, the default, is the project's own: small, trained on made-up clips only, and no replacement for weights of
 Kinetics. r2plus1d_18, swin3d_t, resnext3d_101 and videomae_vit_b take published weights, from --weights FILE or, the
-first two, with --download. --preset escounts shows them frames the way ESCounts and D2-STX do,
+first two, with --download. swin3d_t_skim is swin3d_t with what its first stage makes of 56 pixels below the tokens, for
+counters that skim. --preset escounts shows them frames the way ESCounts and D2-STX do,
 --compile makes convolutional ones nearly twice as fast on a CPU (it needs a C++ compiler, and some seconds first).
 blazepose takes the inner features of BlazePose's landmark network, of the person who exercises, from the pass that
 estimates the pose, so that the picture is looked at once; they show how people move where the landmarks are lost. A

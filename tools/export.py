@@ -51,7 +51,7 @@ def export(
 
     from racctl.cli.clip_plan import check_there
     from racctl.cli.streams import emit
-    from racctl.cli.targets import check_writable, refuse_overwriting
+    from racctl.cli.targets import check_writable, refuse_overwriting, refuse_replacing
     from racctl.errors import UsageError
 
     if calibrate and precision != "int8":
@@ -61,6 +61,7 @@ def export(
     check_there(*calibrate)
     check_writable(output)
     refuse_overwriting([model, *calibrate], output)
+    refuse_replacing(output, "foreign")
     from racctl.counters.calibration import calibration_of
     from racctl.weights.export import export_onnx
 

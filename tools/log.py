@@ -94,7 +94,8 @@ def log(
     from racctl.cli.clip_plan import plan_clips
     from racctl.cli.streams import emit_table, table_format
 
-    plan = plan_clips(files, output, ".log.parquet", format, models=[model, pose_model])
+    ending = ".log-reps.parquet" if reps else ".log.parquet"
+    plan = plan_clips(files, output, ending, format, models=[model, pose_model])
     refuse_typed(context, not plan.may_show_video, ["--pose-model"], "the input is no video")
     from racctl.device import pick_device, set_threads
     from racctl.estimators.on_demand import estimator_lanes

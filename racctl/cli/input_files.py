@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import sys
@@ -23,6 +24,8 @@ def expanded(files: list[str], files_from: str) -> list[str]:
     if files_from and "-" in files:
         raise UsageError("'-' (stdin) carries one clip, it cannot be one of several inputs")
     listed = listed_names(files_from) if files_from else []
+    if "-" in listed:
+        raise UsageError(f"'{files_from}' names '-' (stdin), which cannot be one of several inputs")
     return [source for name in [*files, *listed] for source in folder_clips(name)]
 
 
@@ -33,8 +36,8 @@ def listed_names(files_from: str) -> list[str]:
     except OSError as error:
         raise DataError(f"cannot read '{files_from}': {reason(error)}") from None
     try:
-        text = os.fsdecode(raw)
-        lines = text.split("\0") if "\0" in text else text.splitlines()
+        text = os.fsdecode(raw.removeprefix(codecs.BOM_UTF8))
+        lines = text.split("\0" if "\0" in text else "\n")
     except ValueError:
         raise DataError(f"'{files_from}' is no list of names") from None
     names = [line.strip("\r\n") for line in lines]
@@ -60,4 +63,7 @@ def folder_clips(name: str) -> list[str]:
             kind = sniff(file)
             if kind in kinds:
                 kinds[kind].append(entry.path)
-    return next((paths for paths in kinds.values() if paths), [name])
+    videos, arrays = kinds["video"], kinds["npz"]
+    poses = {path.removesuffix(".pose.npz") for path in arrays if path.endswith(".pose.npz")}
+    arrays = [path for path in arrays if path.removesuffix(".features.npz") not in poses]  # what lies beside a pose
+    return videos or arrays or [name]

@@ -21,6 +21,7 @@ SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")  # unlike the end of a clip'
 PRECIOUS = {
     "npz": ("video", "parquet", "safetensors", "npy"),
     "table": ("video", "npz", "npy", "safetensors"),
+    "foreign": ("video", "npz", "npy", "safetensors", "parquet"),
 }  # what a file may already hold that this kind of output never replaces
 
 
@@ -42,10 +43,10 @@ def check_output(output: str, kind: str, any_suffix: bool = False) -> None:
         choices = " or ".join(written)
         hint = ", or choose a format with '--format'" if kind == "table" else ""
         raise UsageError(f"'{output}' would hold {_NAMES[kind]}, not {suffix.group()}; end it in {choices}{hint}")
-    _refuse_replacing(output, kind)
+    refuse_replacing(output, kind)
 
 
-_NAMES = {"npz": "an npz", "table": "a table"}
+_NAMES = {"npz": "an npz", "table": "a table", "foreign": "a file of another format"}
 
 
 def refuse_terminal(kind: str) -> None:
@@ -65,7 +66,8 @@ def check_writable(target: str) -> None:
         raise DataError(f"cannot write '{target}': no permission to write in '{folder}'")
 
 
-def _refuse_replacing(output: str, kind: str) -> None:
+def refuse_replacing(output: str, kind: str) -> None:
+    """UsageError when a file that is there holds something that this kind of output never replaces, see PRECIOUS."""
     if not Path(output).is_file():
         return
     with contextlib.suppress(OSError), open(output, "rb") as file:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from racctl.video.decode import Frame, Video
 
 NONE = "none"
+SKIMMED = {"swin3d_t_skim": 192}  # of encoders that skim too: the last of their channels, which are for skimming
 LAYOUTS = ("racctl", "escounts")  # of the files that are written
 VIDEO_ENCODERS = Kind(
     "video encoder",
@@ -30,6 +31,7 @@ VIDEO_ENCODERS = Kind(
         "blazepose": "racctl.encoders.blazepose:BlazePoseEncoderMember",
         "r2plus1d_18": "racctl.encoders.kinetics:KineticsMember",
         "swin3d_t": "racctl.encoders.kinetics:SwinMember",
+        "swin3d_t_skim": "racctl.encoders.kinetics:KineticsMember",
         "resnext3d_101": "racctl.encoders.kinetics:KineticsMember",
         "videomae_vit_b": "racctl.encoders.kinetics:KineticsMember",
     },

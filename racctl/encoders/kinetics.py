@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from racctl.contracts import Meta
-from racctl.encoders.base import EncodeOptions, VideoLook
+from racctl.encoders.base import SKIMMED, EncodeOptions, VideoLook
 from racctl.errors import DataError, UsageError
 from racctl.estimators.download import Bundle, fetch
 from racctl.io.checkpoint import digest
@@ -32,6 +32,7 @@ from racctl.video.decode import Frame, Video, upright
 
 RGB = "rgb"
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # keys that a checkpoint's tensors stand under
+SKIM_REDUCTION = 4  # times that the picture is smaller for it
 COUNTER = "num_batches_tracked"  # of batch normalisation: not used here, and older checkpoints lack it
 
 
@@ -226,6 +227,26 @@ def _swin3d_t() -> nn.Module:
     return nn.Sequential(OrderedDict([*parts, ("layout", Rearrange("s t h w c -> s c t h w"))]))
 
 
+class SkimmedSwin(nn.Sequential):
+    """Swin-T's tokens, and below them in the channels those of its first stage at a quarter of the size.
+
+    Zhao et al., SkimFocusNet, IJCV 2025: the skim branch looks at what the first stage, up to its merging of patches,
+    makes of 56 pixels; it lies on the same places as what the whole network makes of 224.
+    """
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(S, 3, frames, side, side) to (S, 768 + SKIMMED["swin3d_t_skim"], frames / 2, side / 32, side / 32)."""
+        side = clips.shape[-1] // SKIM_REDUCTION
+        small = nn.functional.interpolate(clips, (clips.shape[2], side, side), mode="trilinear", antialias=False)
+        parts: Any = self
+        skimmed = parts.layout(parts.features[1](parts.features[0](parts.patch_embed(small))))
+        return torch.cat([super().forward(clips), skimmed], dim=1)
+
+
+def _swin3d_t_skim() -> nn.Module:
+    return SkimmedSwin(OrderedDict(_swin3d_t().named_children()))
+
+
 def _torchvision() -> Any:
     try:
         from torchvision.models import video
@@ -270,6 +291,16 @@ NETWORKS = {
         _presets("torchvision", KineticsLook((256,), 224, *_IMAGENET))
         | {"transrac": KineticsLook((224, 224), 224, *_TRANSRAC, turned=True)},
         channels=768,
+        step=2,
+        cell=32,
+        beside=("head.",),
+        licence=_TORCHVISION,
+        published=Bundle(f"{_HOST}/swin3d_t-7615ae03.pth", round(121.543 * _MIB), "7615ae03", _MIB // 1000),
+    ),
+    "swin3d_t_skim": Facts(
+        _swin3d_t_skim,
+        {"skimfocus": KineticsLook((224, 224), 224, *_TRANSRAC, frames=64, turned=True)},
+        channels=768 + SKIMMED["swin3d_t_skim"],
         step=2,
         cell=32,
         beside=("head.",),

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from racctl.progress import tell
 
 FOLDER_VARIABLE, BOUND_VARIABLE = "RACCTL_POSE_CACHE", "RACCTL_POSE_CACHE_MIB"
 USUAL_BOUND_MIB = 2048
+OWN_NAME = re.compile(r"[0-9a-f]{32}(\.pose|-(None|\d+)\.features)\.npz")  # of the files that are the cache's
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,14 @@ class PoseCache:
         try:
             with open(pose_path, "rb") as file:
                 pose = read_pose(file, str(pose_path))
-            os.utime(pose_path)  # used now
             if side is not None:
                 with open(features_path, "rb") as file:
                     features = read_features(file, str(features_path))
-                os.utime(features_path)
         except (OSError, RacctlError):
             return None
+        for path in (pose_path, *([features_path] if side is not None else [])):
+            with contextlib.suppress(OSError):  # a folder that others wrote is read all the same
+                os.utime(path)  # used now
         return pose, features
 
     def write(self, key: str, side: int | None, pose: Pose, features: Features | None) -> None:
@@ -76,7 +79,9 @@ class PoseCache:
     def _forget(self) -> None:
         """Remove what was not used for longest until the rest fits the bound."""
         files = []
-        for path in self.folder.glob("*.npz"):
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if not OWN_NAME.fullmatch(path.name):
+                continue  # somebody else's
             with contextlib.suppress(OSError):
                 about = path.stat()
                 files.append((about.st_mtime_ns, about.st_size, path))

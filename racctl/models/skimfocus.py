@@ -115,10 +115,13 @@ class SkimFocus(nn.Module):
     ) -> BranchDensities:
         """Return the density of clips, times `racctl.models.d2stx.SCALE`, and `skimmed`, how much each moment matters.
 
-        video: (b, T, C, H, W).  pose: (b, T, C, J).  valid: (b, T), False after a clip's end.  context: (b, T, C', H',
-        W'), what is skimmed, the tokens where it is None. Exemplars have no say.
+        video: (b, T, C, H, W), below which in the channels those to skim may stand.  pose: (b, T, C, J).  valid: (b,
+        T), False after a clip's end.  context: (b, T, C', H', W'), what is skimmed, where it is None the channels to
+        skim, or the tokens. Exemplars have no say.
         """
         tokens = stream_of(self.config, video, pose)
+        if context is None and tokens.shape[2] > self.config.channels:
+            tokens, context = tokens.split([self.config.channels, self.config.skimmed], 2)
         valid = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device) if valid is None else valid
         tokens = held(tokens, valid)
         scores = self.skim((tokens if context is None else context)[:, : self.config.context])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from racctl.contracts import Meta, clip_stem
 from racctl.data.counted import CountedClip, evenly_spread, held_apart, read_counted
+from racctl.encoders.base import SKIMMED
 from racctl.encoders.tokens import Tokens, fed_by, sequence
 from racctl.errors import DataError, RacctlError, UsageError
 from racctl.io.npz import read_features
@@ -378,6 +379,9 @@ class CounterTraining(Training[CountedClip, TokenClip]):
         if first.pose is not None:
             sizes["pose"] = first.pose.shape[1]
             sizes["joints"] = first.pose.shape[2]
+        skimmed = SKIMMED.get(first.made_by.get("video", {}).get("encoder"), 0)
+        if skimmed and self.model == "skimfocus":
+            sizes |= {"video": sizes["video"] - skimmed, "skimmed": skimmed}
         if "moments" in first.made_by:
             if self.model != "transrac" or self.settings.chain > 1:
                 raise UsageError("features of '--moments' are for '--model transrac', without '--chain'")

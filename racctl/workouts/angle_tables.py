@@ -18,10 +18,12 @@ from racctl.errors import DataError, UsageError
 from racctl.estimators.on_demand import Estimators
 from racctl.estimators.open_clip import Clip, open_pose
 from racctl.io.parquet import read_table, table_from_columns, table_from_rows
+from racctl.progress import tell
 from racctl.skeleton.angles import SPACES, JointCurves, angles_of_places, coordinates
 from racctl.skeleton.filters import FILTERS, filtered
 from racctl.skeleton.remap import topology_of
 from racctl.video.span import Span
+from racctl.windows import FRAME_RATE, frame_duration, frame_step
 from racctl.workouts.clip_tables import PoseReading, table_meta, table_of_source
 from racctl.workouts.ranges import difference, ranges_of, widened
 
@@ -146,6 +148,7 @@ class AngleTable:
         velocity = angles.velocity()
         rows = []
         repetitions = self._repetitions(clip, pose, person)
+        ends = np.append(pose.time, pose.time[-1] + frame_duration(pose.time, 1 / FRAME_RATE))
         wide = widened([(start, stop) for _, start, stop in repetitions], len(pose.time))
         for (number, start, stop), span in zip(repetitions, wide, strict=True):
             ranges = ranges_of(angles, velocity, *span)
@@ -167,7 +170,7 @@ class AngleTable:
                         "start": int(pose.frame[start]),
                         "stop": int(pose.frame[stop - 1]) + 1,
                         "start_s": float(pose.time[start]),
-                        "stop_s": float(pose.time[stop - 1]),
+                        "stop_s": float(ends[stop]),
                         "angle": entry.name,
                         "side": entry.side,
                         "space": angles.space,
@@ -185,11 +188,27 @@ class AngleTable:
             spans = list(zip(count.start.tolist(), count.stop.tolist(), strict=True))
             return [(k, start, stop) for k, (start, stop) in enumerate(spans, 1)]
         rows = repetitions_in(self.options.reps, clip.name, int(pose.track[person]))
-        spans = [np.searchsorted(pose.frame, (row["start"], row["stop"])).tolist() for row in rows]
-        inside = [(row["rep"], *span) for row, span in zip(rows, spans, strict=True) if span[1] > span[0]]
+        inside = [(row["rep"], *span) for row in rows if (span := rows_of_repetition(row, pose)) is not None]
         if rows and not inside:
             raise DataError(f"none of the repetitions of clip '{clip.name}' in '{self.options.reps}' is in its frames")
+        if len(inside) < len(rows):
+            tell(f"clip '{clip.name}': {len(rows) - len(inside)} repetitions are not wholly in its frames; left out")
         return inside
+
+
+def rows_of_repetition(row: dict[str, Any], pose: Pose) -> tuple[int, int] | None:
+    """Return the first row and one past the last row of a repetition in the pose; None where it is not wholly in it.
+
+    row: of racctl.reps/1; its frames count, or its seconds where it has no frames.
+    """
+    clock, step, span = pose.frame, float(frame_step(pose.frame)), (row["start"], row["stop"])
+    if None in span:
+        clock, step, span = pose.time, frame_duration(pose.time, 1 / FRAME_RATE), (row["start_s"], row["stop_s"])
+    if None in span or span[0] <= clock[0] - step or span[1] >= clock[-1] + 2 * step:
+        return None
+    nearest = 0.0 if clock is pose.frame else step / 2  # seconds are rounded in many a file
+    start, stop = np.searchsorted(clock, np.array(span) - nearest).tolist()
+    return (start, stop) if stop > start else None
 
 
 def angles_of(pose: Pose, person: int, options: AngleOptions) -> JointCurves:
@@ -225,7 +244,8 @@ def measured(value: float, rounded: bool) -> float | None:
 
 def angles_for_a_terminal(table: pa.Table) -> pa.Table:
     """Return a table of angles in few columns that fit on a screen: without velocities, by short names."""
-    columns = [name for name in table.column_names if not name.endswith("_deg_s") and name not in ("person", "space")]
+    left_out = {"space"} if len(table.column("person").unique()) > 1 else {"person", "space"}
+    columns = [name for name in table.column_names if not name.endswith("_deg_s") and name not in left_out]
     if len(table.column("clip").unique()) == 1:
         columns.remove("clip")
     short = {"left": "l.", "right": "r."}

@@ -31,6 +31,7 @@ from racctl.workouts.phases import DRIVERS, Phases
 from racctl.workouts.ranges import difference, extent_of, ranges_of, widened, widest
 from racctl.workouts.sets import SetReader, WorkoutSet
 
+LOG_ENDINGS = {"set": ".log.parquet", "rep": ".log-reps.parquet"}
 TEXT_DECIMALS = 2  # of seconds and probabilities, where people read them
 
 
@@ -96,7 +97,7 @@ class LogTable:
 
     @property
     def ending(self) -> str:
-        return ".log.parquet"
+        return LOG_ENDINGS[self.options.each]
 
     def check(self) -> LogTable:
         """Raise UsageError for a recogniser that does not look at joints alone; return self."""

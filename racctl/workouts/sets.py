@@ -84,7 +84,10 @@ class SetReader:
         for span in spans:
             for entry in self.read(span, trace):
                 joined = self._joined(counted[-1], entry, trace, changes) if counted else None
-                counted[-1:] = [joined] if joined else [*counted[-1:], entry]
+                if joined:
+                    counted[-1] = joined
+                elif later := begun_after(entry, counted[-1].stop if counted else 0):
+                    counted.append(later)
         holds = [self._as_set(hold) for hold in holds_of(self.pose, trace)]
         return with_holds(counted, holds)
 
@@ -212,6 +215,17 @@ def _to_the_edges(trace: Activity, first: int, last: int) -> slice:
     while end < min(last + reach, len(trace.time)) and trace.likeness[end] > usual:
         end += 1
     return slice(begin, end)
+
+
+def begun_after(entry: WorkoutSet, frame: int) -> WorkoutSet | None:
+    """Return a set without the repetitions that begin before a frame, which the set before it has; None for none."""
+    if entry.start >= frame:
+        return entry
+    if entry.count is None:
+        return replace(entry, start=frame) if entry.stop > frame else None
+    begins = entry.start + entry.count.start - int(entry.count.start[entry.first])
+    first = entry.first + int((begins[entry.first : entry.last] < frame).sum())
+    return replace(entry, first=first, start=int(begins[first])) if first < entry.last else None
 
 
 def parts_of_count(count: Count | None) -> int:

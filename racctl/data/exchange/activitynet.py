@@ -49,7 +49,7 @@ def _mark(row: Any, where: str) -> Mark:
     try:
         start, stop = row["segment"]
         label, rep, frames = str(row.get("label", "")), int(row.get("rep", 0)), str(row.get("frames", ""))
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         raise DataError(f"'{where}' has an annotation without its segment: {str(row)[:60]}") from None
     label = "" if rep and label == "repetition" else label
     return framed(Mark(number(start, where), number(stop, where), label, rep), frames)

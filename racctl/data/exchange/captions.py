@@ -10,7 +10,16 @@ import json
 import re
 from collections.abc import Sequence
 
-from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, clip_of_file, framed, numbered
+from racctl.data.exchange.marks import (
+    AnnotationFormat,
+    Mark,
+    MarkedClip,
+    checked,
+    clip_of_file,
+    framed,
+    number,
+    numbered,
+)
 from racctl.errors import DataError
 
 TIME = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)[.,](\d{1,3})"
@@ -53,7 +62,7 @@ def write_srt(clips: Sequence[MarkedClip]) -> str:
     """Return SubRip of one clip."""
     (clip,) = clips
     cues = [
-        f"{k}\n{stamp(mark.start_s, ',')} --> {stamp(mark.stop_s, ',')}\n{mark.text}\n"
+        f"{k}\n{stamp(mark.start_s, ',')} --> {stamp(mark.stop_s, ',')}\n{' '.join(mark.text.split())}\n"
         for k, mark in enumerate(clip.marks, 1)
     ]
     return "\n".join(cues)
@@ -83,9 +92,10 @@ def _note(text: str, clip: MarkedClip) -> None:
     """Take over the name and frame rate of racctl's own note."""
     try:
         about = json.loads(text)
-        clip.clip, clip.fps = str(about["clip"]), float(about.get("fps", 0.0))
-    except (ValueError, KeyError, TypeError):
+        name, rate = str(about["clip"]), number(about.get("fps", 0.0), "the note")
+    except (ValueError, KeyError, TypeError, DataError):
         return
+    clip.clip, clip.fps = name, max(rate, 0.0)
 
 
 def _plain(line: str) -> str:

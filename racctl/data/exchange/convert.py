@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,7 +71,7 @@ def read_annotations(source: str, fps: float = 0.0) -> list[MarkedClip]:
         if annotation_format.claims(text):
             try:
                 return annotation_format.read(text, where, fps)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):  # of json; Python refuses numbers of thousands of digits
                 raise DataError(f"'{where}' is not whole JSON") from None
     raise DataError(f"'{where}' is of no annotation format that is known, expected {_expected()}")
 
@@ -149,7 +148,7 @@ def written(
 
     Raises UsageError for several clips in a file of a format that holds one, DataError for two clips of one name.
     """
-    names = Counter(clip.clip for clip in clips)
+    names = Counter(clip.clip if folder is None else file_name(clip.clip) for clip in clips)
     if repeated := next((name for name, times in names.items() if times > 1), ""):
         raise DataError(f"two of the clips are both called '{repeated}'; convert them one at a time")
     if folder is None:

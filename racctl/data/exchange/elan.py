@@ -11,6 +11,7 @@ from xml.etree import ElementTree as XML
 from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, clip_of_file, framed, numbered
 from racctl.errors import DataError
 from racctl.io.spool import clip_name
+from racctl.progress import tell
 
 REPETITION_TIER, SEGMENT_TIER, FRAME_TIER = "repetitions", "exercises", "frames"
 TIER_TYPE = "default-lt"
@@ -60,7 +61,7 @@ def _annotate(tier: XML.Element, name: str, mark: Mark, slots: dict[int, str], t
         "TIME_SLOT_REF2": slots[round(1000 * mark.stop_s)],
     }
     parent = XML.SubElement(XML.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION", places)
-    XML.SubElement(parent, "ANNOTATION_VALUE").text = text
+    XML.SubElement(parent, "ANNOTATION_VALUE").text = "".join(c if c.isprintable() else " " for c in text)
 
 
 def read_eaf(text: str, where: str, fps: float = 0.0) -> list[MarkedClip]:
@@ -95,7 +96,8 @@ def _marks(tier: XML.Element, times: dict[str | None, str | None], where: str) -
     for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
         ends = [times.get(annotation.get(f"TIME_SLOT_REF{k}")) for k in (1, 2)]
         if any(end is None or not end.isdecimal() for end in ends):
-            raise DataError(f"'{where}' has an annotation in the tier '{tier.get('TIER_ID')}' without times")
+            tell(f"'{where}': an annotation in the tier '{tier.get('TIER_ID')}' has no times of its own; left out")
+            continue
         label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
         start, stop = (int(end or 0) / 1000 for end in ends)
         marks.append(Mark(start, stop, "" if label == "segment" else label))

@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from racctl.contracts import VIDEO_SUFFIXES
 from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, number, numbered
 from racctl.errors import DataError
 from racctl.io.spool import clip_name
@@ -58,9 +59,9 @@ def read_label_studio(text: str, where: str, fps: float = 0.0) -> list[MarkedCli
     for task in document if isinstance(document, list) else [document]:
         try:
             data = task["data"]
-            video = next(value for value in data.values() if isinstance(value, str))
-            results = [entry["result"] for entry in task.get("annotations") or task.get("predictions") or []]
-            clip = MarkedClip(clip_name(video), fps=number(data.get("fps", fps), where))
+            entries = [e for e in task.get("annotations") or [] if not e.get("was_cancelled")]
+            results = [entry["result"] for entry in entries or task.get("predictions") or []]
+            clip = MarkedClip(clip_name(_video(data)), fps=number(data.get("fps", fps), where))
             for region in results[-1] if results else []:
                 if region["type"] == RESULT_TYPE:
                     clip.marks += _marks(region, clip, where)
@@ -68,6 +69,15 @@ def read_label_studio(text: str, where: str, fps: float = 0.0) -> list[MarkedCli
             raise DataError(f"'{where}' is no whole export of Label Studio") from None
         clips.append(numbered(checked(clip, where)))
     return clips
+
+
+def _video(data: dict[str, Any]) -> str:
+    """Return the video of a task: what is called so, else what ends as a video does, else the first text."""
+    texts = [value for value in data.values() if isinstance(value, str)]
+    named = data.get("video")
+    if isinstance(named, str):
+        return named
+    return next((text for text in texts if text.lower().endswith(VIDEO_SUFFIXES)), next(iter(texts)))
 
 
 def _marks(region: dict[str, Any], clip: MarkedClip, where: str) -> list[Mark]:

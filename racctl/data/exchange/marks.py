@@ -137,6 +137,9 @@ def checked(clip: MarkedClip, where: str) -> MarkedClip:
 
 def number(value: object, where: str) -> float:
     """Return a number of a JSON document; DataError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"'{where}' has {str(value)[:40]!r} where a number of seconds or frames should be")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(float(value)):
+            return float(value)
+    except OverflowError:
+        pass
+    raise DataError(f"'{where}' has {repr(value)[:40]} where a number of seconds or frames should be")

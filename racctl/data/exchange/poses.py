@@ -9,7 +9,7 @@ from typing import IO
 
 from racctl.contracts import Pose
 from racctl.data.exchange.convert import file_name, write_bytes_to
-from racctl.errors import UsageError
+from racctl.errors import DataError, UsageError
 from racctl.io.output import make_folder
 from racctl.io.poses.formats import load_pose
 from racctl.io.poses.writers import PoseWriter
@@ -30,11 +30,20 @@ def pose_files(
         raise UsageError("this makes several files; name a directory with '-o DIR/'")
     payloads: dict[str, Callable[[IO[bytes]], None]] = {}
     for source in sources:
-        pose = over_joints(load_pose(source, fps=fps), writer.topology)
+        pose = over_joints(in_real_units(load_pose(source, fps=fps)), writer.topology)
         for name, payload in writer.write(pose).items():
             target = output if folder is None else str(_place(folder, pose, name, writer, len(sources) > 1))
+            if target in payloads:
+                raise DataError(f"two of the clips are both called '{pose.clip}'; convert them one at a time")
             payloads[target] = partial(write_bytes_to, payload)
     return payloads
+
+
+def in_real_units(pose: Pose) -> Pose:
+    """Return the pose; DataError where it is in fractions, which other tools would take for pixels."""
+    if pose.meta.get("scale") in ("minmax", "normalized"):
+        raise DataError(f"clip '{pose.clip}' is in fractions, not in pixels; make the pose with 'racctl pose'")
+    return pose
 
 
 def over_joints(pose: Pose, topology: str) -> Pose:

@@ -17,6 +17,8 @@ def markers_of(pose: Pose) -> np.ndarray:
 
     Raises DataError for a pose without world landmarks.
     """
+    if not pose.xyz.size:
+        raise DataError(f"clip '{pose.clip}' has no frame, or shows nobody")
     if pose.world is None:
         raise DataError(f"clip '{pose.clip}' has no world landmarks, which markers in millimetres are made of")
     return np.where(pose.score[:, 0, :, None] > 0, pose.world[:, 0] * TO_Y_UP * MILLIMETRES, np.nan).astype(np.float64)
