@@ -83,6 +83,7 @@ _racctl() {
     "train counter --guide") words="both video pose" ;;
     "train counter --fusion") words="decoupled coupled" ;;
     "train counter --decision") words="learned fixed" ;;
+    "train counter --compat") words="paper release" ;;
     "train counter --similarity") words="self joint" ;;
     "train counter --scale-fusion") words="concat gate" ;;
     "train counter --precision") words="auto 32 bf16" ;;
@@ -108,7 +109,7 @@ _racctl() {
         "train") words="-h --help" ;;
         "train recogniser") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --loop --layouts --flat --null --no-null --videos --masks --poses --cache --input --crop --size --window --stride --layers --fusion --pose --patch --fps --outliers --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
         "train encoder") words="-o --output --model --device --threads --train-split --val-split --init --licence --width --tempo --drop --minmax --null --no-null --videos --masks --poses --cache --stride --objective --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
-        "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
+        "train counter") words="-o --output --model --device --threads --train-split --val-split --init --licence --features --val-data --val-features --preset --branches --shots --chain --joint --guide --fusion --decision --compat --similarity --matrix-drop --neighbours --scale-fusion --epochs --batch --rate --weight-decay --seed --patience --precision -q --quiet --debug -h --help" ;;
         esac
     fi
     [ -z "$words" ] || COMPREPLY=($(compgen -W "$words" -- "$word"))

@@ -355,6 +355,7 @@ complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcom
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l guide -x -a 'both video pose' -d 'Choose which branch supplies the attention queries of the fusion.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l fusion -x -a 'decoupled coupled' -d 'Attend over space and time one after the other, or at once.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l decision -x -a 'learned fixed' -d 'Choose how the two densities of the fusion are weighted.'
+complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l compat -x -a 'paper release' -d 'Do as the paper, or as its authors\' released code.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l similarity -x -a 'self joint' -d 'Correlate moments by attention, or by dual softmax too.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l matrix-drop -r -d 'Drop this share of the similarity matrices in training.'
 complete -c racctl -n '__fish_seen_subcommand_from train; and __fish_seen_subcommand_from counter' -l neighbours -r -d 'Add what N neighbouring moments show; an odd number, 0 for none.'

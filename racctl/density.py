@@ -38,6 +38,25 @@ def density(cycles: np.ndarray, edges: np.ndarray, sigma: float = 0.0) -> np.nda
     return total
 
 
+def overwritten_map(cycles: np.ndarray, edges: np.ndarray, bins: int) -> np.ndarray:
+    """Return (bins,) float64 repetitions in each bin of a clip, as the released code of TransRAC draws them.
+
+    cycles, edges: as of `density`, the first and last edge being the clip's.
+
+    Starts and stops are rounded up to bins and sorted; each repetition is a Gaussian of a sixth of its length, and what
+    a later one shares with an earlier one is the later one's. So the sum is not the count.
+    """
+    first, last = float(edges[0]), float(edges[-1])
+    places = np.ceil((np.asarray(cycles, np.float64).ravel() - first) / max(last - first, 1e-9) * bins)
+    spans = np.sort(places.clip(0, bins - 1).astype(int)).reshape(-1, 2)
+    drawn = np.zeros(bins)
+    for start, stop in spans.tolist():
+        borders = np.arange(start, stop + 2) - 0.5
+        share = np.diff(_normal(borders, (start + stop) / 2, (stop - start) / LENGTH_IN_SIGMAS))
+        drawn[start : stop + 1] = share if stop > start else 1.0
+    return drawn
+
+
 def _normal(edges: np.ndarray, middle: float, width: float) -> np.ndarray:
     """Return the normal distribution's cumulative function at the edges."""
     if width <= 0:

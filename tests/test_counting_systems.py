@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from racctl.density import overwritten_map
 from racctl.models.branch import Branch
 from racctl.models.catalog import COUNTER_MODELS, built, configured
 from racctl.models.d2stx import D2STX, parameters
 from racctl.models.escounts import SMALL_ESCOUNTS, ESCountsConfig
 from racctl.models.release import transrac_from_release
 from racctl.models.skimfocus import SMALL_SKIMFOCUS, SkimFocus, SkimFocusConfig
-from racctl.models.transrac import SMALL_TRANSRAC, Similarity, TransRAC, TransRACConfig, bins_of, windowed
+from racctl.models.transrac import EARLY, SMALL_TRANSRAC, Similarity, TransRAC, TransRACConfig, bins_of, windowed
+from racctl.training.token_batches import TokenClip
 
 SMALL = {"escounts": SMALL_ESCOUNTS, "transrac": SMALL_TRANSRAC, "skimfocus": SMALL_SKIMFOCUS}
 SWIN_T = 27.85  # M, Video-Swin-T without its head
@@ -91,6 +94,32 @@ def test_the_last_channels_are_skimmed_where_the_encoder_says_so():
         expected = model(video=tokens[:, :, :8], context=tokens[:, :, 8:])
         result = model(video=tokens)
     assert torch.equal(result.final, expected.final) and torch.equal(result.skimmed, expected.skimmed)
+
+
+def test_the_authors_third_scale_begins_early():
+    ramp = torch.arange(20, dtype=torch.float32).reshape(1, 20, 1, 1, 1)
+    clean, early = windowed(ramp, 8)[0, :, 0, 0, 0], windowed(ramp, 8, EARLY)[0, :, 0, 0, 0]
+    assert torch.allclose(early[2:], clean[:-2])
+    torch.manual_seed(0)
+    model = TransRAC(replace(SMALL_TRANSRAC, video=8, grid=0)).eval()
+    release = TransRAC(replace(SMALL_TRANSRAC, video=8, grid=0, compat="release")).eval()
+    release.load_state_dict(model.state_dict(), strict=False)
+    tokens = torch.randn(1, 64, 8, 2, 2)
+    with torch.no_grad():
+        expected = release.density([windowed(tokens, 1), windowed(tokens, 4), windowed(tokens, 8, EARLY)])
+        assert torch.allclose(release(video=tokens).final, expected, atol=1e-4)
+
+
+def test_the_map_of_the_release_loses_repetitions():
+    edges = np.arange(0, 641, 10.0)  # 64 tokens of ten frames
+    wide = np.array([[0, 200], [220, 400], [420, 600]])
+    assert overwritten_map(wide, edges, 64).sum() == pytest.approx(3, abs=0.02)
+    whole = np.stack([np.arange(0, 640, 16), np.arange(16, 641, 16)], 1)  # 40 of them, less than two bins each
+    drawn = overwritten_map(whole, edges, 64)
+    assert drawn.sum() < 36 and drawn.shape == (64,)
+    assert overwritten_map(np.array([[101, 109]]), edges, 64).tolist()[11] == 1
+    clip = TokenClip("c", None, None, edges, whole, 40.0)
+    assert clip.count_of_map(64) == np.rint(drawn.sum()) and clip.count_of_map(0) > clip.count_of_map(64)
 
 
 def test_stacked_scales_are_seen_one_by_one():

@@ -71,6 +71,17 @@ def test_every_scale_has_a_map_for_every_moment(tmp_path):
     assert np.allclose(features.video[1][:, :2], first, atol=1e-2)
 
 
+@pytest.mark.usefixtures("small_swin")
+def test_the_authors_preset_begins_the_third_scale_early(tmp_path, monkeypatch):
+    facts = NETWORKS["swin3d_t"]
+    monkeypatch.setitem(NETWORKS, "swin3d_t", replace(facts, presets={**facts.presets, "transrac": LOOK}))
+    video = write_clip(tmp_path / "a.mp4", bouncing(50, 10, 64))
+    clean, released = encoded(video).video, encoded(video, replace(OPTIONS, preset="transrac")).video
+    assert np.array_equal(clean[:2], released[:2])
+    clean, released = (tokens[2].reshape(6, MOMENTS // 4, 4, 2, 2) for tokens in (clean, released))  # by window
+    assert np.allclose(clean[:, :, :-1], released[:, :, 1:], atol=2e-3)  # two moments are one token
+
+
 def test_rows_and_columns_change_over_where_the_authors_do_it():
     upright = replace(LOOK, turned=False)
     assert "turned" not in upright.header() and LOOK.header()["turned"] is True

@@ -279,6 +279,8 @@ def test_what_cannot_be_trained_is_one_line(a_set, tmp_path):
         ([*base, "--features", tmp_path], 1, "none of the 6 clips"),
         ([*base, "--features", a_set / "features", "--preset", "huge"], 2, "invalid value 'huge' for '--preset'"),
         ([*base, "--features", a_set / "features", "--fusion", "cross"], 2, "expected one of decoupled, coupled"),
+        ([*base, "--features", a_set / "features", "--model", "transrac", "--compat", "x"], 2, "'--compat'"),
+        ([*base, "--features", a_set / "features", "--compat", "release"], 2, "--compat"),
         ([*base, "--features", a_set / "features", "--val-split", "train"], 2, "is what is trained on"),
         ([*base, "--features", a_set / "features", "--val-features", a_set], 2, "goes with '--val-data'"),
     ):

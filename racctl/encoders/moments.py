@@ -3,7 +3,7 @@
 Hu et al., CVPR 2022: 64 frames of a clip, however long it is; of these, windows of 1, 4 and 8, each of which begins in
 the middle of the one before, go through the encoder. Every scale gives one map of tokens for each moment. Beyond the
 ends of the clip there is nothing. Each scale is padded by itself here; the authors' code pads for the third what it
-padded for the second.
+padded for the second, which the preset "transrac" does too.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from racctl.contracts import Meta
 from racctl.encoders.kinetics import FrozenVideoEncoder
 from racctl.encoders.reading import ClipReading
 from racctl.errors import DataError
+from racctl.models.transrac import EARLY
 from racctl.video.sampling import TickClock
 
 SCALES = (1, 4, 8)  # moments
+AUTHORS = "transrac"  # the preset that does as their code
 
 
 def shape_of(moments: int) -> Meta:
@@ -43,7 +45,8 @@ def encode_moments(reading: ClipReading, encoder: FrozenVideoEncoder, moments: i
         raise DataError(f"'{reading.where}' has no frame in the part that is encoded")
     chosen = np.arange(moments) * len(clock.frame) // moments
     pictures = np.stack(list(_pictures(reading, encoder, chosen)))
-    tokens = [_scale(encoder, pictures, scale) for scale in SCALES]
+    early = {SCALES[-1]: EARLY} if reading.options.preset == AUTHORS else {}
+    tokens = [_scale(encoder, pictures, scale, early.get(scale, 0)) for scale in SCALES]
     return np.stack(tokens), clock
 
 
@@ -59,11 +62,14 @@ def _pictures(reading: ClipReading, encoder: FrozenVideoEncoder, chosen: np.ndar
                 yield picture
 
 
-def _scale(encoder: FrozenVideoEncoder, pictures: np.ndarray, scale: int) -> np.ndarray:
-    """Return (C, moments, h, w) float32: of windows of `scale` pictures at every half of their length."""
+def _scale(encoder: FrozenVideoEncoder, pictures: np.ndarray, scale: int, early: int = 0) -> np.ndarray:
+    """Return (C, moments, h, w) float32: of windows of `scale` pictures at every half of their length.
+
+    early: pictures that each window begins too early.
+    """
     stride = max(scale // 2, 1)
-    around = np.repeat(encoder.look.blank()[None], scale // 2, 0)
-    padded = np.concatenate([around, pictures, around]) if scale > 1 else pictures
+    before, after = (np.repeat(encoder.look.blank()[None], n, 0) for n in (scale // 2 + early, scale // 2))
+    padded = np.concatenate([before, pictures, after]) if scale > 1 else pictures
     maps = []
     for start in range(0, len(pictures), stride):
         window = torch.from_numpy(padded[start : start + scale])

@@ -22,6 +22,7 @@ SIMILARITIES = ("self", "joint")
 SCALE_FUSIONS = ("concat", "gate")
 COMPAT = ("paper", "release")
 ONE_STREAM = ("video", "pose")
+EARLY = 2  # moments: the authors pad for the third scale the clip that they padded for the second
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class TransRACConfig:
     matrix_drop: share of the similarity matrices that are dropped in training, whole.
     neighbours: moments of the features that are added to the rows of the matrices, 0 for none.
     scale_fusion: of the matrices, "concat", or "gate", their sum with weights that they settle.
-    compat: "release" for what the authors' code does: the score divided by the root of 64 whatever the heads' width,
-        and a layer that is never used.
+    compat: "release" for what the authors' code does: the score divided by the root of 64 whatever the heads' width, a
+        layer that is never used, and windows of the third scale that begin `EARLY` too early.
     """
 
     branches: str = "video"
@@ -113,7 +114,11 @@ class TransRAC(nn.Module):
             return BranchDensities(video=self.density(self.unstacked(tokens)))
         spread = bins_of(tokens, valid, self.config.bins)
         binned = torch.einsum("bkt,btchw->bkchw", spread, tokens)
-        density = self.density([windowed(binned, scale) for scale in self.config.scales])
+        third = EARLY if self.config.compat == "release" else 0
+        scales = [
+            windowed(binned, scale, third if place > 1 else 0) for place, scale in enumerate(self.config.scales)
+        ]
+        density = self.density(scales)
         return as_branch(self.config.branches, torch.einsum("bkt,bk->bt", spread, density))
 
     def unstacked(self, tokens: Tensor) -> list[Tensor]:
@@ -160,13 +165,13 @@ def bins_of(tokens: Tensor, valid: Tensor | None, bins: int) -> Tensor:
     return (shares / shares.sum(2, keepdim=True)).to(tokens.dtype)
 
 
-def windowed(binned: Tensor, scale: int) -> Tensor:
-    """Return (b, T, C, H, W), each the mean of `scale` moments about its own, 0 beyond the ends."""
+def windowed(binned: Tensor, scale: int, early: int = 0) -> Tensor:
+    """Return (b, T, C, H, W), each the mean of `scale` moments about its own, or `early` before, 0 beyond the ends."""
     if scale == 1:
         return binned
     b, _, _, h, _ = binned.shape
     lines = rearrange(binned, "b t c h w -> b (c h w) t")
-    padded = nn.functional.pad(lines, ((scale - 1) // 2, scale // 2))
+    padded = nn.functional.pad(lines, ((scale - 1) // 2 + early, scale // 2 - early))
     return rearrange(
         nn.functional.avg_pool1d(padded, scale, 1), "b (c h w) t -> b t c h w", b=b, h=h, c=binned.shape[2]
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from racctl.contracts import Meta
-from racctl.density import density
+from racctl.density import density, overwritten_map
 from racctl.encoders.tokens import shown
 from racctl.training.task import Batch
 
@@ -47,6 +47,14 @@ class TokenClip:
     def target(self, sigma: float) -> np.ndarray:
         """Return (N,) repetitions in each token's span. sigma: tokens."""
         return density(self.cycles, self.edges, sigma * float(np.median(np.diff(self.edges))))
+
+    def count_of_map(self, bins: int) -> float:
+        """Return the sum of the map that `racctl.density.overwritten_map` draws, rounded.
+
+        bins: of the clip; 0 for one in every four frames.
+        """
+        frames = float(self.edges[-1] - self.edges[0])
+        return float(np.rint(overwritten_map(self.cycles, self.edges, bins or max(1, int(frames) // 4)).sum()))
 
     def exemplars(self, count: int, draw: float) -> list[np.ndarray]:
         """Return the tokens of so many of the repetitions. draw: in 0..1, settles which."""

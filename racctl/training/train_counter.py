@@ -217,7 +217,7 @@ class CounterTask(Task):
         if not self.val:
             return {}
         counts = round_half_up(predict_counts(self.objective, self.val, device).clip(0))
-        true = np.array([clip.count for clip in self.val])
+        true = np.array([self.truth(clip) for clip in self.val])
         metrics = {
             "val_mae": mae(counts, true),
             "val_obo": float(within_one(counts, true).mean()),
@@ -226,6 +226,12 @@ class CounterTask(Task):
         if self.objective.staged and self.config.branches == "both" and not self.objective.fusing:
             return metrics
         return {**metrics, "score": metrics["val_obo"] - float(np.nan_to_num(metrics["val_mae"]))}
+
+    def truth(self, clip: TokenClip) -> float:
+        """Return what a clip is validated by: its count, or the map's where that is what the authors' code does."""
+        if getattr(self.config, "compat", "") != "release":
+            return clip.count
+        return clip.count_of_map(getattr(self.config, "bins", 0))
 
     def begin_with(self, weights: Sequence[EarlierWeights]) -> str:
         """Take over the weights of the same model, or of its branches, a file each; what it has no part for is left.

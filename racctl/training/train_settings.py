@@ -345,7 +345,25 @@ class D2STXTrainingSettings(CounterSettings):
 
 
 @dataclass(frozen=True)
-class TransRACSettings(CounterSettings):
+class ReleaseSettings(CounterSettings):
+    """Of a system whose released code departs from its paper.
+
+    compat: what is followed, see the model's config; validation goes by the sums of the released targets, too.
+    """
+
+    compat: str = setting("paper", "Do as the paper, or as its authors' released code.", "paper|release")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("--compat", self.compat, "paper|release")
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {**super().sizes, "compat": self.compat}
+
+
+@dataclass(frozen=True)
+class TransRACSettings(ReleaseSettings):
     """Of TransRAC; what is not TransRAC's is after HTRM-Net, see `racctl.models.transrac`."""
 
     similarity: str = setting("self", "Correlate moments by attention, or by dual softmax too.", "self|joint")
@@ -400,7 +418,7 @@ TRAINABLE_PICTURE_ENCODER = Trainable(EncoderSettings)
 TRAINABLE_D2STX = Trainable(D2STXTrainingSettings)
 TRAINABLE_ESCOUNTS = Trainable(ESCountsSettings)
 TRAINABLE_TRANSRAC = Trainable(TransRACSettings)
-TRAINABLE_SKIMFOCUS = Trainable(CounterSettings)
+TRAINABLE_SKIMFOCUS = Trainable(ReleaseSettings)
 
 HERE = "racctl.training.train_settings"
 TRAINABLE_RECOGNISERS = Kind(
