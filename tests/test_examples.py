@@ -39,6 +39,7 @@ FENCE = re.compile(
 DRAWN = "--classes squat --reps 2-2 --clean --size 160x160 --fps 12"
 SMALLER = (  # what only makes a run longer is made small; everything else stays as it is written
     (r"--clips \d{2,}", "--clips 3"),
+    (r"--cutoff 6", "--cutoff 3"),
     (r"--size 640x480 --fps 30", "--size 160x160 --fps 15"),
     (r"--size 320x320", "--size 160x160 --fps 15"),
     (r"racctl train recogniser clips -o run", "racctl train recogniser clips -o another"),

@@ -80,7 +80,8 @@ def copy_whole(build: Callable[[IO[bytes]], object], target: IO[bytes]) -> None:
 def _replace(path: Path, build: Callable[[IO[bytes]], object]) -> None:
     beside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}.tmp")
     try:
-        with open(beside, "x+b") as file:
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(handle, "w+b") as file:
             build(file)
             file.flush()
             os.fsync(file.fileno())

@@ -35,6 +35,7 @@ LEAST_REST = 5.0  # s without a repetition that end a set
 REST_PERIODS = 2.5  # ... and how many times as long as its repetitions
 LEAST_MOVED = 0.035  # body sizes that somebody moves who repeats what is named like a hold
 SURE_LABEL = 0.5  # probability of a label that makes a row of what is counted less than `FEWEST_SURE` times
+FEW_LOST = "0.02"  # share of known exercises that go without a name: what repeats is more likely one of them
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class SetReader:
         if self.recogniser is None:
             return entry
         part = frames_of(self.pose, slice(entry.start, entry.stop))
-        options = ClassifyOptions(unit="clip")
+        options = ClassifyOptions(unit="clip", unknown=FEW_LOST)
         with open_pose(part) as clip:
             (row,) = labels_table([classify_clip(clip, self.recogniser, options)], options).to_pylist()
         label = UNKNOWN_EXERCISE if row["label"] == BACKGROUND else row["label"]  # what repeats is an exercise
