@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from racctl.io.checkpoint import write_model
-from racctl.models.catalog import as_dict, built, configured
 from racctl.recognisers.cache import StoredClip
 from racctl.recognisers.inputs import Look
 
@@ -43,6 +40,11 @@ def a_set(clips: int = 6, split: str = "train", seed: int = 0) -> list[StoredCli
 
 def joints_model(path, classes=("background", "lunge", "squat"), **more):
     """A file of a recogniser of joints alone with random weights; more: of its header."""
+    import torch
+
+    from racctl.io.checkpoint import write_model
+    from racctl.models.catalog import as_dict, built, configured
+
     torch.manual_seed(0)
     sizes = {"classes": len(classes), "layers": 1, "width": 32, "heads": 4, "input": "pose", "fusion": "none"}
     config = configured("mcat", {**sizes, "body": True, "patch": 2})

@@ -149,6 +149,7 @@ def desk(tmp_path_factory):
         shutil.copy(folder / "counts.parquet", folder / f"{name}.parquet")
     _run("racctl count clip.mp4 --reps -o reps.parquet; racctl pose squats.mp4 -o squats.pose.npz", folder)
     _run("racctl classify clips/*.mp4 -o labels.parquet", folder)
+    _run("racctl convert reps.parquet -o clip.eaf && racctl convert clip.eaf --fps 12 -o true.parquet", folder)
     _other_peoples_poses(folder)
     return folder
 
