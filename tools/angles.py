@@ -126,7 +126,7 @@ def angles(
     lanes = partial(estimator_lanes, reading.estimates, check=False)
     work: Any = partial(table_of_source, task=task)
     if plan.folder:
-        work = partial(save_table, task=task, folder=plan.folder)
+        work = partial(save_table, task=task, folder=plan.folder, ending=ending)
     tables, failures = run_clips("reading angles", plan.sources, jobs, lanes, work)
     if any(table is not None for table in tables.values()):
         table = joined_tables(list(tables.values()))

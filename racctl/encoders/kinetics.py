@@ -32,7 +32,7 @@ from racctl.video.decode import Frame, Video, upright
 
 RGB = "rgb"
 WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # keys that a checkpoint's tensors stand under
-SKIM_REDUCTION = 4  # times that the picture is smaller for it
+SKIM_REDUCTION = 4  # how many times smaller the pictures are that `SkimmedSwin` skims
 COUNTER = "num_batches_tracked"  # of batch normalisation: not used here, and older checkpoints lack it
 
 
@@ -237,7 +237,7 @@ class SkimmedSwin(nn.Sequential):
     def forward(self, clips: Tensor) -> Tensor:
         """(S, 3, frames, side, side) to (S, 768 + SKIMMED["swin3d_t_skim"], frames / 2, side / 32, side / 32)."""
         side = clips.shape[-1] // SKIM_REDUCTION
-        small = nn.functional.interpolate(clips, (clips.shape[2], side, side), mode="trilinear", antialias=False)
+        small = nn.functional.interpolate(clips, (clips.shape[2], side, side), mode="trilinear")
         parts: Any = self
         skimmed = parts.layout(parts.features[1](parts.features[0](parts.patch_embed(small))))
         return torch.cat([super().forward(clips), skimmed], dim=1)
@@ -274,6 +274,7 @@ def _presets(name: str, look: KineticsLook) -> dict[str, KineticsLook]:
 _TORCHVISION = "BSD-3-Clause (torchvision); terms may derive from Kinetics-400"
 _HOST = "https://download.pytorch.org/models"
 _MIB = 1 << 20  # torchvision states sizes in these, to three decimals, and the hash's first 8 digits in the name
+_SWIN_T = Bundle(f"{_HOST}/swin3d_t-7615ae03.pth", round(121.543 * _MIB), "7615ae03", _MIB // 1000)
 
 NETWORKS = {
     "r2plus1d_18": Facts(
@@ -295,7 +296,7 @@ NETWORKS = {
         cell=32,
         beside=("head.",),
         licence=_TORCHVISION,
-        published=Bundle(f"{_HOST}/swin3d_t-7615ae03.pth", round(121.543 * _MIB), "7615ae03", _MIB // 1000),
+        published=_SWIN_T,
     ),
     "swin3d_t_skim": Facts(
         _swin3d_t_skim,
@@ -305,7 +306,7 @@ NETWORKS = {
         cell=32,
         beside=("head.",),
         licence=_TORCHVISION,
-        published=Bundle(f"{_HOST}/swin3d_t-7615ae03.pth", round(121.543 * _MIB), "7615ae03", _MIB // 1000),
+        published=_SWIN_T,
     ),
     "resnext3d_101": Facts(
         ResNeXt3D,

@@ -103,10 +103,6 @@ class AngleTable:
     def reading(self) -> PoseReading:
         return self.options.reading
 
-    @property
-    def ending(self) -> str:
-        return ".ranges.parquet" if self.options.reps else ".angles.parquet"
-
     def entry(self, clip: Clip) -> Meta:
         """Return the step of provenance."""
         options = self.options

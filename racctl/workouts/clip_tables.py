@@ -61,16 +61,10 @@ class PoseReading:
 
 
 class ClipTable(Protocol):
-    """What is made of a clip.
-
-    reading: what of it is read.  ending: of its file in a folder.
-    """
+    """What is made of a clip. reading: what of it is read."""
 
     @property
     def reading(self) -> PoseReading: ...
-
-    @property
-    def ending(self) -> str: ...
 
     def entry(self, clip: Clip) -> Meta:
         """Return the step of provenance that the table gets."""
@@ -84,9 +78,11 @@ def table_of_source(source: str, estimators: Estimators, report: Report = silent
         return task.table(clip)
 
 
-def save_table(source: str, estimators: Estimators, report: Report = silent, *, task: ClipTable, folder: Path) -> None:
+def save_table(
+    source: str, estimators: Estimators, report: Report = silent, *, task: ClipTable, folder: Path, ending: str
+) -> None:
     """Write FOLDER/<clip><ending> unless it is there already, made of the same bytes the same way."""
-    target = folder / f"{clip_name(source)}{task.ending}"
+    target = folder / f"{clip_name(source)}{ending}"
     with task.reading.open(source, estimators, report) as clip:
         if not _is_current(target, clip, task):
             table = task.table(clip)

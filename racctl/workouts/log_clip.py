@@ -31,7 +31,6 @@ from racctl.workouts.phases import DRIVERS, Phases
 from racctl.workouts.ranges import difference, extent_of, ranges_of, widened, widest
 from racctl.workouts.sets import SetReader, WorkoutSet
 
-LOG_ENDINGS = {"set": ".log.parquet", "rep": ".log-reps.parquet"}
 TEXT_DECIMALS = 2  # of seconds and probabilities, where people read them
 
 
@@ -94,10 +93,6 @@ class LogTable:
     @property
     def reading(self) -> PoseReading:
         return self.options.reading
-
-    @property
-    def ending(self) -> str:
-        return LOG_ENDINGS[self.options.each]
 
     def check(self) -> LogTable:
         """Raise UsageError for a recogniser that does not look at joints alone; return self."""

@@ -17,6 +17,7 @@ from racctl.data.exchange.marks import (
     checked,
     clip_of_file,
     framed,
+    label_of,
     number,
     numbered,
 )
@@ -83,7 +84,7 @@ def read_captions(text: str, where: str, fps: float = 0.0) -> list[MarkedClip]:
         match = TIMES.match(lines[times])
         assert match is not None, "it matched above"
         label = " ".join(_plain(line) for line in lines[times + 1 :]).strip()
-        mark = Mark(_seconds(match.groups()[:4]), _seconds(match.groups()[4:]), "" if label == "segment" else label)
+        mark = Mark(_seconds(match.groups()[:4]), _seconds(match.groups()[4:]), label_of(label))
         clip.marks.append(framed(mark, " ".join(lines[:times])))
     return [numbered(checked(clip, where))]
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as XML
 
-from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, clip_of_file, framed, numbered
+from racctl.data.exchange.marks import (
+    AnnotationFormat,
+    Mark,
+    MarkedClip,
+    checked,
+    clip_of_file,
+    framed,
+    label_of,
+    numbered,
+)
 from racctl.errors import DataError
 from racctl.io.spool import clip_name
 from racctl.progress import tell
@@ -48,8 +57,11 @@ def write_eaf(clips: Sequence[MarkedClip]) -> str:
         for mark, text in zip(clip.marks, texts, strict=True):
             if text:
                 _annotate(element, next(names), mark, slots, text)
-    XML.SubElement(root, "LINGUISTIC_TYPE",
-                   {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": TIER_TYPE, "TIME_ALIGNABLE": "true"})
+    XML.SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": TIER_TYPE, "TIME_ALIGNABLE": "true"},
+    )
     XML.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + XML.tostring(root, encoding="unicode") + "\n"
 
@@ -100,7 +112,7 @@ def _marks(tier: XML.Element, times: dict[str | None, str | None], where: str) -
             continue
         label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
         start, stop = (int(end or 0) / 1000 for end in ends)
-        marks.append(Mark(start, stop, "" if label == "segment" else label))
+        marks.append(Mark(start, stop, label_of(label)))
     return marks
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from racctl.contracts import VIDEO_SUFFIXES
-from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, number, numbered
+from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, label_of, number, numbered
 from racctl.errors import DataError
 from racctl.io.spool import clip_name
 
@@ -81,8 +81,7 @@ def _video(data: dict[str, Any]) -> str:
 
 
 def _marks(region: dict[str, Any], clip: MarkedClip, where: str) -> list[Mark]:
-    label = " ".join(map(str, region["value"].get(RESULT_TYPE, [])))
-    label = "" if label == "segment" else label
+    label = label_of(" ".join(map(str, region["value"].get(RESULT_TYPE, []))))
     meta = region.get("meta") or {}
     seconds = meta.get("seconds") if meta.get("ranges") == region["value"]["ranges"] else None  # or somebody moved it
     marks = []

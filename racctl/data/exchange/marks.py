@@ -13,6 +13,7 @@ from racctl.io.spool import clip_name
 NUMBERED_TEXT = re.compile(r"(?:(?P<label>.*\S)\s+)?(?P<number>[1-9][0-9]{0,5})")
 FRAMES_TEXT = re.compile(r"frames (\d{1,15})-(\d{1,15}) at (\d{1,15})-(\d{1,15}) ms")
 UNNUMBERED = 0
+UNLABELLED = "segment"  # what a caption shows of a mark without label or number
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Mark:
         words = [self.label] if self.label else []
         if self.rep:
             words.append(str(self.rep))
-        return " ".join(words) or "segment"
+        return " ".join(words) or UNLABELLED
 
     @property
     def frames_text(self) -> str:
@@ -51,6 +52,11 @@ class Mark:
     @property
     def milliseconds(self) -> tuple[int, int]:
         return round(1000 * self.start_s), round(1000 * self.stop_s)
+
+
+def label_of(text: str) -> str:
+    """Return the label that a caption shows, "" where it says that there is none; `numbered` reads the numbers."""
+    return "" if text == UNLABELLED else text
 
 
 @dataclass

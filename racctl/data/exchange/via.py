@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, framed, number, numbered
+from racctl.data.exchange.marks import AnnotationFormat, Mark, MarkedClip, checked, framed, label_of, number, numbered
 from racctl.errors import DataError
 from racctl.io.spool import clip_name
 
@@ -76,7 +76,7 @@ def _mark(entry: dict[str, Any], where: str) -> Mark:
     start, stop = (number(z, where) for z in entry["z"])
     values = entry.get("av", {})
     label = str(next((values[key] for key in sorted(values)), ""))
-    return framed(Mark(start, stop, "" if label == "segment" else label), str(values.get(FRAMES_ATTRIBUTE, "")))
+    return framed(Mark(start, stop, label_of(label)), str(values.get(FRAMES_ATTRIBUTE, "")))
 
 
 def _is_via(text: str) -> bool:
